@@ -1,0 +1,1 @@
+"""The station: readers, the relay and the faces that people meet."""

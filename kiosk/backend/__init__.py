@@ -1,0 +1,1 @@
+"""The server as the station sees it: gRPC client, TLS identity, joining."""

@@ -1,0 +1,1 @@
+"""Readers: PC/SC and virtual; channels and traces."""

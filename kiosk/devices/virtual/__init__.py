@@ -1,0 +1,1 @@
+"""Virtual readers: cards in memory, behind vpcd, with faults and an image file."""

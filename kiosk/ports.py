@@ -1,0 +1,153 @@
+"""What the station's core needs from devices and from the server. Implementations: `devices`, `backend`."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Protocol
+
+from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.iso7816.apdu import ColdReset, Command, Response
+from shared.relay import ServerTurn, StationTurn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderInfo:
+    """A reader. `virtual` readers hold cards in memory and are only for lab stations."""
+
+    name: str
+    virtual: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardPresent:
+    """A card was put into a reader. `atr` as the reader reports it."""
+
+    reader: ReaderInfo
+    atr: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardAbsent:
+    """A reader is empty now (or was when watching began)."""
+
+    reader: ReaderInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderAttached:
+    """A reader appeared; a `CardPresent` or `CardAbsent` follows."""
+
+    reader: ReaderInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderDetached:
+    """A reader was unplugged."""
+
+    reader: ReaderInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadersFailed:
+    """The reader service stopped (pcscd ended); the watch goes on and reports readers when it is back."""
+
+    reason: str
+
+
+ReaderEvent = CardPresent | CardAbsent | ReaderAttached | ReaderDetached | ReadersFailed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A command whose holes are filled: what really goes to the card. `data` is wiped after use.
+
+    `masked` is what a trace may show in place of `data`.
+    """
+
+    command: Command
+    data: bytearray
+    masked: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """What came of a batch: responses up to the first one not accepted; `lost` where the card left."""
+
+    responses: tuple[Response, ...]
+    lost: bool = False
+
+
+class CardSession(Protocol):
+    """Exclusive use of the card in one reader, inside one transaction. Works in the reader's own thread."""
+
+    async def exchange(self, items: Sequence[Filled | ColdReset]) -> Spoken:
+        """Send items in order, stop after the first response that is not accepted."""
+        ...
+
+
+class Readers(Protocol):
+    """All readers of this station of one kind (PC/SC, virtual), or several kinds together."""
+
+    async def all(self) -> Sequence[ReaderInfo]:
+        """Return the readers attached now."""
+        ...
+
+    def watch(self) -> AsyncIterator[ReaderEvent]:
+        """Report what is there, then every change, until the iterator is closed."""
+        ...
+
+    def session(self, reader: str) -> AbstractAsyncContextManager[CardSession]:
+        """Open the card in `reader` and begin a transaction; on leaving, reset the card and end it.
+
+        Raises:
+            NoReader: no reader of this name.
+            CardMissing: the reader is empty.
+            ReaderBusy: another program has the card exclusively.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End threads and let go of every reader."""
+        ...
+
+
+@unique
+class LinkState(StrEnum):
+    """How the line to the server is."""
+
+    CONNECTED = "connected"
+    CONNECTING = "connecting"
+    LOST = "lost"
+
+
+class Backend(Protocol):
+    """The server. Every call raises `ServerUnreachable` when it does not answer, else the server's own error."""
+
+    def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncIterator[ServerTurn]:
+        """Open one operation's stream; `ConnectionLost` where it is cut before `Done` or `Failed`."""
+        ...
+
+    async def who_am_i(self) -> ServerView:
+        """Return how the server knows this station."""
+        ...
+
+    async def look_up(self, hints: CardHints) -> CardView:
+        """Return what the record says of a card."""
+        ...
+
+    async def find_people(self, text: str, limit: int) -> Found:
+        """Search the directory."""
+        ...
+
+    async def templates(self) -> Sequence[TemplateView]:
+        """Return the templates that this station may issue."""
+        ...
+
+    def link(self) -> AsyncIterator[LinkState]:
+        """Report the line's state now and at every change."""
+        ...
+
+    async def close(self) -> None:
+        """Close the line."""
+        ...

@@ -1,0 +1,161 @@
+"""The one interface between the station and its faces.
+
+Desk, self-service, batch, command line and tests call a `Station`; they differ in who answers the questions
+(`Person`) and in who sees the progress (`Watcher`).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.console import CardView, Found, ServerView, TemplateView
+from shared.credential.pins import PinPolicy
+from shared.errors import Fact, KioskError
+from shared.relay import OperationKind, StepLine
+from shared.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardSeen:
+    """The card in a reader as the station itself read it (not proof of anything).
+
+    `product` is a name for people ("YubiKey 5.7"), `serial` None where the card has none, `tries_left` None
+    where it does not tell. `certificates` are texts such as `9A CN=Bob Smith until 2028-11-20`.
+    """
+
+    product: str
+    profile: str
+    serial: int | None = None
+    pin_tries_left: int | None = None
+    puk_tries_left: int | None = None
+    certificates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderView:
+    """One reader for the reader bar: empty, being read, holding a card, holding what is not ours to use.
+
+    `card` is what the station saw, `record` what the server says; `error` why either is missing.
+    `busy` while an operation runs in it.
+    """
+
+    name: str
+    virtual: bool
+    present: bool = False
+    reading: bool = False
+    busy: bool = False
+    card: CardSeen | None = None
+    record: CardView | None = None
+    error: KioskError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationView:
+    """Everything that a face draws between operations. `problem` is a station-wide one (pcscd gone)."""
+
+    server: ServerView | None
+    connected: bool
+    readers: tuple[ReaderView, ...] = ()
+    problem: KioskError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What is to be done to the card in one reader. `holder` and `template` only for `issue`."""
+
+    operation: OperationKind
+    reader: str
+    holder: str = ""
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an operation ended: `error` None means done. `state` is the combined state of the card now.
+
+    `next_action` is a stable key for words. `round_trips` and `commands` count exchanges and card commands.
+    """
+
+    operation: OperationKind
+    state: str
+    error: KioskError | None = None
+    next_action: str = ""
+    facts: dict[str, Fact] = field(default_factory=dict)
+    round_trips: int = 0
+    commands: int = 0
+    seconds: float = 0.0
+
+
+class Person(Protocol):
+    """Whoever answers the questions of an operation. None means "stop"."""
+
+    async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
+        """Ask for a new PIN, typed twice; `problem` is why the last one was refused."""
+        ...
+
+    async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:
+        """Ask for the present PIN; `problem` is why the last one was refused."""
+        ...
+
+    async def confirm_few_tries(self, tries_left: int) -> bool:
+        """Ask whether to go on although few tries are left."""
+        ...
+
+
+class Watcher(Protocol):
+    """Whoever sees an operation's progress. Calls come from the event loop and return at once."""
+
+    def steps(self, steps: Sequence[StepLine]) -> None:
+        """Take the whole list of steps; it may come again when the plan changes."""
+        ...
+
+    def step(self, index: int, *, done: bool, expected_ms: int) -> None:
+        """Note that step `index` (from 0) started, or is done."""
+        ...
+
+
+class Station(Protocol):
+    """Everything that a face may do."""
+
+    def views(self) -> AsyncIterator[StationView]:
+        """Yield the present view at once, then a new one at every change."""
+        ...
+
+    async def find_people(self, text: str, limit: int = 50) -> Found:
+        """Search the directory."""
+        ...
+
+    async def templates(self) -> Sequence[TemplateView]:
+        """Return the templates that this station may issue."""
+        ...
+
+    async def perform(self, job: Job, person: Person, watcher: Watcher) -> Outcome:
+        """Do one operation; never raises for what can go wrong with cards and servers, see `Outcome.error`.
+
+        Cancelling the task stops at the next border between two steps.
+        """
+        ...
+
+    async def refresh(self, reader: str) -> ReaderView:
+        """Read the card in `reader` again and look it up."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of readers and line."""
+        ...
+
+
+class VirtualDesk(Protocol):
+    """Virtual cards that the demo inserts and pulls; a face offers the keys only where there is one."""
+
+    def cards(self) -> Sequence[str]:
+        """Return the names of all virtual cards."""
+        ...
+
+    async def insert(self, reader: str, card: str) -> None:
+        """Put a virtual card into a virtual reader."""
+        ...
+
+    async def pull(self, reader: str) -> None:
+        """Take the card out, whatever it is doing."""
+        ...

@@ -1,0 +1,145 @@
+"""Certificate authorities.
+
+A certificate authority is asked for several certificates at once (a credential has up to four), so that one
+that can answer together does. Sending a request twice may make two certificates: after a lost answer, `find`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import Protocol, runtime_checkable
+
+from shared.credential.model import RequestId
+
+
+@unique
+class Profile(StrEnum):
+    """Profiles of the built-in certificate authority; other connectors have names of their own."""
+
+    SMART_CARD_LOGON = "smart-card-logon"
+    PIV_AUTHENTICATION = "piv-authentication"
+    SIGNATURE = "signature"
+    KEY_MANAGEMENT = "key-management"
+    CARD_AUTHENTICATION = "card-authentication"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Subject and alternative names of a certificate. Empty fields are left out.
+
+    `subject` is an RFC 4514 string; `sid` goes into Microsoft's security extension (OID 1.3.6.1.4.1.311.25.2);
+    `card` is the card's GUID as a URN (urn:uuid:…).
+    """
+
+    subject: str
+    upn: str = ""
+    mail: str = ""
+    sid: str = ""
+    card: str = ""
+    fascn: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignRequest:
+    """Ask for one certificate.
+
+    `request` is a DER PKCS#10 request whose signature proves possession; it may be empty for a key that cannot
+    sign, where the server has other proof: then `public_key` (DER SubjectPublicKeyInfo) alone counts.
+    """
+
+    request_id: RequestId
+    profile: str
+    names: Names
+    public_key: bytes
+    request: bytes = b""
+    not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A certificate, DER, with its issuers from nearest to root."""
+
+    certificate: bytes
+    chain: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The certificate authority wants time or a person; ask again with `find`."""
+
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The certificate authority will not issue this; `reason` is its own words."""
+
+    reason: str
+
+
+Outcome = Issued | Pending | Refused
+
+
+@unique
+class Reason(StrEnum):
+    """Why a certificate is revoked ([RFC 5280] 5.3.1)."""
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "keyCompromise"
+    AFFILIATION_CHANGED = "affiliationChanged"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessationOfOperation"
+    CERTIFICATE_HOLD = "certificateHold"
+    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What a certificate authority can do; asked when a template is checked, never at the counter."""
+
+    profiles: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    revoke: bool = False
+    proof_by_server: bool = False
+    """It accepts the server's word that the key is held, without a signed request."""
+    names: tuple[str, ...] = field(default_factory=tuple)
+
+
+class CertificateAuthority(Protocol):
+    """Issue certificates. Raises `ConnectorUnreachable` and `ConnectorRefused` (bad credentials, no right)."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What this certificate authority can do."""
+        ...
+
+    async def issue(self, requests: Sequence[SignRequest]) -> Sequence[Outcome]:
+        """Ask for certificates; one outcome per request, in the same order."""
+        ...
+
+    async def find(self, request: SignRequest) -> Outcome | None:
+        """Look for what became of a request after a lost answer; None where nothing is known of it."""
+        ...
+
+    async def trust(self) -> Sequence[bytes]:
+        """Return the configured issuers, DER, from the issuing one to the root."""
+        ...
+
+
+@runtime_checkable
+class CanRevoke(Protocol):
+    """Revoke certificates."""
+
+    async def revoke(self, certificate: bytes, reason: Reason) -> None:
+        """Revoke one certificate (DER); doing it again is no error."""
+        ...
+
+
+@runtime_checkable
+class PublishesCrl(Protocol):
+    """Publish a certificate revocation list."""
+
+    async def crl(self) -> bytes:
+        """Return the present list, DER, signed."""
+        ...

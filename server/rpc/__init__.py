@@ -1,0 +1,1 @@
+"""Servicers: thin, one per service, with the interceptors that guard them."""

@@ -1,0 +1,74 @@
+"""What a station's faces ask the server between operations, and the answers, as values."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from shared.credential.model import Person, State
+from shared.relay import OperationKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardHints:
+    """What a station saw of a card, for looking it up. Nothing here is proof of anything.
+
+    `guid` is from the CHUID; `profile` is a `ProfileName`; `tries_left` of PIN and PUK are None where the card
+    does not tell.
+    """
+
+    profile: str
+    serial: int | None = None
+    guid: UUID | None = None
+    virtual: bool = False
+    factory_management_key: bool | None = None
+    pin_tries_left: int | None = None
+    puk_tries_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    """What the record says of the card in a reader, and what may be done now.
+
+    `reachable` are the operations that lifecycle and rights allow, the obvious next one first. `interrupted` is
+    the operation that was cut and goes on when it is chosen again. `notices` are stable keys for words (`card is
+    in factory state but known`, …). `issued_at` is ISO 8601 in UTC or empty.
+    """
+
+    state: State
+    reachable: tuple[OperationKind, ...] = ()
+    interrupted: OperationKind | None = None
+    holder: Person | None = None
+    template: str = ""
+    template_title: str = ""
+    template_version: int = 0
+    issued_at: str = ""
+    key_generation: int = 0
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateView:
+    """A template as a face offers it. `slots` are texts such as `9A P-256 smart-card-logon`."""
+
+    name: str
+    title: str
+    version: int
+    slots: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerView:
+    """The server and this station as the server knows it."""
+
+    server: str
+    version: str
+    station: str
+    lab: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """People that matched a search; `more` says that the limit cut the list."""
+
+    people: tuple[Person, ...] = field(default_factory=tuple)
+    more: bool = False

@@ -1,0 +1,1 @@
+"""The domain, pure: states, templates, plans. Knows neither wire nor database."""

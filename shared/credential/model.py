@@ -1,0 +1,187 @@
+"""What the record knows: cards, their secrets and keys, credentials, certificates, people.
+
+A *card* is the device; a *credential* binds it to a holder by a template. Screens show one combined `State`.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import Final, NewType
+from uuid import UUID
+
+from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
+
+RecordId = NewType("RecordId", UUID)
+"""Random, made at registration and written to the card (CHUID's GUID); what keys are derived from."""
+
+CredentialId = NewType("CredentialId", UUID)
+OperationId = NewType("OperationId", UUID)
+RequestId = NewType("RequestId", UUID)
+"""Names one certificate request, stored before the certificate authority is asked."""
+
+StationId = NewType("StationId", UUID)
+HolderId = NewType("HolderId", str)
+"""The directory's immutable id (entryUUID, objectGUID, the key column of a file)."""
+
+
+@unique
+class State(StrEnum):
+    """The combined state of a card and its credential."""
+
+    UNREGISTERED = "unregistered"
+    REGISTERED = "registered"
+    ISSUED = "issued"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+    RETIRED = "retired"
+    DELETED = "deleted"
+
+
+@unique
+class SecretKind(StrEnum):
+    """The secrets of a card that the server derives."""
+
+    MANAGEMENT_KEY = "management-key"
+    PUK = "puk"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SecretVersion:
+    """Which value of a derived secret: the master key's generation, and a count within it (PUK rotation)."""
+
+    generation: int
+    count: int = 0
+
+
+FACTORY: Final = SecretVersion(0)
+"""The value that the card left the factory with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRecord:
+    """What is known of one secret: the value that was *proven* last, and at most one *pending* change."""
+
+    proven: SecretVersion | None
+    pending: SecretVersion | None = None
+
+
+@unique
+class PinState(StrEnum):
+    """Whose PIN is on the card."""
+
+    FACTORY = "factory"
+    TRANSPORT = "transport"
+    """A random value nobody knows; the holder has to activate."""
+    HOLDER = "holder"
+    UNKNOWN = "unknown"
+    """A change was cut; healed through the PUK."""
+
+
+@unique
+class KeyState(StrEnum):
+    """How sure the record is of the key in a slot."""
+
+    INTENDED = "intended"
+    """GENERATE was about to be sent; what is in the slot is not known."""
+    UNPROVEN = "unproven"
+    """The card returned a public key; the private key has not signed yet."""
+    PROVEN = "proven"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """The key in one slot. `public_key` is a DER SubjectPublicKeyInfo, empty while only intended."""
+
+    slot: Slot
+    algorithm: Algorithm
+    state: KeyState
+    public_key: bytes = b""
+
+
+@unique
+class CertificateState(StrEnum):
+    """How far a certificate got."""
+
+    REQUESTED = "requested"
+    """The certificate authority was about to be asked; there may be a certificate."""
+    ISSUED = "issued"
+    CONFIRMED = "confirmed"
+    """Read back from the card."""
+    REFUSED = "refused"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRecord:
+    """One certificate of a credential, from its request on. `certificate` is DER, empty until issued."""
+
+    request_id: RequestId
+    slot: Slot
+    connection: str
+    profile: str
+    public_key: bytes
+    state: CertificateState
+    certificate: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateRef:
+    """One immutable version of a template. `digest` is the SHA-256 of its canonical form."""
+
+    name: str
+    version: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialRecord:
+    """A card bound to a holder by a template. `holder_name` is a copy for screens."""
+
+    credential_id: CredentialId
+    holder: HolderId
+    holder_name: str
+    template: TemplateRef
+    state: State
+    issued_at: datetime | None = None
+    activated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOperation:
+    """An operation that began and did not end: a cut. The next insertion continues it."""
+
+    operation_id: OperationId
+    kind: str
+    holder: HolderId
+    template: TemplateRef | None
+    began_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardRecord:
+    """Everything that the server knows of one card."""
+
+    record_id: RecordId
+    state: State
+    profile: str
+    serial: int | None
+    virtual: bool
+    management_algorithm: ManagementAlgorithm
+    management_key: SecretRecord
+    puk: SecretRecord
+    pin: PinState
+    keys: dict[Slot, KeyRecord] = field(default_factory=dict)
+    certificates: tuple[CertificateRecord, ...] = ()
+    credential: CredentialRecord | None = None
+    open_operation: OpenOperation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody in a directory. `attributes` are the directory's, by the names that variables use."""
+
+    holder: HolderId
+    name: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    enabled: bool = True
