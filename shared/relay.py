@@ -9,18 +9,10 @@ What each turn may do with the holder's secrets is decided by the station (`kios
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
+from shared.credential.lifecycle import OperationKind as OperationKind
 from shared.credential.pins import PinPolicy
 from shared.errors import Fact, KioskError
 from shared.iso7816.apdu import Item, Response
-
-
-@unique
-class OperationKind(StrEnum):
-    """What can be done to a card; the names are those of `kiosk do`."""
-
-    ISSUE = "issue"
-    ACTIVATE = "activate"
-    CHANGE_PIN = "change-pin"
 
 
 @unique
