@@ -231,6 +231,12 @@ class StationBlocked(PolicyError):
     code = "station-blocked"
 
 
+class StationExpired(PolicyError):
+    """The station's certificate has expired; it has to join again. Fact: `expired` (ISO date) where known."""
+
+    code = "station-expired"
+
+
 class VirtualCardRefused(PolicyError):
     """A virtual card was offered, but this server does not allow lab stations."""
 
@@ -259,6 +265,13 @@ class JoinRefused(PolicyError):
     """The join token is unknown, used, expired, or names another server."""
 
     code = "join-refused"
+
+
+class TooManyAttempts(PolicyError):
+    """The limit of attempts is reached; later ones are judged again. Fact: `seconds` to wait."""
+
+    code = "too-many-attempts"
+    retryable = True
 
 
 class PinPolicyViolated(PolicyError):

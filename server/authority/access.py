@@ -1,0 +1,123 @@
+"""Who may call what.
+
+Every call of every listener passes `Access.admit` before its servicer sees it. A method without a rule is
+refused, whoever asks. A station is who registered the certificate that it shows: the issuing root alone
+proves nothing, the SHA-256 of the certificate has to be on record.
+
+Until operators exist, only stations flagged *lab* may run operations and see people.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from types import MappingProxyType
+from typing import Final
+
+from server.ports.store import StationState, StationStore
+from shared import errors
+from shared.clock import Clock
+from shared.credential.model import StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The station that makes a call. `fingerprint` is the SHA-256 of its certificate (DER)."""
+
+    station_id: StationId
+    name: str
+    lab: bool
+    fingerprint: bytes
+
+
+@unique
+class Listener(StrEnum):
+    """Where a call came in."""
+
+    STATIONS = "stations"
+    """Mutual TLS; the peer showed a certificate of the stations' root."""
+    JOINING = "joining"
+    """TLS with the server's certificate only; the peer is anybody."""
+    ADMIN = "admin"
+    """A Unix socket in a folder of the server's own user; the peer is that user."""
+
+
+@unique
+class Rule(StrEnum):
+    """Who may call a method."""
+
+    REGISTERED_STATION = "registered-station"
+    LAB_STATION = "lab-station"
+    JOINING = "joining"
+    ADMINISTRATOR = "administrator"
+
+
+RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+    {
+        "/kiosk.v1.Operations/Run": Rule.LAB_STATION,
+        "/kiosk.v1.Console/LookUpCard": Rule.LAB_STATION,
+        "/kiosk.v1.Console/FindPeople": Rule.LAB_STATION,
+        "/kiosk.v1.Console/ListTemplates": Rule.REGISTERED_STATION,
+        "/kiosk.v1.Stations/WhoAmI": Rule.REGISTERED_STATION,
+        "/kiosk.v1.Stations/Join": Rule.JOINING,
+        "/kiosk.v1.Admin/CreateStationToken": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/ListStations": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/PlanTemplates": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/ApplyTemplates": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/ServerStatus": Rule.ADMINISTRATOR,
+        "/grpc.health.v1.Health/Check": Rule.REGISTERED_STATION,
+        "/grpc.health.v1.Health/List": Rule.REGISTERED_STATION,
+        "/grpc.health.v1.Health/Watch": Rule.REGISTERED_STATION,
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Rule.REGISTERED_STATION,
+    }
+)
+"""Full method name to rule."""
+
+_LISTENER_OF: Final = {
+    Rule.REGISTERED_STATION: Listener.STATIONS,
+    Rule.LAB_STATION: Listener.STATIONS,
+    Rule.JOINING: Listener.JOINING,
+    Rule.ADMINISTRATOR: Listener.ADMIN,
+}
+
+
+class Access:
+    """Judge calls by the rules and by the record of stations."""
+
+    def __init__(self, stations: StationStore, clock: Clock) -> None:
+        """Look stations up in `stations`; `clock` judges whether a certificate has expired."""
+        self._stations = stations
+        self._clock = clock
+
+    async def admit(self, listener: Listener, method: str, fingerprint: bytes | None) -> Caller | None:
+        """Return who calls, or refuse.
+
+        `method` is the full name (`/package.Service/Method`); `fingerprint` the SHA-256 of the certificate that
+        the peer showed, None where there was none. Who is not a station (joining, administration) is None.
+
+        Raises:
+            NotAllowed: no rule, the wrong listener, or no right.
+            StationUnknown: no station is registered under this certificate.
+            StationBlocked: an administrator blocked the station.
+            StationExpired: the registered certificate has expired; the line outlived it.
+        """
+        rule = RULES.get(method)
+        if rule is None or _LISTENER_OF[rule] is not listener:
+            raise errors.NotAllowed(what=method)
+        if listener is not Listener.STATIONS:
+            return None
+        caller = await self._station(fingerprint)
+        if rule is Rule.LAB_STATION and not caller.lab:
+            raise errors.NotAllowed(what=method)
+        return caller
+
+    async def _station(self, fingerprint: bytes | None) -> Caller:
+        record = await self._stations.by_fingerprint(fingerprint) if fingerprint else None
+        if record is None or record.fingerprint != fingerprint:
+            raise errors.StationUnknown
+        if record.state is not StationState.ACTIVE:
+            raise errors.StationBlocked
+        if record.not_after <= self._clock.now():
+            raise errors.StationExpired
+        return Caller(
+            station_id=record.station_id, name=record.name, lab=record.lab, fingerprint=record.fingerprint
+        )

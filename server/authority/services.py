@@ -1,0 +1,123 @@
+"""What the servicers need from rules and operations: one protocol per audience, values in and out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum, unique
+from typing import Protocol
+
+from server.authority.access import Caller
+from server.ports.store import StationRecord
+from shared.console import CardHints, CardView, Found, TemplateView
+from shared.errors import Fact, KioskError
+
+
+class ConsoleService(Protocol):
+    """What a station's faces ask between operations. Who may ask was judged before (`access`)."""
+
+    async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
+        """Return what the record says of a card; `UNREGISTERED` where it says nothing."""
+        ...
+
+    async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
+        """Search the directory.
+
+        Raises:
+            ConnectorUnreachable, ConnectorRefused: the directory's failures.
+        """
+        ...
+
+    async def templates(self, caller: Caller) -> Sequence[TemplateView]:
+        """Return the templates that this station may issue, by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateText:
+    """A template as an administrator wrote it. `source` is the file's name, for messages only."""
+
+    source: str
+    text: str
+
+
+@unique
+class TemplateAction(StrEnum):
+    """What applying a text does."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    """A new version; the old one stays."""
+    KEEP = "keep"
+    """The newest version already says this."""
+    REFUSE = "refuse"
+    """It has problems; nothing of the whole set is applied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateLine:
+    """What becomes of one text. Versions count from 1; 0 means none. `changes` are lines of a difference.
+
+    `problems` are errors such as `TemplateInvalid`, `TemplateImpossible`; `warnings` are stable keys or texts.
+    """
+
+    source: str
+    name: str
+    action: TemplateAction
+    from_version: int = 0
+    to_version: int = 0
+    changes: tuple[str, ...] = ()
+    problems: tuple[KioskError, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that `doctor` looked at. `subject` is a stable key (`store`, `key-store`, `ca:built-in`, …)."""
+
+    subject: str
+    error: KioskError | None = None
+    facts: dict[str, Fact] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is as it should be."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatus:
+    """How the server is."""
+
+    server: str
+    version: str
+    started_at: datetime
+    checks: tuple[Check, ...] = ()
+
+
+class AdminService(Protocol):
+    """What `kiosk-server` commands ask of the running server, over its Unix socket."""
+
+    async def create_token(self, name: str, *, lab: bool, valid_for: timedelta) -> str:
+        """Make a join token and return its text; it works once.
+
+        Raises:
+            Invalid: the name or the time is not acceptable.
+            NotAllowed: the settings allow no lab stations.
+        """
+        ...
+
+    async def stations(self) -> Sequence[StationRecord]:
+        """Return every station, by name."""
+        ...
+
+    async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
+        """Say what applying these texts would do; changes nothing."""
+        ...
+
+    async def apply_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
+        """Apply all texts or, where one has problems, none."""
+        ...
+
+    async def status(self) -> ServerStatus:
+        """Check everything that the server needs, outside systems included."""
+        ...
