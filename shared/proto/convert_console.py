@@ -1,0 +1,188 @@
+"""What faces ask between operations, and what a station is told of itself: message ↔ value."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from shared import errors
+from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.credential.model import HolderId, Person, State
+from shared.proto import console_pb2 as pb
+from shared.proto import operations_pb2, stations_pb2
+from shared.proto.convert_facts import bounded, inverse, member
+from shared.proto.convert_turns import MAX_TEXT, OPERATION_OF, OPERATIONS
+
+MAX_PEOPLE: Final = 500
+MAX_SEARCH: Final = 200
+"""Characters."""
+
+STATES: Final = {
+    State.UNREGISTERED: pb.STATE_UNREGISTERED,
+    State.REGISTERED: pb.STATE_REGISTERED,
+    State.ISSUED: pb.STATE_ISSUED,
+    State.ACTIVE: pb.STATE_ACTIVE,
+    State.SUSPENDED: pb.STATE_SUSPENDED,
+    State.REVOKED: pb.STATE_REVOKED,
+    State.RETIRED: pb.STATE_RETIRED,
+    State.DELETED: pb.STATE_DELETED,
+}
+_STATE_OF: Final = inverse(STATES)
+
+
+def encode_hints(hints: CardHints) -> pb.CardHints:
+    """Turn what a station saw of a card into a message."""
+    return pb.CardHints(
+        profile=hints.profile,
+        serial=hints.serial,
+        guid=hints.guid.bytes if hints.guid is not None else b"",
+        virtual=hints.virtual,
+        factory_management_key=hints.factory_management_key,
+        pin_tries_left=hints.pin_tries_left,
+        puk_tries_left=hints.puk_tries_left,
+    )
+
+
+def decode_hints(message: pb.CardHints) -> CardHints:
+    """Read what a station saw of a card.
+
+    Raises:
+        Garbled: the GUID has not 16 bytes.
+        Invalid: a text that is too long.
+    """
+    if len(message.guid) not in {0, 16}:
+        raise errors.Garbled(why="a GUID has 16 bytes")
+    has = message.HasField
+    return CardHints(
+        profile=bounded(message.profile, MAX_TEXT, "profile"),
+        serial=message.serial if has("serial") else None,
+        guid=UUID(bytes=message.guid) if message.guid else None,
+        virtual=message.virtual,
+        factory_management_key=message.factory_management_key if has("factory_management_key") else None,
+        pin_tries_left=message.pin_tries_left if has("pin_tries_left") else None,
+        puk_tries_left=message.puk_tries_left if has("puk_tries_left") else None,
+    )
+
+
+def encode_card(card: CardView) -> pb.CardView:
+    """Turn what the record says of a card into a message."""
+    return pb.CardView(
+        state=STATES[card.state],
+        reachable=[OPERATIONS[operation] for operation in card.reachable],
+        interrupted=(
+            OPERATIONS[card.interrupted]
+            if card.interrupted is not None
+            else operations_pb2.OPERATION_KIND_UNSPECIFIED
+        ),
+        holder=encode_person(card.holder) if card.holder is not None else None,
+        template=card.template,
+        template_title=card.template_title,
+        template_version=card.template_version,
+        issued_at=card.issued_at,
+        key_generation=card.key_generation,
+        notices=card.notices,
+    )
+
+
+def decode_card(message: pb.CardView) -> CardView:
+    """Read what the record says of a card; `Garbled` for a state or operation that nobody knows."""
+    return CardView(
+        state=member(_STATE_OF, message.state, "state"),
+        reachable=tuple(member(OPERATION_OF, number, "operation") for number in message.reachable),
+        interrupted=member(OPERATION_OF, message.interrupted, "operation") if message.interrupted else None,
+        holder=decode_person(message.holder) if message.HasField("holder") else None,
+        template=message.template,
+        template_title=message.template_title,
+        template_version=message.template_version,
+        issued_at=message.issued_at,
+        key_generation=message.key_generation,
+        notices=tuple(message.notices),
+    )
+
+
+def encode_person(person: Person) -> pb.Person:
+    """Turn a person into a message."""
+    return pb.Person(
+        holder=person.holder, name=person.name, attributes=person.attributes, enabled=person.enabled
+    )
+
+
+def decode_person(message: pb.Person) -> Person:
+    """Read a person; `Garbled` without an id."""
+    if not message.holder:
+        raise errors.Garbled(why="a person without id")
+    return Person(
+        holder=HolderId(message.holder),
+        name=message.name,
+        attributes=dict(message.attributes),
+        enabled=message.enabled,
+    )
+
+
+def encode_search(text: str, limit: int) -> pb.FindPeopleRequest:
+    """Turn a search into a message."""
+    return pb.FindPeopleRequest(text=text, limit=limit)
+
+
+def decode_search(message: pb.FindPeopleRequest) -> tuple[str, int]:
+    """Read a search: its text and its limit.
+
+    Raises:
+        Invalid: the text is too long, or the limit is not 1 to 500.
+    """
+    if not 1 <= message.limit <= MAX_PEOPLE:
+        raise errors.Invalid(field="limit", why=f"not 1 to {MAX_PEOPLE}")
+    return bounded(message.text, MAX_SEARCH, "text"), message.limit
+
+
+def encode_found(found: Found) -> pb.FindPeopleReply:
+    """Turn people that were found into a message."""
+    return pb.FindPeopleReply(people=[encode_person(person) for person in found.people], more=found.more)
+
+
+def decode_found(message: pb.FindPeopleReply) -> Found:
+    """Read people that were found."""
+    return Found(people=tuple(decode_person(person) for person in message.people), more=message.more)
+
+
+def encode_templates(templates: Sequence[TemplateView]) -> pb.ListTemplatesReply:
+    """Turn templates into a message."""
+    return pb.ListTemplatesReply(
+        templates=[
+            pb.TemplateView(
+                name=template.name,
+                title=template.title,
+                version=template.version,
+                slots=template.slots,
+                needs=template.needs,
+            )
+            for template in templates
+        ]
+    )
+
+
+def decode_templates(message: pb.ListTemplatesReply) -> tuple[TemplateView, ...]:
+    """Read templates."""
+    return tuple(
+        TemplateView(
+            name=template.name,
+            title=template.title,
+            version=template.version,
+            slots=tuple(template.slots),
+            needs=tuple(template.needs),
+        )
+        for template in message.templates
+    )
+
+
+def encode_server(server: ServerView) -> stations_pb2.ServerView:
+    """Turn what a station is told of itself into a message."""
+    return stations_pb2.ServerView(
+        server=server.server, version=server.version, station=server.station, lab=server.lab
+    )
+
+
+def decode_server(message: stations_pb2.ServerView) -> ServerView:
+    """Read what a station is told of itself."""
+    return ServerView(
+        server=message.server, version=message.version, station=message.station, lab=message.lab
+    )

@@ -1,0 +1,426 @@
+"""The turns of an operation: message ↔ value.
+
+What arrives is judged here once: an unknown turn or enum, a missing part, a number or a length that nothing
+real has. Whether a turn makes sense now is judged by the engine and by the relay.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from shared import errors
+from shared.credential.pins import Characters, PinPolicy
+from shared.iso7816.apdu import (
+    ANY_STATUS,
+    EXTENDED_DATA_MAX,
+    EXTENDED_LE_MAX,
+    ONLY_OK,
+    ColdReset,
+    Command,
+    Digest,
+    Hole,
+    Item,
+    Part,
+    Response,
+    ToBeSigned,
+)
+from shared.proto import operations_pb2 as pb
+from shared.proto.convert_facts import bounded, inverse, member, put_error, put_facts, take_error, take_facts
+from shared.relay import (
+    Answer,
+    Ask,
+    Begin,
+    Cancel,
+    CardGone,
+    Done,
+    Draw,
+    Exchange,
+    Failed,
+    OperationKind,
+    Progress,
+    Purpose,
+    Question,
+    Refusal,
+    Responses,
+    ServerTurn,
+    StationTurn,
+    StepLine,
+    Steps,
+    Working,
+)
+
+MAX_ITEMS: Final = 256
+MAX_PARTS: Final = 64
+MAX_STATUSES: Final = 64
+MAX_STEPS: Final = 256
+MAX_TEXT: Final = 256
+"""Characters of a name or label."""
+MAX_USES: Final = 64
+MAX_FIELD: Final = 255
+"""Bytes of a hole."""
+MAX_FORBIDDEN: Final = 1000
+SW_MAX: Final = 0xFFFF
+
+OPERATIONS: Final = {
+    OperationKind.ISSUE: pb.OPERATION_KIND_ISSUE,
+    OperationKind.ACTIVATE: pb.OPERATION_KIND_ACTIVATE,
+    OperationKind.CHANGE_PIN: pb.OPERATION_KIND_CHANGE_PIN,
+}
+QUESTIONS: Final = {
+    Question.CURRENT_PIN: pb.QUESTION_CURRENT_PIN,
+    Question.NEW_PIN: pb.QUESTION_NEW_PIN,
+    Question.CONFIRM: pb.QUESTION_CONFIRM,
+}
+PURPOSES: Final = {
+    Purpose.ISSUE: pb.PURPOSE_ISSUE,
+    Purpose.ACTIVATE: pb.PURPOSE_ACTIVATE,
+    Purpose.CHANGE_PIN: pb.PURPOSE_CHANGE_PIN,
+}
+DIGESTS: Final = {
+    Digest.SHA256: pb.DIGEST_SHA256,
+    Digest.SHA384: pb.DIGEST_SHA384,
+    Digest.PKCS1_SHA256: pb.DIGEST_PKCS1_SHA256,
+    Digest.NONE: pb.DIGEST_NONE,
+}
+CHARACTERS: Final = {
+    Characters.DIGITS: pb.CHARACTERS_DIGITS,
+    Characters.ALPHANUMERIC: pb.CHARACTERS_ALPHANUMERIC,
+    Characters.ANY: pb.CHARACTERS_ANY,
+}
+OPERATION_OF: Final = inverse(OPERATIONS)
+_QUESTION_OF: Final = inverse(QUESTIONS)
+_PURPOSE_OF: Final = inverse(PURPOSES)
+_DIGEST_OF: Final = inverse(DIGESTS)
+_CHARACTERS_OF: Final = inverse(CHARACTERS)
+
+# --- the station speaks ---------------------------------------------------------------------------------
+
+
+def encode_station_turn(turn: StationTurn) -> pb.StationTurn:
+    """Turn what a station says into a message."""
+    message = pb.StationTurn()
+    match turn:
+        case Responses():
+            message.responses.number = turn.number
+            _put_responses(turn.responses, message.responses)
+        case Begin():
+            message.begin.operation = OPERATIONS[turn.operation]
+            message.begin.reader = turn.reader
+            message.begin.virtual = turn.virtual
+            message.begin.holder = turn.holder
+            message.begin.template = turn.template
+        case Working():
+            message.working.SetInParent()
+            message.working.number = turn.number
+        case CardGone():
+            message.card_gone.number = turn.number
+            _put_responses(turn.responses, message.card_gone)
+        case Refusal():
+            message.refusal.number = turn.number
+            put_error(turn.error, message.refusal.error)
+        case Answer():
+            message.answer.number = turn.number
+            message.answer.given = turn.given
+        case Cancel():
+            message.cancel.SetInParent()
+    return message
+
+
+def decode_station_turn(message: pb.StationTurn) -> StationTurn:  # noqa: PLR0911  # one return per kind
+    """Read what a station says.
+
+    Raises:
+        Garbled: malformed, or of a kind that this version does not know.
+        Invalid: a text that is too long.
+    """
+    match message.WhichOneof("turn"):
+        case "responses":
+            return Responses(
+                number=message.responses.number, responses=_take_responses(message.responses.responses)
+            )
+        case "begin":
+            begin = message.begin
+            return Begin(
+                operation=member(OPERATION_OF, begin.operation, "operation"),
+                reader=bounded(begin.reader, MAX_TEXT, "reader"),
+                virtual=begin.virtual,
+                holder=bounded(begin.holder, MAX_TEXT, "holder"),
+                template=bounded(begin.template, MAX_TEXT, "template"),
+            )
+        case "working":
+            return Working(number=message.working.number)
+        case "card_gone":
+            gone = message.card_gone
+            return CardGone(number=gone.number, responses=_take_responses(gone.responses))
+        case "refusal":
+            return Refusal(number=message.refusal.number, error=take_error(message.refusal.error))
+        case "answer":
+            return Answer(number=message.answer.number, given=message.answer.given)
+        case "cancel":
+            return Cancel()
+        case _:
+            raise errors.Garbled(why="a station's turn of unknown kind")
+
+
+def _put_responses(responses: Iterable[Response], into: pb.Responses | pb.CardGone) -> None:
+    into.SetInParent()
+    add = into.responses.add
+    for response in responses:
+        add(data=response.data, sw=response.sw)
+
+
+def _take_responses(messages: Sequence[pb.Response]) -> tuple[Response, ...]:
+    if len(messages) > MAX_ITEMS:
+        raise errors.Garbled(why=f"more than {MAX_ITEMS} responses")
+    responses = tuple(Response(message.data, message.sw) for message in messages)
+    for response in responses:
+        if response.sw > SW_MAX or len(response.data) > EXTENDED_LE_MAX:
+            raise errors.Garbled(why="a response that no card gives")
+    return responses
+
+
+# --- the server speaks ----------------------------------------------------------------------------------
+
+
+def encode_server_turn(turn: ServerTurn) -> pb.ServerTurn:
+    """Turn what the server says into a message."""
+    message = pb.ServerTurn()
+    match turn:
+        case Exchange():
+            exchange = message.exchange
+            exchange.SetInParent()
+            exchange.number = turn.number
+            exchange.epoch = turn.epoch
+            exchange.release = turn.release
+            for item in turn.items:
+                _put_item(item, exchange.items.add())
+        case Progress():
+            message.progress.SetInParent()
+            message.progress.index = turn.index
+            message.progress.done = turn.done
+            message.progress.expected_ms = turn.expected_ms
+        case Draw():
+            message.draw.SetInParent()
+            message.draw.hole = turn.hole
+            message.draw.uses = turn.uses
+            message.draw.length = turn.length
+        case Ask():
+            _put_ask(turn, message.ask)
+        case Steps():
+            message.steps.SetInParent()
+            for line in turn.steps:
+                put_facts(line.facts, message.steps.steps.add(key=line.key).facts)
+        case Done():
+            message.done.SetInParent()
+            message.done.state = turn.state
+            put_facts(turn.facts, message.done.facts)
+        case Failed():
+            put_error(turn.error, message.failed.error)
+            message.failed.state = turn.state
+            message.failed.next_action = turn.next_action
+            put_facts(turn.facts, message.failed.facts)
+    return message
+
+
+def decode_server_turn(message: pb.ServerTurn) -> ServerTurn:  # noqa: PLR0911  # one return per kind
+    """Read what the server says.
+
+    Raises:
+        Garbled: malformed, or of a kind that this version does not know.
+        Invalid: a text that is too long.
+    """
+    match message.WhichOneof("turn"):
+        case "exchange":
+            exchange = message.exchange
+            if not 0 < len(exchange.items) <= MAX_ITEMS:
+                raise errors.Garbled(why=f"an exchange has 1 to {MAX_ITEMS} items")
+            return Exchange(
+                number=exchange.number,
+                items=tuple([_take_item(item) for item in exchange.items]),
+                epoch=exchange.epoch,
+                release=exchange.release,
+            )
+        case "progress":
+            progress = message.progress
+            return Progress(index=progress.index, done=progress.done, expected_ms=progress.expected_ms)
+        case "draw":
+            draw = message.draw
+            return Draw(hole=_hole_name(draw.hole), uses=_uses(draw.uses), length=draw.length)
+        case "ask":
+            return _take_ask(message.ask)
+        case "steps":
+            lines = message.steps.steps
+            if len(lines) > MAX_STEPS:
+                raise errors.Garbled(why=f"more than {MAX_STEPS} steps")
+            return Steps(steps=tuple([_take_line(line) for line in lines]))
+        case "done":
+            done = message.done
+            return Done(state=bounded(done.state, MAX_TEXT, "state"), facts=take_facts(done.facts))
+        case "failed":
+            failed = message.failed
+            return Failed(
+                error=take_error(failed.error),
+                state=bounded(failed.state, MAX_TEXT, "state"),
+                next_action=bounded(failed.next_action, MAX_TEXT, "next_action"),
+                facts=take_facts(failed.facts),
+            )
+        case _:
+            raise errors.Garbled(why="a server's turn of unknown kind")
+
+
+def _put_item(item: Item, into: pb.Item) -> None:
+    if isinstance(item, ColdReset):
+        into.cold_reset.SetInParent()
+        into.cold_reset.label = item.label
+        return
+    command = into.command
+    command.header = bytes((item.cla, item.ins, item.p1, item.p2))
+    command.label = item.label
+    for part in item.parts:
+        _put_part(part, command.parts.add())
+    if item.le is not None:
+        command.le = item.le
+    if item.expect is None:
+        command.expectation = pb.EXPECTATION_ANY
+    elif item.expect == ONLY_OK:
+        command.expectation = pb.EXPECTATION_OK
+    else:
+        command.expectation = pb.EXPECTATION_LISTED
+        command.statuses.extend(sorted(item.expect))
+    if item.answer is not None:
+        command.answer = item.answer
+    command.sensitive = item.sensitive
+
+
+def _put_part(part: Part, into: pb.Part) -> None:
+    match part:
+        case bytes():
+            into.plain = part
+        case Hole():
+            into.hole.name = part.name
+            into.hole.length = part.length
+        case ToBeSigned():
+            into.to_be_signed.content = part.content
+            into.to_be_signed.digest = DIGESTS[part.digest]
+            into.to_be_signed.length = part.length
+
+
+def _take_item(message: pb.Item) -> Item:
+    kind = message.WhichOneof("item")
+    if kind == "cold_reset":
+        return ColdReset(label=bounded(message.cold_reset.label, MAX_TEXT, "label"))
+    if kind is None:
+        raise errors.Garbled(why="an item of unknown kind")
+    sent = message.command
+    header = sent.header
+    if len(header) != 4 or len(sent.parts) > MAX_PARTS or (sent.HasField("le") and sent.le > EXTENDED_LE_MAX):
+        raise errors.Garbled(why="a command that no card takes")
+    command = Command(
+        cla=header[0],
+        ins=header[1],
+        p1=header[2],
+        p2=header[3],
+        label=bounded(sent.label, MAX_TEXT, "label"),
+        parts=tuple([_take_part(part) for part in sent.parts]),
+        le=sent.le if sent.HasField("le") else None,
+        expect=_take_expectation(sent),
+        answer=sent.answer if sent.HasField("answer") else None,
+        sensitive=sent.sensitive,
+    )
+    if command.length > EXTENDED_DATA_MAX:
+        raise errors.Garbled(why="a command that no card takes")
+    return command
+
+
+def _take_part(message: pb.Part) -> Part:
+    match message.WhichOneof("part"):
+        case "plain":
+            return message.plain
+        case "hole":
+            hole = message.hole
+            if not 0 < hole.length <= MAX_FIELD:
+                raise errors.Garbled(why="a hole without length, or too long")
+            return Hole(name=_hole_name(hole.name), length=hole.length)
+        case "to_be_signed":
+            signed = message.to_be_signed
+            return ToBeSigned(
+                content=signed.content,
+                digest=member(_DIGEST_OF, signed.digest, "digest"),
+                length=signed.length,
+            )
+        case _:
+            raise errors.Garbled(why="a part of a command of unknown kind")
+
+
+def _take_expectation(sent: pb.Command) -> frozenset[int] | None:
+    match sent.expectation:
+        case pb.EXPECTATION_OK:
+            return ONLY_OK
+        case pb.EXPECTATION_ANY:
+            return ANY_STATUS
+        case pb.EXPECTATION_LISTED:
+            if len(sent.statuses) > MAX_STATUSES or any(status > SW_MAX for status in sent.statuses):
+                raise errors.Garbled(why="status words that no card gives")
+            return frozenset(sent.statuses)
+        case _:
+            raise errors.Garbled(why=f"unknown expectation {sent.expectation}")
+
+
+def _hole_name(name: str) -> str:
+    if not name:
+        raise errors.Garbled(why="a hole without name")
+    return bounded(name, MAX_TEXT, "hole")
+
+
+def _uses(uses: int) -> int:
+    if uses > MAX_USES:
+        raise errors.Garbled(why=f"a value for more than {MAX_USES} uses")
+    return uses
+
+
+def _put_ask(ask: Ask, into: pb.Ask) -> None:
+    into.number = ask.number
+    into.question = QUESTIONS[ask.question]
+    into.purpose = PURPOSES[ask.purpose]
+    into.hole = ask.hole
+    into.uses = ask.uses
+    if ask.policy is not None:
+        policy = into.policy
+        policy.min_length = ask.policy.min_length
+        policy.max_length = ask.policy.max_length
+        policy.characters = CHARACTERS[ask.policy.characters]
+        policy.allow_sequences = ask.policy.allow_sequences
+        policy.allow_repeats = ask.policy.allow_repeats
+        policy.forbidden.extend(ask.policy.forbidden)
+    if ask.tries_left is not None:
+        into.tries_left = ask.tries_left
+    put_facts(ask.facts, into.facts)
+
+
+def _take_ask(message: pb.Ask) -> Ask:
+    return Ask(
+        number=message.number,
+        question=member(_QUESTION_OF, message.question, "question"),
+        purpose=member(_PURPOSE_OF, message.purpose, "purpose"),
+        hole=bounded(message.hole, MAX_TEXT, "hole"),
+        uses=_uses(message.uses),
+        policy=_take_policy(message.policy) if message.HasField("policy") else None,
+        tries_left=message.tries_left if message.HasField("tries_left") else None,
+        facts=take_facts(message.facts),
+    )
+
+
+def _take_policy(message: pb.PinPolicy) -> PinPolicy:
+    if not message.min_length <= message.max_length <= MAX_FIELD or len(message.forbidden) > MAX_FORBIDDEN:
+        raise errors.Garbled(why="a PIN policy that no PIN can meet")
+    return PinPolicy(
+        min_length=message.min_length,
+        max_length=message.max_length,
+        characters=member(_CHARACTERS_OF, message.characters, "kind of characters"),
+        allow_sequences=message.allow_sequences,
+        allow_repeats=message.allow_repeats,
+        forbidden=tuple(message.forbidden),
+    )
+
+
+def _take_line(message: pb.StepLine) -> StepLine:
+    return StepLine(key=bounded(message.key, MAX_TEXT, "key"), facts=take_facts(message.facts))

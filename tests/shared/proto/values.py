@@ -1,0 +1,173 @@
+"""Strategies for everything that travels."""
+
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from shared import errors
+from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.credential.model import HolderId, Person, State
+from shared.credential.pins import Characters, PinPolicy
+from shared.errors import Fact, KioskError
+from shared.iso7816.apdu import ColdReset, Command, Digest, Hole, Response, ToBeSigned
+from shared.relay import (
+    Answer,
+    Ask,
+    Begin,
+    Cancel,
+    CardGone,
+    Done,
+    Draw,
+    Exchange,
+    Failed,
+    OperationKind,
+    Progress,
+    Purpose,
+    Question,
+    Refusal,
+    Responses,
+    ServerTurn,
+    StationTurn,
+    StepLine,
+    Steps,
+    Working,
+)
+
+U32 = st.integers(0, 2**32 - 1)
+BYTE = st.integers(0, 255)
+SW = st.integers(0, 0xFFFF)
+TEXT = st.text(max_size=40)
+NAME = st.from_regex(r"[a-z][a-z_]{0,20}", fullmatch=True).filter(lambda name: name != "self")
+
+facts: st.SearchStrategy[dict[str, Fact]] = st.dictionaries(
+    NAME, st.one_of(TEXT, st.integers(-(2**63), 2**63 - 1)), max_size=4
+)
+kinds = st.sampled_from(sorted(errors.BY_CODE.values(), key=lambda kind: kind.code))
+
+
+@st.composite
+def failures(draw: st.DrawFn) -> KioskError:
+    return draw(kinds)(**draw(facts))
+
+
+responses = st.builds(Response, data=st.binary(max_size=300), sw=SW)
+parts = st.one_of(
+    st.binary(max_size=100),
+    st.builds(Hole, name=st.text(min_size=1, max_size=20), length=st.integers(1, 255)),
+    st.builds(
+        ToBeSigned,
+        content=st.binary(max_size=200),
+        digest=st.sampled_from(Digest),
+        length=st.integers(0, 512),
+    ),
+)
+commands = st.builds(
+    Command,
+    cla=BYTE,
+    ins=BYTE,
+    p1=BYTE,
+    p2=BYTE,
+    label=TEXT,
+    parts=st.lists(parts, max_size=4).map(tuple),
+    le=st.none() | st.integers(0, 65536),
+    expect=st.none() | st.frozensets(SW, max_size=5),
+    answer=st.none() | st.binary(max_size=40),
+    sensitive=st.booleans(),
+)
+items = st.one_of(commands, st.builds(ColdReset, label=TEXT))
+policies = st.builds(
+    PinPolicy,
+    min_length=st.integers(0, 8),
+    max_length=st.integers(8, 255),
+    characters=st.sampled_from(Characters),
+    allow_sequences=st.booleans(),
+    allow_repeats=st.booleans(),
+    forbidden=st.lists(TEXT, max_size=3).map(tuple),
+)
+
+station_turns: st.SearchStrategy[StationTurn] = st.one_of(
+    st.builds(
+        Begin,
+        operation=st.sampled_from(OperationKind),
+        reader=TEXT,
+        virtual=st.booleans(),
+        holder=TEXT,
+        template=TEXT,
+    ),
+    st.builds(Responses, number=U32, responses=st.lists(responses, max_size=5).map(tuple)),
+    st.builds(Working, number=U32),
+    st.builds(CardGone, number=U32, responses=st.lists(responses, max_size=5).map(tuple)),
+    st.builds(Refusal, number=U32, error=failures()),
+    st.builds(Answer, number=U32, given=st.booleans()),
+    st.just(Cancel()),
+)
+server_turns: st.SearchStrategy[ServerTurn] = st.one_of(
+    st.builds(
+        Exchange,
+        number=U32,
+        items=st.lists(items, min_size=1, max_size=5).map(tuple),
+        epoch=st.integers(0, 2**64 - 1),
+        release=st.booleans(),
+    ),
+    st.builds(Draw, hole=st.text(min_size=1, max_size=20), uses=st.integers(0, 64), length=U32),
+    st.builds(
+        Ask,
+        number=U32,
+        question=st.sampled_from(Question),
+        purpose=st.sampled_from(Purpose),
+        hole=TEXT,
+        uses=st.integers(0, 64),
+        policy=st.none() | policies,
+        tries_left=st.none() | st.integers(0, 255),
+        facts=facts,
+    ),
+    st.builds(Steps, steps=st.lists(st.builds(StepLine, key=TEXT, facts=facts), max_size=5).map(tuple)),
+    st.builds(Progress, index=U32, done=st.booleans(), expected_ms=U32),
+    st.builds(Done, state=TEXT, facts=facts),
+    st.builds(Failed, error=failures(), state=TEXT, next_action=TEXT, facts=facts),
+)
+
+people = st.builds(
+    Person,
+    holder=st.text(min_size=1, max_size=40).map(HolderId),
+    name=TEXT,
+    attributes=st.dictionaries(TEXT, TEXT, max_size=4),
+    enabled=st.booleans(),
+)
+hints = st.builds(
+    CardHints,
+    profile=TEXT,
+    serial=st.none() | st.integers(0, 2**64 - 1),
+    guid=st.none() | st.binary(min_size=16, max_size=16).map(lambda raw: UUID(bytes=raw)),
+    virtual=st.booleans(),
+    factory_management_key=st.none() | st.booleans(),
+    pin_tries_left=st.none() | st.integers(0, 255),
+    puk_tries_left=st.none() | st.integers(0, 255),
+)
+operations = st.sampled_from(OperationKind)
+cards = st.builds(
+    CardView,
+    state=st.sampled_from(State),
+    reachable=st.lists(operations, max_size=3).map(tuple),
+    interrupted=st.none() | operations,
+    holder=st.none() | people,
+    template=TEXT,
+    template_title=TEXT,
+    template_version=U32,
+    issued_at=TEXT,
+    key_generation=U32,
+    notices=st.lists(TEXT, max_size=3).map(tuple),
+)
+found = st.builds(Found, people=st.lists(people, max_size=4).map(tuple), more=st.booleans())
+templates = st.lists(
+    st.builds(
+        TemplateView,
+        name=TEXT,
+        title=TEXT,
+        version=U32,
+        slots=st.lists(TEXT, max_size=3).map(tuple),
+        needs=st.lists(TEXT, max_size=3).map(tuple),
+    ),
+    max_size=4,
+).map(tuple)
+servers = st.builds(ServerView, server=TEXT, version=TEXT, station=TEXT, lab=st.booleans())
