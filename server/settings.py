@@ -1,0 +1,148 @@
+"""What the server needs to start: the table `[server]` of `kiosk.toml`.
+
+Templates and policies are no settings; they live in the database.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from shared.config import Address, Document, find_file
+from shared.logs import LogSettings
+from shared.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyStoreSettings:
+    """`[server.key-store]`. Where `passphrase` is absent it is asked for at every start."""
+
+    file: Path | None = None
+    passphrase: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaSettings:
+    """`[server.ca]`: the built-in certificate authority.
+
+    `crl_url` goes into every certificate; without it nobody is told where revocations stand.
+    """
+
+    crl_url: str = ""
+    crl_hours: int = 24
+    certificate_days: int = 1095
+
+    def __post_init__(self) -> None:
+        """Refuse lives that end before they begin."""
+        if min(self.crl_hours, self.certificate_days) < 1:
+            message = "crl-hours and certificate-days must be at least 1"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDirectorySettings:
+    """`[server.directory.NAME]` with `kind = "file"`: people in a CSV or LDIF file."""
+
+    kind: Literal["file"]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LdapDirectorySettings:
+    """`[server.directory.NAME]` with `kind = "ldap"`.
+
+    `urls` are tried in order. `attributes` maps names of ours (`user`, `mail` …) to the directory's where the
+    defaults of `schema` do not fit. `ca_file` is PEM; without it the system's roots count.
+    """
+
+    kind: Literal["ldap"]
+    urls: tuple[str, ...]
+    base: str
+    bind_dn: str = ""
+    password: Secret | None = None
+    ca_file: Path | None = None
+    start_tls: bool = False
+    schema: Literal["rfc2798", "active-directory"] = "rfc2798"
+    filter: str = "(objectClass=person)"
+    attributes: dict[str, str] = field(default_factory=dict)
+    page_size: int = 200
+    timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, or would send a password in clear."""
+        message = ""
+        if not self.urls:
+            message = "urls must name at least one server"
+        elif not all(url.startswith(("ldap://", "ldaps://")) for url in self.urls):
+            message = "urls must begin with ldap:// or ldaps://"
+        elif not self.start_tls and not all(url.startswith("ldaps://") for url in self.urls):
+            message = "ldap:// needs start-tls = true"
+        elif bool(self.bind_dn) != (self.password is not None):
+            message = "bind-dn and password belong together"
+        elif self.page_size < 1 or self.timeout_s <= 0:
+            message = "page-size and timeout-s must be more than 0"
+        if message:
+            raise ValueError(message)
+
+
+DirectorySettings = FileDirectorySettings | LdapDirectorySettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """`[server]`. `names` are the DNS names and addresses in the server's own certificate."""
+
+    organisation: str
+    names: tuple[str, ...]
+    data_folder: Path
+    listen: Address = Address("0.0.0.0", 7443)  # noqa: S104  # stations are on other machines
+    join_listen: Address = Address("0.0.0.0", 7444)  # noqa: S104  # so are those that join
+    admin_socket: Path | None = None
+    allow_lab: bool = False
+    key_store: KeyStoreSettings = field(default_factory=KeyStoreSettings)
+    ca: CaSettings = field(default_factory=CaSettings)
+    directory: dict[str, DirectorySettings] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a server that no certificate could name."""
+        if not self.organisation or not self.names:
+            message = "organisation and names must not be empty"
+            raise ValueError(message)
+
+    @property
+    def store_file(self) -> Path:
+        """The database."""
+        return self.data_folder / "store.db"
+
+    @property
+    def key_store_file(self) -> Path:
+        """The key store: where the settings say, else in the data folder."""
+        return self.key_store.file or self.data_folder / "keys"
+
+    @property
+    def admin_socket_file(self) -> Path:
+        """The Unix socket of the administration: where the settings say, else in the data folder."""
+        return self.admin_socket or self.data_folder / "admin.sock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that the server reads, and the file that it came from."""
+
+    file: Path
+    server: ServerSettings
+    log: LogSettings
+
+
+def read_settings(option: Path | None = None) -> Settings:
+    """Read the server's part of the file that `--config` names, or of the one found.
+
+    Raises:
+        ConfigMissing: no file, no table `[server]`, or a key without a default is missing.
+        ConfigInvalid: something in it is wrong, or a secret's reference leads nowhere.
+    """
+    document = Document(find_file(option))
+    return Settings(
+        file=document.path,
+        server=document.read("server", ServerSettings),
+        log=document.read("log", LogSettings),
+    )
