@@ -1,0 +1,304 @@
+"""What a server may do with the holder's secrets, decided by the station.
+
+The server drives the card, and it may be hostile or broken. Whatever it sends passes here first, and a batch
+that breaks a rule is refused as a whole, before its first command goes out:
+
+* A hole is filled only in VERIFY, CHANGE REFERENCE DATA and RESET RETRY COUNTER of the PIV PIN, only at the exact
+  place of the PIN, only with a value of this operation, only as often as announced, and only where a refusal
+  by the card ends the batch (so that a wrong PIN costs one try, not all of them).
+* From the moment a hole is filled until the card is reset, only what the announced purpose needs goes to the
+  card: never an authentication of the management key, a write, a generation or a digest that we did not make.
+* What the card signs while the holder's PIN is open is a certificate request or a challenge that begins with our
+  prefix, in full; the digest is computed here (`digests`).
+
+`Guard` looks at commands; it neither asks nor sends. What was really sent is reported back with `sent`.
+
+Sources: [SP 800-73-5] part 2, sections 3.2.1 to 3.2.4; [RFC 2986] 4.1.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cryptography import x509
+
+from kiosk.station.pins import HeldPin, HeldPins, PinKind
+from shared import errors
+from shared.credential.pins import PIN_FIELD_LENGTH
+from shared.iso7816.apdu import (
+    CHALLENGE_PREFIX,
+    ONLY_OK,
+    ColdReset,
+    Command,
+    Hole,
+    Item,
+    Part,
+    ToBeSigned,
+)
+from shared.piv.ids import PIV_AID, PIV_AID_TRUNCATED, Algorithm, Ins, KeyRef, Slot
+from shared.relay import OperationKind, Purpose
+
+PURPOSES: Final = {
+    OperationKind.ISSUE: Purpose.ISSUE,
+    OperationKind.ACTIVATE: Purpose.ACTIVATE,
+    OperationKind.CHANGE_PIN: Purpose.CHANGE_PIN,
+}
+"""The one purpose that a question of an operation may announce."""
+
+_READING: Final = frozenset(
+    {Ins.SELECT, Ins.GET_DATA, Ins.GET_METADATA, Ins.GET_VERSION, Ins.GET_SERIAL, Ins.ATTEST}
+)
+_PROVING: Final = _READING | {Ins.VERIFY, Ins.GENERAL_AUTHENTICATE}
+_ALLOWED: Final = {
+    Purpose.ISSUE: _PROVING,
+    Purpose.ACTIVATE: _PROVING,
+    # Both tell nothing but the tries that are left.
+    Purpose.CHANGE_PIN: frozenset({Ins.CHANGE_REFERENCE_DATA, Ins.VERIFY, Ins.GET_METADATA}),
+}
+_HOLE_COMMANDS: Final = frozenset({Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER})
+
+_CURRENT_AT: Final = 0
+_NEW_AT: Final = PIN_FIELD_LENGTH
+
+# A signature algorithm and an empty signature make a whole CertificationRequest of its first part, so that the
+# parser of requests judges it.
+_ALGORITHM_AND_SIGNATURE: Final = bytes.fromhex("300A06082A8648CE3D040302 030100")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Power:
+    """What the card was told since it was powered up."""
+
+    piv_selected: bool = False
+    management_key_used: bool = False
+    open_for: Purpose | None = None
+    """A hole was filled for this purpose: the holder's PIN may be verified."""
+    typed: bool = False
+    """It was a value that a person typed, not one that we drew."""
+
+
+class Guard:
+    """Judge the batches of one operation."""
+
+    def __init__(self, operation: OperationKind, pins: HeldPins) -> None:
+        """Begin with a card that was just powered up."""
+        self._purpose = PURPOSES[operation]
+        self._pins = pins
+        self._power = _Power()
+        self._checked: tuple[_Power, ...] = ()
+
+    def check_purpose(self, purpose: Purpose) -> None:
+        """Refuse a question whose purpose is not that of the operation the person chose.
+
+        Raises:
+            HoleRefused: for example a PIN asked for issuing while the person changes the PIN.
+        """
+        if purpose is not self._purpose:
+            raise errors.HoleRefused(command="ask", why=f"the purpose {purpose} is not this operation's")
+
+    def check(self, items: Sequence[Item]) -> None:
+        """Judge a whole batch before its first command is sent.
+
+        Raises:
+            HoleRefused: a rule of this module is broken; facts `command` and `why`.
+        """
+        states = [self._power]
+        for item in items:
+            states.append(self._after(states[-1], item))
+        wanted = Counter(hole.name for item in items if isinstance(item, Command) for hole in item.holes)
+        for name, times in wanted.items():
+            held = self._pins.find(name)
+            if held is None or times > held.uses:
+                raise errors.HoleRefused(command=name, why="more uses than announced")
+        self._checked = tuple(states)
+
+    def sent(self, count: int) -> None:
+        """Note how many items of the batch checked last really went to the card."""
+        self._power = self._checked[count]
+
+    def reset(self) -> None:
+        """Note that the card lost its power and with it every status."""
+        self._power = _Power()
+
+    def _after(self, power: _Power, item: Item) -> _Power:
+        """Return the state after an item, or refuse it."""
+        if isinstance(item, ColdReset):
+            return _Power()
+        _check_texts(item)
+        if item.holes:
+            return self._after_filling(power, item)
+        if power.open_for is not None:
+            _check_while_open(power, item)
+        if item.ins == Ins.SELECT:
+            return replace(power, piv_selected=_selects_piv(item))
+        if item.ins == Ins.GENERAL_AUTHENTICATE and item.p2 == KeyRef.MANAGEMENT:
+            return replace(power, management_key_used=True)
+        return power
+
+    def _after_filling(self, power: _Power, command: Command) -> _Power:
+        """Return the state after a command with holes, or refuse it."""
+        pins = _placed(command, self._pins)
+        if not power.piv_selected:
+            raise _refused(command, "the PIV application was not selected since the last reset")
+        if any(pin.purpose is not self._purpose and pin.kind is not PinKind.DRAWN for pin in pins.values()):
+            raise _refused(command, "the value was asked for another purpose")
+        if any(pin.kind is PinKind.DRAWN for pin in pins.values()) and self._purpose is Purpose.CHANGE_PIN:
+            raise _refused(command, "a drawn PIN would take the holder's card away")
+        if power.open_for is not None and command.ins not in _ALLOWED[power.open_for]:
+            raise _refused(command, f"not while a PIN is open for {power.open_for}")
+        if self._purpose is Purpose.CHANGE_PIN and command.ins != Ins.CHANGE_REFERENCE_DATA:
+            raise _refused(command, "a change of the PIN uses it for nothing else")
+        if command.ins == Ins.RESET_RETRY_COUNTER:
+            return power  # sets the PIN and verifies nothing
+        if power.management_key_used:
+            raise _refused(command, "the management key is open; reset the card first")
+        typed = power.typed or any(pin.kind is not PinKind.DRAWN for pin in pins.values())
+        return replace(power, open_for=self._purpose, typed=typed)
+
+
+def spends_a_try(command: Command, pins: HeldPins) -> bool:
+    """Whether a wrong value in this command costs a try of a PIN that a person has to know.
+
+    Transport PINs are not counted: nobody types them, they were set in the same operation, and the PUK heals them.
+    """
+    if (
+        command.ins not in {Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA}
+        or command.p2 == KeyRef.PUK
+        or not command.length
+    ):
+        return False
+    first = command.parts[0]
+    held = pins.find(first.name) if isinstance(first, Hole) else None
+    return held is None or held.kind is not PinKind.DRAWN
+
+
+def _placed(command: Command, pins: HeldPins) -> dict[int, HeldPin]:
+    """Return the values by their offsets, or refuse a command that a hole has no place in."""
+    if command.ins not in _HOLE_COMMANDS or command.cla or command.p1:
+        raise _refused(command, "no PIN goes into this command")
+    if command.expect != ONLY_OK:
+        raise _refused(command, "a wrong PIN would not end the batch")
+    offsets = _offsets(command)
+    match command.ins:
+        case Ins.VERIFY:
+            fits = command.p2 in {KeyRef.PIN, KeyRef.GLOBAL_PIN} and set(offsets) == {_CURRENT_AT}
+            length = PIN_FIELD_LENGTH
+        case Ins.CHANGE_REFERENCE_DATA:
+            # With a hole for the present PIN alone, the server would choose the holder's next one.
+            fits = command.p2 == KeyRef.PIN and _NEW_AT in offsets and set(offsets) <= {_CURRENT_AT, _NEW_AT}
+            length = 2 * PIN_FIELD_LENGTH
+        case _:
+            fits = command.p2 == KeyRef.PIN and set(offsets) == {_NEW_AT}
+            length = 2 * PIN_FIELD_LENGTH
+    if (
+        not fits
+        or command.length != length
+        or any(hole.length != PIN_FIELD_LENGTH for hole in offsets.values())
+    ):
+        raise _refused(command, "the hole is not the PIN's place")
+    placed: dict[int, HeldPin] = {}
+    for offset, hole in offsets.items():
+        held = pins.find(hole.name)
+        if held is None:
+            raise _refused(command, "nothing was asked for under this name")
+        new_at_its_place = offset == _NEW_AT or command.ins == Ins.VERIFY
+        if (held.kind is PinKind.NEW and not new_at_its_place) or (
+            held.kind is PinKind.CURRENT and offset == _NEW_AT
+        ):
+            raise _refused(command, "the present and the new PIN are swapped")
+        placed[offset] = held
+    return placed
+
+
+def _offsets(command: Command) -> dict[int, Hole]:
+    offsets: dict[int, Hole] = {}
+    at = 0
+    for part in command.parts:
+        if isinstance(part, Hole):
+            offsets[at] = part
+        at += len(part) if isinstance(part, bytes) else part.length
+    return offsets
+
+
+def _check_while_open(power: _Power, command: Command) -> None:
+    """Let pass what the purpose needs once the holder's PIN may be verified."""
+    assert power.open_for is not None
+    if command.cla or command.ins not in _ALLOWED[power.open_for]:
+        raise _refused(command, f"not while a PIN is open for {power.open_for}")
+    match command.ins:
+        case Ins.VERIFY if command.parts:
+            raise _refused(command, "the server tries a PIN of its own")
+        case Ins.CHANGE_REFERENCE_DATA:
+            raise _refused(command, "the server would choose the PIN")
+        case Ins.SELECT if not _selects_piv(command):
+            raise _refused(command, "another application, with the PIN open")
+        case Ins.GENERAL_AUTHENTICATE:
+            _check_private_key_use(power, command)
+
+
+def _check_private_key_use(power: _Power, command: Command) -> None:
+    """Let a private key sign texts that we know; with a transport PIN also agree on keys and decrypt."""
+    if command.p2 not in set(Slot) - {Slot.ATTESTATION} or command.p1 not in set(Algorithm):
+        raise _refused(command, "no private key of the holder is named")
+    if any(isinstance(part, ToBeSigned) for part in command.parts):
+        return  # where it stands was checked before
+    slot = Slot(command.p2)
+    if power.typed or not (slot is Slot.KEY_MANAGEMENT or slot.retired):
+        raise _refused(command, "a digest or cipher text of the server's making")
+
+
+def _check_texts(command: Command) -> None:
+    """Check every text to be signed: where it stands, and what it is."""
+    texts = [part for part in command.parts if isinstance(part, ToBeSigned)]
+    if not texts:
+        return
+    if len(texts) > 1 or command.ins != Ins.GENERAL_AUTHENTICATE or command.p2 not in set(Slot):
+        raise _refused(command, "a text to sign where nothing is signed")
+    (text,) = texts
+    if not _stands_in_template(command.parts, text):
+        raise _refused(command, "the text is not the challenge of the template")
+    if not (text.content.startswith(CHALLENGE_PREFIX) or _is_request_info(text.content)):
+        raise _refused(command, "neither a certificate request nor a challenge of ours")
+
+
+def _stands_in_template(parts: Sequence[Part], text: ToBeSigned) -> bool:
+    """Whether the data is a dynamic authentication template that asks for a signature of exactly this text.
+
+    Source: [SP 800-73-5] part 2, section 3.2.4, table 7 (7C; 81 challenge; 82 response, empty).
+    """
+    at = parts.index(text)
+    around = [part for part in parts if isinstance(part, bytes)]
+    if len(around) != len(parts) - 1:
+        return False
+    before, behind = b"".join(around[:at]), b"".join(around[at:])
+    response = bytes((0x82, 0x00))
+    challenge = b"\x81" + _der_length(text.length)
+    outer = b"\x7c" + _der_length(len(response) + len(challenge) + text.length)
+    return (before, behind) in {(outer + response + challenge, b""), (outer + challenge, response)}
+
+
+def _is_request_info(content: bytes) -> bool:
+    """Whether the bytes are one DER CertificationRequestInfo, all of them ([RFC 2986] 4.1)."""
+    body = content + _ALGORITHM_AND_SIGNATURE
+    try:
+        x509.load_der_x509_csr(b"\x30" + _der_length(len(body)) + body)
+    except ValueError:
+        return False
+    return True
+
+
+def _der_length(length: int) -> bytes:
+    if length < 0x80:
+        return bytes((length,))
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((0x80 | len(octets),)) + octets
+
+
+def _selects_piv(command: Command) -> bool:
+    data = command.plain
+    return command.p1 == 0x04 and len(data) >= len(PIV_AID_TRUNCATED) and PIV_AID.startswith(data)
+
+
+def _refused(command: Command, why: str) -> errors.HoleRefused:
+    return errors.HoleRefused(command=command.label, why=why)

@@ -1,0 +1,443 @@
+"""The station's side of one operation: turns from the server in, turns to the server out.
+
+The server says what to send and what to ask; the station sends it inside one PC/SC transaction that spans from
+the first exchange to the one with `release`, and never waits for a person inside it. What the server may do with
+the holder's secrets is decided by `guard`, before anything is sent.
+
+Before a person is asked for the present PIN, and again right before it is used, the card is asked for the tries
+that are left: with fewer than three nothing is tried that the person did not agree to.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from kiosk.ports import Backend, CardSession, Readers, Spoken
+from kiosk.station.faces import Outcome, Person, Watcher
+from kiosk.station.filling import fill, plain, wipe
+from kiosk.station.guard import Guard, spends_a_try
+from kiosk.station.pins import HeldPins, PinKind, RandomBelow
+from shared import errors
+from shared.clock import Clock
+from shared.credential.pins import PIN_FIELD_LENGTH, PinPolicy, check_pin
+from shared.errors import Fact, KioskError
+from shared.iso7816.apdu import ANY_STATUS, Command, Hole, Item, Response
+from shared.iso7816.conversation import accepted
+from shared.iso7816.status import SW, tries_left
+from shared.piv.ids import PIV_AID_TRUNCATED, Ins, KeyRef
+from shared.relay import (
+    Answer,
+    Ask,
+    Begin,
+    Cancel,
+    CardGone,
+    Done,
+    Draw,
+    Exchange,
+    Failed,
+    Progress,
+    Question,
+    Refusal,
+    Responses,
+    ServerTurn,
+    StationTurn,
+    Steps,
+    Working,
+)
+from shared.secret import Secret
+
+T = TypeVar("T")
+
+WORKING_EVERY_S: Final = 5.0
+"""How often a busy card is reported; well below the 30 s of a lease without proof."""
+
+VERDICT_WAIT_S: Final = 10.0
+"""How long to wait for the server's last word after a refusal."""
+
+FEW_TRIES: Final = 3
+"""With fewer tries left than this, a person decides."""
+
+UNKNOWN_STATE: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayParts:
+    """What every relay of a station needs besides the operation itself."""
+
+    readers: Readers
+    backend: Backend
+    clock: Clock
+    random_below: RandomBelow
+
+
+class Relay:
+    """One operation on the card in one reader. Used once."""
+
+    def __init__(self, parts: RelayParts, begin: Begin, person: Person, watcher: Watcher) -> None:
+        """Prepare; nothing is sent before `run`."""
+        self._parts = parts
+        self._begin = begin
+        self._person = person
+        self._watcher = watcher
+        self._pins = HeldPins(parts.random_below)
+        self._guard = Guard(begin.operation, self._pins)
+        self._card = _LazySession(parts.readers, begin.reader)
+        self._outgoing: asyncio.Queue[StationTurn | None] = asyncio.Queue()
+        self._stopped = asyncio.Event()
+        self._epoch = 0
+        self._agreed_tries = FEW_TRIES
+        self._problem: KioskError | None = None
+        self._refused: KioskError | None = None
+        self._round_trips = 0
+        self._commands = 0
+
+    def cancel(self) -> None:
+        """Ask the server to stop at the next border between two steps; a question that is open ends."""
+        if not self._stopped.is_set():
+            self._stopped.set()
+            self._outgoing.put_nowait(Cancel())
+
+    async def run(self) -> Outcome:
+        """Do the operation and say how it ended; card, line and server failures are in the outcome."""
+        started = self._parts.clock.monotonic()
+        self._outgoing.put_nowait(self._begin)
+        turns = self._parts.backend.operation(self._turns())
+        try:
+            end = await self._until_end(turns)
+            error, state, action, facts = _verdict(end)
+        except KioskError as failure:
+            error, state, action, facts = failure, UNKNOWN_STATE, next_action_for(failure), {}
+        finally:
+            self._pins.wipe()
+            await self._release()
+            self._outgoing.put_nowait(None)
+            if isinstance(turns, AsyncGenerator):
+                await turns.aclose()
+        if self._refused is not None:
+            error, action = self._refused, action or next_action_for(self._refused)
+        return Outcome(
+            operation=self._begin.operation,
+            state=state,
+            error=error,
+            next_action=action,
+            facts=facts,
+            round_trips=self._round_trips,
+            commands=self._commands,
+            seconds=self._parts.clock.monotonic() - started,
+        )
+
+    async def _turns(self) -> AsyncIterator[StationTurn]:
+        while (turn := await self._outgoing.get()) is not None:
+            yield turn
+
+    async def _until_end(self, turns: AsyncIterator[ServerTurn]) -> Done | Failed:
+        """Take turns until the last one.
+
+        Raises:
+            ConnectionLost: the stream ended without one.
+            KioskError: what the station refused, when the server has no last word to that.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(None if self._refused is None else VERDICT_WAIT_S):
+                    turn = await anext(turns)
+            except StopAsyncIteration:
+                raise (self._refused or errors.ConnectionLost()) from None
+            except TimeoutError:
+                assert self._refused is not None
+                raise self._refused from None
+            if isinstance(turn, Done | Failed):
+                return turn
+            if self._refused is None:
+                await self._take(turn)
+
+    async def _take(self, turn: ServerTurn) -> None:
+        match turn:
+            case Exchange():
+                await self._exchange(turn)
+            case Ask():
+                await self._ask(turn)
+            case Draw():
+                try:
+                    self._pins.draw(turn.hole, length=turn.length, uses=turn.uses)
+                except errors.Garbled as garbled:
+                    self._refuse(0, garbled)
+            case Steps():
+                self._watcher.steps(turn.steps)
+            case Progress():
+                self._watcher.step(turn.index, done=turn.done, expected_ms=turn.expected_ms)
+
+    def _refuse(self, number: int, error: KioskError) -> None:
+        """End the operation from our side; what the server wants after that is not done."""
+        self._refused = error
+        self._pins.wipe()
+        self._outgoing.put_nowait(Refusal(number=number, error=error))
+
+    # --- the card ---------------------------------------------------------------------------------------
+
+    async def _exchange(self, turn: Exchange) -> None:
+        self._round_trips += 1
+        heard: list[Response] = []
+        try:
+            if turn.epoch < self._epoch:
+                raise errors.LeaseLost
+            self._epoch = turn.epoch
+            self._guard.check(turn.items)
+            lost = await self._while_working(turn.number, self._send(turn.items, heard))
+        except (errors.CardLost, errors.CardMissing):
+            lost = True
+        except KioskError as error:
+            self._refuse(turn.number, error)
+            await self._release()
+            return
+        self._commands += len(heard)
+        if lost or turn.release:
+            await self._release()
+        said = tuple(heard)
+        self._outgoing.put_nowait(
+            CardGone(number=turn.number, responses=said)
+            if lost
+            else Responses(number=turn.number, responses=said)
+        )
+
+    async def _send(self, items: Sequence[Item], heard: list[Response]) -> bool:
+        """Send a checked batch, collect the responses in `heard`, return whether the card was lost.
+
+        Raises:
+            HoleRefused: few tries are left and nobody agreed to use one.
+            CardMissing, NoReader, ReaderBusy, ReaderFailed, PcscUnavailable: there is no session to be had.
+        """
+        session = await self._card.opened()
+        costly = [
+            index
+            for index, item in enumerate(items)
+            if isinstance(item, Command) and spends_a_try(item, self._pins)
+        ]
+        if not costly:
+            return await self._send_part(session, items, heard)
+        split = costly[0]
+        if await self._send_part(session, items[:split], heard):
+            return True
+        if len(heard) < split or (heard and not accepted(items[split - 1], heard[-1])):
+            return False
+        first = items[split]
+        assert isinstance(first, Command)
+        left, lost = await _ask_card_for_tries(session, first.p2)
+        if lost:
+            return True
+        if left is not None and 0 < left < self._agreed_tries:
+            raise errors.HoleRefused(command=first.label, why=f"only {left} tries are left")
+        return await self._send_part(session, items[split:], heard)
+
+    async def _send_part(self, session: CardSession, items: Sequence[Item], heard: list[Response]) -> bool:
+        if not items:
+            return False
+        filled = [fill(item, self._pins) for item in items]
+        try:
+            spoken = await session.exchange(filled)
+        finally:
+            for item in filled:
+                wipe(item)
+        heard.extend(spoken.responses)
+        self._account(items, spoken)
+        self._guard.sent(len(heard))
+        return spoken.lost
+
+    def _account(self, items: Sequence[Item], spoken: Spoken) -> None:
+        """Count the uses of what was sent, and forget what the card called wrong."""
+        sent = len(spoken.responses) + (1 if spoken.lost else 0)
+        for index, item in enumerate(items[:sent]):
+            if isinstance(item, Command) and item.holes:
+                if index < len(spoken.responses) and not spoken.responses[index].ok:
+                    self._note_refusal(item, spoken.responses[index].sw)
+                for hole in item.holes:
+                    self._pins.spend(hole.name)
+
+    def _note_refusal(self, command: Command, sw: int) -> None:
+        left = tries_left(sw)
+        if left is None and sw != SW.AUTHENTICATION_BLOCKED:
+            self._problem = errors.PinNotAccepted(sw=f"{sw:04X}")
+            return
+        # A value that the card called wrong is never sent again.
+        if isinstance(command.parts[0], Hole):
+            self._problem = errors.PinRejected(tries_left=left) if left else errors.PinBlocked()
+            self._pins.forget(command.parts[0].name)
+
+    async def _release(self) -> None:
+        await self._card.close()
+        self._guard.reset()
+
+    async def _while_working(self, number: int, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for the card, and tell the server every few seconds that it is still at it."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=WORKING_EVERY_S))[0]:
+                self._outgoing.put_nowait(Working(number=number))
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        return task.result()
+
+    # --- the person -------------------------------------------------------------------------------------
+
+    async def _ask(self, turn: Ask) -> None:
+        await self._release()
+        try:
+            self._guard.check_purpose(turn.purpose)
+            match turn.question:
+                case Question.NEW_PIN:
+                    secret = await self._new_pin(turn.policy or PinPolicy())
+                    given = self._keep(turn, secret, PinKind.NEW)
+                case Question.CURRENT_PIN:
+                    secret = await self._current_pin(turn.tries_left)
+                    given = self._keep(turn, secret, PinKind.CURRENT)
+                case Question.CONFIRM:
+                    if turn.tries_left is None:
+                        raise errors.Garbled(why="a confirmation of nothing that this station knows")
+                    given = await self._confirmed(turn.tries_left)
+        except KioskError as error:
+            self._refuse(turn.number, error)
+            return
+        self._outgoing.put_nowait(Answer(number=turn.number, given=given))
+
+    def _keep(self, turn: Ask, secret: Secret | None, kind: PinKind) -> bool:
+        self._problem = None
+        if secret is None:
+            return False
+        self._pins.keep(turn.hole, secret, kind=kind, purpose=turn.purpose, uses=turn.uses)
+        return True
+
+    async def _new_pin(self, policy: PinPolicy) -> Secret | None:
+        problem = self._problem if isinstance(self._problem, errors.PinNotAccepted) else None
+        return await self._typed(
+            lambda issue: self._person.new_pin(policy, issue), lambda pin: check_pin(pin, policy), problem
+        )
+
+    async def _current_pin(self, told: int | None) -> Secret | None:
+        """Ask for the present PIN, after asking the card how often that may go wrong.
+
+        Raises:
+            PinBlocked: no tries are left; there is no use in typing.
+        """
+        left = await self._tries_on_card()
+        if left == 0:
+            raise errors.PinBlocked
+        if left is None:
+            left = told
+        if left is not None and left < self._agreed_tries and not await self._confirmed(left):
+            return None
+        problem = self._problem if isinstance(self._problem, errors.PinRejected) else None
+        return await self._typed(lambda issue: self._person.current_pin(left, issue), _check_field, problem)
+
+    async def _confirmed(self, left: int) -> bool:
+        agreed = bool(await self._answered(self._person.confirm_few_tries(left)))
+        if agreed:
+            self._agreed_tries = min(self._agreed_tries, left)
+        return agreed
+
+    async def _typed(
+        self,
+        ask: Callable[[KioskError | None], Coroutine[Any, Any, Secret | None]],
+        check: Callable[[bytes], None],
+        problem: KioskError | None,
+    ) -> Secret | None:
+        """Ask until the value has the right form, or the person stops."""
+        while True:
+            secret = await self._answered(ask(problem))
+            if secret is None or secret.wiped:
+                return None
+            try:
+                check(secret.reveal())
+            except errors.PinPolicyViolated as violated:
+                secret.wipe()
+                problem = violated
+            else:
+                return secret
+
+    async def _answered(self, question: Coroutine[Any, Any, T]) -> T | None:
+        """Wait for the person, but not after the operation was cancelled."""
+        asking = asyncio.ensure_future(question)
+        stopping = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        finally:
+            for task in (asking, stopping):
+                task.cancel()
+            await asyncio.gather(asking, stopping, return_exceptions=True)
+
+    async def _tries_on_card(self) -> int | None:
+        """Ask the card in a transaction of its own; None where it does not tell or is not there."""
+        try:
+            session = await self._card.opened()
+            select = Command(
+                ins=Ins.SELECT,
+                label="select PIV",
+                p1=0x04,
+                parts=(PIV_AID_TRUNCATED,),
+                le=0,
+                expect=ANY_STATUS,
+            )
+            spoken = await session.exchange([plain(select)])
+            if spoken.lost or not spoken.responses[0].ok:
+                return None
+            return (await _ask_card_for_tries(session, KeyRef.PIN))[0]
+        except (errors.CardLost, errors.CardMissing):
+            return None
+        finally:
+            await self._release()
+
+
+class _LazySession:
+    """The card's session, opened when it is needed and closed when a person is to be asked."""
+
+    def __init__(self, readers: Readers, reader: str) -> None:
+        self._readers = readers
+        self._reader = reader
+        self._stack = AsyncExitStack()
+        self._session: CardSession | None = None
+
+    async def opened(self) -> CardSession:
+        if self._session is None:
+            self._session = await self._stack.enter_async_context(self._readers.session(self._reader))
+        return self._session
+
+    async def close(self) -> None:
+        """Reset the card and end the transaction; a card that is gone has done both."""
+        self._session = None
+        with suppress(errors.CardError, errors.DeviceError):
+            await self._stack.aclose()
+
+
+async def _ask_card_for_tries(session: CardSession, reference: int) -> tuple[int | None, bool]:
+    """Send an empty VERIFY, which costs no try; return the tries left where the card tells, and whether it is lost.
+
+    Source: [SP 800-73-5] part 2, section 3.2.1 (VERIFY without data returns 63Cx).
+    """
+    probe = Command(ins=Ins.VERIFY, label="tries left", p2=reference, expect=ANY_STATUS)
+    spoken = await session.exchange([plain(probe)])
+    if spoken.lost or not spoken.responses:
+        return None, True
+    (response,) = spoken.responses
+    return (0 if response.sw == SW.AUTHENTICATION_BLOCKED else tries_left(response.sw)), False
+
+
+def _check_field(pin: bytes) -> None:
+    if not 0 < len(pin) <= PIN_FIELD_LENGTH:
+        raise errors.PinPolicyViolated(rule="length")
+
+
+def _verdict(end: Done | Failed) -> tuple[KioskError | None, str, str, dict[str, Fact]]:
+    if isinstance(end, Done):
+        return None, end.state, "none", end.facts
+    return end.error, end.state, end.next_action, end.facts
+
+
+def next_action_for(error: KioskError) -> str:
+    """Return what to do after a failure that the server said nothing about."""
+    if error.outcome_unknown:
+        return "insert-again"
+    return "try-again" if error.retryable else "call-administrator"
