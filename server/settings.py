@@ -5,11 +5,14 @@ Templates and policies are no settings; they live in the database.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from shared.config import Address, Document, find_file
 from shared.logs import LogSettings
 from shared.secret import Secret
+
+DEFAULT_LISTEN: Final = Address("0.0.0.0", 7443)  # noqa: S104  # stations are on other machines
+DEFAULT_JOIN_LISTEN: Final = Address("0.0.0.0", 7444)  # noqa: S104  # so are those that join
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +97,8 @@ class ServerSettings:
     organisation: str
     names: tuple[str, ...]
     data_folder: Path
-    listen: Address = Address("0.0.0.0", 7443)  # noqa: S104  # stations are on other machines
-    join_listen: Address = Address("0.0.0.0", 7444)  # noqa: S104  # so are those that join
+    listen: Address = DEFAULT_LISTEN
+    join_listen: Address = DEFAULT_JOIN_LISTEN
     admin_socket: Path | None = None
     allow_lab: bool = False
     key_store: KeyStoreSettings = field(default_factory=KeyStoreSettings)
