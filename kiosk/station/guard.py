@@ -147,7 +147,7 @@ class Guard:
             raise _refused(command, "a drawn PIN would take the holder's card away")
         if power.open_for is not None and command.ins not in _ALLOWED[power.open_for]:
             raise _refused(command, f"not while a PIN is open for {power.open_for}")
-        if self._purpose is Purpose.CHANGE_PIN and command.ins != Ins.CHANGE_REFERENCE_DATA:
+        if self._purpose is Purpose.CHANGE_PIN and not _changes_or_proves_change(command, pins):
             raise _refused(command, "a change of the PIN uses it for nothing else")
         if command.ins == Ins.RESET_RETRY_COUNTER:
             return power  # sets the PIN and verifies nothing
@@ -157,20 +157,32 @@ class Guard:
         return replace(power, open_for=self._purpose, typed=typed)
 
 
-def spends_a_try(command: Command, pins: HeldPins) -> bool:
-    """Whether a wrong value in this command costs a try of a PIN that a person has to know.
+def first_risk(items: Sequence[Item], pins: HeldPins) -> int | None:
+    """Return where a batch first sends a PIN that may be wrong, and so may cost a try of one that a person knows.
 
-    Transport PINs are not counted: nobody types them, they were set in the same operation, and the PUK heals them.
+    Values that the card took as its PIN, in this operation or earlier in this batch, are no risk; nor are transport
+    PINs, which nobody types and the PUK heals.
     """
-    if (
-        command.ins not in {Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA}
-        or command.p2 == KeyRef.PUK
-        or not command.length
-    ):
-        return False
-    first = command.parts[0]
-    held = pins.find(first.name) if isinstance(first, Hole) else None
-    return held is None or held.kind is not PinKind.DRAWN
+    safe: set[str] = set()
+    for index, item in enumerate(items):
+        if not isinstance(item, Command) or item.ins not in _HOLE_COMMANDS or item.p2 == KeyRef.PUK:
+            continue
+        if item.ins != Ins.RESET_RETRY_COUNTER and item.length:
+            proof = item.parts[0]
+            held = pins.find(proof.name) if isinstance(proof, Hole) else None
+            known = held is not None and (held.on_card or held.kind is PinKind.DRAWN)
+            if not known and not (isinstance(proof, Hole) and proof.name in safe):
+                return index
+        if item.ins != Ins.VERIFY and item.holes:
+            safe.add(item.holes[-1].name)
+    return None
+
+
+def _changes_or_proves_change(command: Command, pins: dict[int, HeldPin]) -> bool:
+    """Whether the command changes the PIN, or verifies the new one to prove that the change took."""
+    if command.ins == Ins.CHANGE_REFERENCE_DATA:
+        return True
+    return command.ins == Ins.VERIFY and all(pin.kind is PinKind.NEW for pin in pins.values())
 
 
 def _placed(command: Command, pins: HeldPins) -> dict[int, HeldPin]:

@@ -40,6 +40,8 @@ class HeldPin:
     kind: PinKind
     purpose: Purpose
     uses: int
+    on_card: bool = False
+    """The card took it as its PIN in this operation: it cannot be wrong."""
 
 
 class HeldPins:
@@ -97,6 +99,12 @@ class HeldPins:
         held.uses -= 1
         if held.uses <= 0:
             self.forget(name)
+
+    def mark_set(self, name: str) -> None:
+        """Note that the card took this value as its PIN."""
+        held = self._held.get(name)
+        if held is not None:
+            held.on_card = True
 
     def forget(self, name: str) -> None:
         """Wipe one value, if it is held."""

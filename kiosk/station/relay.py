@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from kiosk.ports import Backend, CardSession, Readers, Spoken
 from kiosk.station.faces import Outcome, Person, Watcher
 from kiosk.station.filling import fill, plain, wipe
-from kiosk.station.guard import Guard, spends_a_try
+from kiosk.station.guard import Guard, first_risk
 from kiosk.station.pins import HeldPins, PinKind, RandomBelow
 from shared import errors
 from shared.clock import Clock
@@ -88,7 +88,6 @@ class Relay:
         self._stopped = asyncio.Event()
         self._epoch = 0
         self._agreed_tries = FEW_TRIES
-        self._problem: KioskError | None = None
         self._refused: KioskError | None = None
         self._round_trips = 0
         self._commands = 0
@@ -210,14 +209,9 @@ class Relay:
             CardMissing, NoReader, ReaderBusy, ReaderFailed, PcscUnavailable: there is no session to be had.
         """
         session = await self._card.opened()
-        costly = [
-            index
-            for index, item in enumerate(items)
-            if isinstance(item, Command) and spends_a_try(item, self._pins)
-        ]
-        if not costly:
+        split = first_risk(items, self._pins)
+        if split is None:
             return await self._send_part(session, items, heard)
-        split = costly[0]
         if await self._send_part(session, items[:split], heard):
             return True
         if len(heard) < split or (heard and not accepted(items[split - 1], heard[-1])):
@@ -252,17 +246,15 @@ class Relay:
             if isinstance(item, Command) and item.holes:
                 if index < len(spoken.responses) and not spoken.responses[index].ok:
                     self._note_refusal(item, spoken.responses[index].sw)
+                elif index < len(spoken.responses) and item.ins != Ins.VERIFY:
+                    self._pins.mark_set(item.holes[-1].name)
                 for hole in item.holes:
                     self._pins.spend(hole.name)
 
     def _note_refusal(self, command: Command, sw: int) -> None:
-        left = tries_left(sw)
-        if left is None and sw != SW.AUTHENTICATION_BLOCKED:
-            self._problem = errors.PinNotAccepted(sw=f"{sw:04X}")
-            return
-        # A value that the card called wrong is never sent again.
-        if isinstance(command.parts[0], Hole):
-            self._problem = errors.PinRejected(tries_left=left) if left else errors.PinBlocked()
+        """Forget a value that the card called wrong: it is never sent again."""
+        wrong = tries_left(sw) is not None or sw == SW.AUTHENTICATION_BLOCKED
+        if wrong and isinstance(command.parts[0], Hole):
             self._pins.forget(command.parts[0].name)
 
     async def _release(self) -> None:
@@ -289,10 +281,10 @@ class Relay:
             self._guard.check_purpose(turn.purpose)
             match turn.question:
                 case Question.NEW_PIN:
-                    secret = await self._new_pin(turn.policy or PinPolicy())
+                    secret = await self._new_pin(turn.policy or PinPolicy(), _problem(turn))
                     given = self._keep(turn, secret, PinKind.NEW)
                 case Question.CURRENT_PIN:
-                    secret = await self._current_pin(turn.tries_left)
+                    secret = await self._current_pin(turn.tries_left, _problem(turn))
                     given = self._keep(turn, secret, PinKind.CURRENT)
                 case Question.CONFIRM:
                     if turn.tries_left is None:
@@ -304,19 +296,17 @@ class Relay:
         self._outgoing.put_nowait(Answer(number=turn.number, given=given))
 
     def _keep(self, turn: Ask, secret: Secret | None, kind: PinKind) -> bool:
-        self._problem = None
         if secret is None:
             return False
         self._pins.keep(turn.hole, secret, kind=kind, purpose=turn.purpose, uses=turn.uses)
         return True
 
-    async def _new_pin(self, policy: PinPolicy) -> Secret | None:
-        problem = self._problem if isinstance(self._problem, errors.PinNotAccepted) else None
+    async def _new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
         return await self._typed(
             lambda issue: self._person.new_pin(policy, issue), lambda pin: check_pin(pin, policy), problem
         )
 
-    async def _current_pin(self, told: int | None) -> Secret | None:
+    async def _current_pin(self, told: int | None, problem: KioskError | None) -> Secret | None:
         """Ask for the present PIN, after asking the card how often that may go wrong.
 
         Raises:
@@ -329,7 +319,6 @@ class Relay:
             left = told
         if left is not None and left < self._agreed_tries and not await self._confirmed(left):
             return None
-        problem = self._problem if isinstance(self._problem, errors.PinRejected) else None
         return await self._typed(lambda issue: self._person.current_pin(left, issue), _check_field, problem)
 
     async def _confirmed(self, left: int) -> bool:
@@ -423,6 +412,13 @@ async def _ask_card_for_tries(session: CardSession, reference: int) -> tuple[int
         return None, True
     (response,) = spoken.responses
     return (0 if response.sw == SW.AUTHENTICATION_BLOCKED else tries_left(response.sw)), False
+
+
+def _problem(turn: Ask) -> KioskError | None:
+    """Return why the last value did not do: the fact `problem` is an error's code, the others are its facts."""
+    facts = dict(turn.facts)
+    code = facts.pop("problem", None)
+    return None if code is None else errors.from_code(str(code), facts)
 
 
 def _check_field(pin: bytes) -> None:

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from kiosk.station.guard import Guard
+from kiosk.station.guard import Guard, first_risk
 from kiosk.station.pins import PinKind
 from shared import errors
 from shared.iso7816.apdu import (
@@ -89,7 +89,9 @@ def test_activation_may_set_verify_and_prove() -> None:
 
 
 def test_a_change_uses_the_present_and_the_new_pin_once() -> None:
-    guard(OperationKind.CHANGE_PIN).check([SELECT, tries(), change(CURRENT, NEW)])
+    judge = guard(OperationKind.CHANGE_PIN)
+    judge.check([SELECT, tries(), change(CURRENT, NEW)])
+    judge.check([SELECT, change(CURRENT, NEW), ColdReset(), SELECT, verify("new")])
 
 
 @pytest.mark.parametrize(
@@ -331,3 +333,28 @@ def test_the_answer_may_come_before_or_after_the_challenge() -> None:
         le=0,
     )
     guard().check([SELECT, verify(), rsa])
+
+
+@pytest.mark.parametrize(
+    ("items", "kind", "index"),
+    [
+        ([SELECT, READ_CHUID, tries()], PinKind.CURRENT, None),
+        ([SELECT, verify()], PinKind.CURRENT, 1),
+        ([SELECT, verify()], PinKind.NEW, 1),
+        ([SELECT, verify()], PinKind.DRAWN, None),
+        ([SELECT, verify_plain()], PinKind.DRAWN, 1),
+        ([SELECT, change(FACTORY_FIELD, PIN)], PinKind.DRAWN, 1),
+        ([SELECT, change(PUK_FIELD, PUK_FIELD, p2=KeyRef.PUK)], PinKind.NEW, None),
+        ([unblock(PUK_FIELD, PIN), ColdReset(), SELECT, verify()], PinKind.NEW, None),
+        ([change(CURRENT, NEW), ColdReset(), SELECT, verify("new")], PinKind.NEW, 0),
+    ],
+)
+def test_where_a_try_may_be_lost(items: Sequence[Item], kind: PinKind, index: int | None) -> None:
+    assert first_risk(items, held(kind=kind)) == index
+
+
+def test_a_pin_that_the_card_took_is_no_risk() -> None:
+    pins = held(kind=PinKind.NEW)
+    pins.mark_set("pin")
+    pins.mark_set("nobody")
+    assert first_risk([SELECT, verify()], pins) is None
