@@ -81,7 +81,6 @@ def check_certificate(
     Raises:
         CertificateRejected: `why` says what is wrong, never whose certificate it is.
     """
-
     why = _too_long(certificate, max_length)
     if not why:
         try:
