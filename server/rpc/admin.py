@@ -1,0 +1,132 @@
+"""`Admin`: administration over the Unix socket, both ends of it."""
+
+from collections.abc import Awaitable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+import grpc.aio
+
+from server.authority.services import AdminService, ServerStatus, TemplateLine, TemplateText
+from server.ports.store import StationRecord
+from server.rpc import admin_messages as messages
+from server.rpc.interceptors import Context
+from shared import errors
+from shared.proto import admin_pb2 as pb
+from shared.proto import admin_pb2_grpc
+from shared.proto.convert_facts import MAX_NAME, bounded
+from shared.proto.status import from_trailer
+
+# ruff: noqa: N802, ARG002  # methods have the form and the names of the service definition
+
+CALL_TIMEOUT_S: Final = 60.0
+"""Checking every outside system may take a while."""
+
+R = TypeVar("R")
+
+
+class AdminServicer(admin_pb2_grpc.AdminServicer):
+    """Turn messages into values and back."""
+
+    def __init__(self, service: AdminService) -> None:
+        """Ask `service`."""
+        self._service = service
+
+    async def CreateStationToken(
+        self, request: pb.CreateStationTokenRequest, context: Context
+    ) -> pb.CreateStationTokenReply:
+        """Make a join token."""
+        token = await self._service.create_token(
+            bounded(request.name, MAX_NAME, "name"),
+            lab=request.lab,
+            valid_for=timedelta(seconds=request.valid_seconds),
+        )
+        return pb.CreateStationTokenReply(token=token)
+
+    async def ListStations(self, request: pb.ListStationsRequest, context: Context) -> pb.ListStationsReply:
+        """Return every station."""
+        return messages.encode_stations(await self._service.stations())
+
+    async def PlanTemplates(self, request: pb.TemplateTexts, context: Context) -> pb.TemplateLines:
+        """Say what applying would do."""
+        return messages.encode_lines(await self._service.plan_templates(messages.decode_texts(request)))
+
+    async def ApplyTemplates(self, request: pb.TemplateTexts, context: Context) -> pb.TemplateLines:
+        """Apply templates."""
+        return messages.encode_lines(await self._service.apply_templates(messages.decode_texts(request)))
+
+    async def ServerStatus(self, request: pb.ServerStatusRequest, context: Context) -> pb.ServerStatusReply:
+        """Check everything that the server needs."""
+        return messages.encode_status(await self._service.status())
+
+
+class AdminClient:
+    """The running server as an `AdminService`, for `kiosk-server` commands.
+
+    Raises everywhere:
+        ServerUnreachable: no server listens on this socket, or it is not ours to enter.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        """Connect to the server's Unix socket at the first call."""
+        self._socket = socket
+        self._channel = grpc.aio.insecure_channel(
+            f"unix:{socket.absolute()}", options=[("grpc.enable_http_proxy", 0)]
+        )
+        self._stub = admin_pb2_grpc.AdminStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the line."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the line."""
+        await self._channel.close()
+
+    async def create_token(self, name: str, *, lab: bool, valid_for: timedelta) -> str:
+        """Make a join token and return its text."""
+        seconds = int(valid_for.total_seconds())
+        if not 0 < seconds < 2**32:
+            raise errors.Invalid(field="valid_for", why="out of range")
+        request = pb.CreateStationTokenRequest(name=name, lab=lab, valid_seconds=seconds)
+        return (await self._call(self._stub.CreateStationToken(request, timeout=CALL_TIMEOUT_S))).token
+
+    async def stations(self) -> Sequence[StationRecord]:
+        """Return every station, by name."""
+        call = self._stub.ListStations(pb.ListStationsRequest(), timeout=CALL_TIMEOUT_S)
+        return messages.decode_stations(await self._call(call))
+
+    async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
+        """Say what applying these texts would do."""
+        call = self._stub.PlanTemplates(messages.encode_texts(texts), timeout=CALL_TIMEOUT_S)
+        return messages.decode_lines(await self._call(call))
+
+    async def apply_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
+        """Apply all texts or, where one has problems, none."""
+        call = self._stub.ApplyTemplates(messages.encode_texts(texts), timeout=CALL_TIMEOUT_S)
+        return messages.decode_lines(await self._call(call))
+
+    async def status(self) -> ServerStatus:
+        """Check everything that the server needs."""
+        call = self._stub.ServerStatus(pb.ServerStatusRequest(), timeout=CALL_TIMEOUT_S)
+        return messages.decode_status(await self._call(call))
+
+    async def _call(self, call: Awaitable[R]) -> R:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            known = from_trailer(error.trailing_metadata())
+            if known is not None:
+                raise known from error
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                reason = "no server listens there" if not self._socket.exists() else "no answer"
+                raise errors.ServerUnreachable(server=str(self._socket), reason=reason) from error
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise errors.ServerUnreachable(
+                    server=str(self._socket), reason="no answer in time"
+                ) from error
+            raise errors.UnknownFailure(reported=error.code().name) from error

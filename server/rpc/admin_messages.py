@@ -1,0 +1,165 @@
+"""Administration: message ↔ value."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from server.authority.services import Check, ServerStatus, TemplateAction, TemplateLine, TemplateText
+from server.ports.store import StationRecord, StationState
+from shared import errors
+from shared.credential.model import StationId
+from shared.proto import admin_pb2 as pb
+from shared.proto.convert_facts import bounded, inverse, member, put_error, put_facts, take_error, take_facts
+
+MAX_TEXTS: Final = 500
+MAX_SOURCE: Final = 4096
+MAX_TEMPLATE: Final = 262_144
+"""Characters of one template."""
+
+_STATES: Final = {
+    StationState.ACTIVE: pb.STATION_STATE_ACTIVE,
+    StationState.BLOCKED: pb.STATION_STATE_BLOCKED,
+}
+_STATE_OF: Final = inverse(_STATES)
+_ACTIONS: Final = {
+    TemplateAction.CREATE: pb.TEMPLATE_ACTION_CREATE,
+    TemplateAction.UPDATE: pb.TEMPLATE_ACTION_UPDATE,
+    TemplateAction.KEEP: pb.TEMPLATE_ACTION_KEEP,
+    TemplateAction.REFUSE: pb.TEMPLATE_ACTION_REFUSE,
+}
+_ACTION_OF: Final = inverse(_ACTIONS)
+
+
+def encode_stations(stations: Sequence[StationRecord]) -> pb.ListStationsReply:
+    """Turn stations into a message."""
+    return pb.ListStationsReply(
+        stations=[
+            pb.StationEntry(
+                station_id=station.station_id.bytes,
+                name=station.name,
+                fingerprint=station.fingerprint,
+                lab=station.lab,
+                state=_STATES[station.state],
+                joined_at=_timestamp(station.joined_at),
+                not_after=_timestamp(station.not_after),
+            )
+            for station in stations
+        ]
+    )
+
+
+def decode_stations(message: pb.ListStationsReply) -> tuple[StationRecord, ...]:
+    """Read stations; `Garbled` for a state that nobody knows or an id of another length."""
+    return tuple(
+        StationRecord(
+            station_id=StationId(_uuid(station.station_id)),
+            name=station.name,
+            fingerprint=station.fingerprint,
+            lab=station.lab,
+            state=member(_STATE_OF, station.state, "station's state"),
+            joined_at=_moment(station.joined_at),
+            not_after=_moment(station.not_after),
+        )
+        for station in message.stations
+    )
+
+
+def encode_texts(texts: Sequence[TemplateText]) -> pb.TemplateTexts:
+    """Turn texts of templates into a message."""
+    return pb.TemplateTexts(texts=[pb.TemplateText(source=text.source, text=text.text) for text in texts])
+
+
+def decode_texts(message: pb.TemplateTexts) -> tuple[TemplateText, ...]:
+    """Read texts of templates; `Invalid` for too many or too long ones."""
+    if not 0 < len(message.texts) <= MAX_TEXTS:
+        raise errors.Invalid(field="texts", why=f"not 1 to {MAX_TEXTS}")
+    return tuple(
+        TemplateText(
+            source=bounded(text.source, MAX_SOURCE, "source"), text=bounded(text.text, MAX_TEMPLATE, "text")
+        )
+        for text in message.texts
+    )
+
+
+def encode_lines(lines: Sequence[TemplateLine]) -> pb.TemplateLines:
+    """Turn what becomes of templates into a message."""
+    message = pb.TemplateLines()
+    for line in lines:
+        entry = message.lines.add(
+            source=line.source,
+            name=line.name,
+            action=_ACTIONS[line.action],
+            from_version=line.from_version,
+            to_version=line.to_version,
+            changes=line.changes,
+            warnings=line.warnings,
+        )
+        for problem in line.problems:
+            put_error(problem, entry.problems.add())
+    return message
+
+
+def decode_lines(message: pb.TemplateLines) -> tuple[TemplateLine, ...]:
+    """Read what becomes of templates; `Garbled` for an action that nobody knows."""
+    return tuple(
+        TemplateLine(
+            source=line.source,
+            name=line.name,
+            action=member(_ACTION_OF, line.action, "action"),
+            from_version=line.from_version,
+            to_version=line.to_version,
+            changes=tuple(line.changes),
+            problems=tuple(take_error(problem) for problem in line.problems),
+            warnings=tuple(line.warnings),
+        )
+        for line in message.lines
+    )
+
+
+def encode_status(status: ServerStatus) -> pb.ServerStatusReply:
+    """Turn the server's status into a message."""
+    message = pb.ServerStatusReply(
+        server=status.server, version=status.version, started_at=_timestamp(status.started_at)
+    )
+    for check in status.checks:
+        entry = message.checks.add(subject=check.subject)
+        if check.error is not None:
+            put_error(check.error, entry.error)
+        put_facts(check.facts, entry.facts)
+    return message
+
+
+def decode_status(message: pb.ServerStatusReply) -> ServerStatus:
+    """Read the server's status."""
+    return ServerStatus(
+        server=message.server,
+        version=message.version,
+        started_at=_moment(message.started_at),
+        checks=tuple(
+            Check(
+                subject=check.subject,
+                error=take_error(check.error) if check.HasField("error") else None,
+                facts=take_facts(check.facts),
+            )
+            for check in message.checks
+        ),
+    )
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def _moment(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)
+
+
+def _uuid(raw: bytes) -> UUID:
+    if len(raw) != 16:
+        raise errors.Garbled(why="an id has 16 bytes")
+    return UUID(bytes=raw)
