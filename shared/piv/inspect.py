@@ -175,6 +175,8 @@ class _Findings:
         contents = {
             object_id: self._read(object_name(object_id), content_of, object_id, response)
             for object_id, response in answers.objects.items()
+            # only a YubiKey knows its object: what others say of it is not worth a note
+            if response.ok or object_id is not ObjectId.ATTESTATION_CERTIFICATE
         }
         objects = {object_id: content for object_id, content in contents.items() if content is not None}
         slots = {
