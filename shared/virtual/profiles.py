@@ -90,7 +90,7 @@ class VirtualProfile:
     factory_key: bytes = field(default=FACTORY_MANAGEMENT_KEY, repr=False)
     pin_tries: int = 3
     puk_tries: int = 3
-    max_object: int = 3052
+    max_object: int = 3063
     capacity: int = 51_200
     max_command: int = 3072
     extended: bool = True
