@@ -1,0 +1,359 @@
+"""Cards and their journal, with the leases that keep two stations apart."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import and_, bindparam, case, false, select, true, update
+
+from server.ports.store import Change, Lease, Opening
+from server.store.changes import Scope, apply_changes, register, template_columns
+from server.store.rules import FORGOTTEN_CREDENTIAL, LEASE_PROVEN_S, LEASE_UNPROVEN_S, check_opening
+from server.store.schema import (
+    card,
+    card_key,
+    card_secret,
+    certificate,
+    credential,
+    lease,
+    operation,
+    station,
+)
+from server.store.statements import Cursor, DatabaseNow, Prepared, add, given, put
+from server.store.writer import Writer
+from shared import errors
+from shared.clock import Clock
+from shared.credential.model import (
+    CardRecord,
+    CertificateRecord,
+    CredentialRecord,
+    KeyRecord,
+    OpenOperation,
+    RecordId,
+    SecretKind,
+    SecretRecord,
+    SecretVersion,
+    TemplateRef,
+)
+
+# --- reading --------------------------------------------------------------------------------------------
+
+_OF_CARD: Final = given(card.c.record_id)
+
+_CARD: Final = Prepared(
+    select(
+        card.c.state,
+        card.c.profile,
+        card.c.serial,
+        card.c.virtual,
+        card.c.management_algorithm,
+        card.c.pin,
+        operation.c.operation_id,
+        operation.c.kind,
+        operation.c.holder,
+        operation.c.began_at,
+        operation.c.template_name,
+        operation.c.template_version,
+        operation.c.template_digest,
+    )
+    .select_from(card)
+    .outerjoin(operation, and_(operation.c.record_id == card.c.record_id, operation.c.ended_at.is_(None)))
+    .where(card.c.record_id == _OF_CARD)
+)
+_SECRETS: Final = Prepared(
+    select(
+        card_secret.c.kind,
+        card_secret.c.proven_generation,
+        card_secret.c.proven_count,
+        card_secret.c.pending_generation,
+        card_secret.c.pending_count,
+    ).where(card_secret.c.record_id == _OF_CARD)
+)
+_KEYS: Final = Prepared(
+    select(card_key.c.slot, card_key.c.algorithm, card_key.c.state, card_key.c.public_key).where(
+        card_key.c.record_id == _OF_CARD
+    )
+)
+_CERTIFICATES: Final = Prepared(
+    select(
+        certificate.c.request_id,
+        certificate.c.slot,
+        certificate.c.connection,
+        certificate.c.profile,
+        certificate.c.public_key,
+        certificate.c.state,
+        certificate.c.certificate,
+    )
+    .where(certificate.c.record_id == _OF_CARD)
+    .order_by(certificate.c.number)
+)
+_CREDENTIAL: Final = Prepared(
+    select(
+        credential.c.credential_id,
+        credential.c.holder,
+        credential.c.holder_name,
+        credential.c.template_name,
+        credential.c.template_version,
+        credential.c.template_digest,
+        credential.c.state,
+        credential.c.issued_at,
+        credential.c.activated_at,
+    )
+    .where(
+        credential.c.record_id == _OF_CARD,
+        *(credential.c.state != state for state in sorted(FORGOTTEN_CREDENTIAL)),
+    )
+    .order_by(credential.c.number.desc())
+    .limit(1)
+)
+_BY_HINT: Final = Prepared(
+    select(card.c.record_id)
+    .where(card.c.serial == given(card.c.serial), card.c.profile == given(card.c.profile))
+    .order_by(card.c.registered_at)
+)
+
+# --- leases and operations ------------------------------------------------------------------------------
+
+_LEASE: Final = Prepared(
+    select(
+        lease.c.epoch,
+        and_(lease.c.live, lease.c.expires_at > DatabaseNow()),
+        lease.c.station_id,
+        station.c.name,
+    )
+    .select_from(lease)
+    .outerjoin(station, station.c.station_id == lease.c.station_id)
+    .where(lease.c.record_id == given(lease.c.record_id))
+)
+_OPERATIONS: Final = Prepared(
+    select(operation.c.operation_id, operation.c.record_id, operation.c.ended_at).where(
+        (operation.c.operation_id == given(operation.c.operation_id))
+        | and_(operation.c.record_id == given(operation.c.record_id), operation.c.ended_at.is_(None))
+    )
+)
+_KNOWN: Final = Prepared(select(card.c.record_id).where(card.c.record_id == _OF_CARD))
+_BEGIN: Final = add(operation)
+_CONTINUE: Final = Prepared(
+    update(operation)
+    .where(operation.c.operation_id == given(operation.c.operation_id))
+    .values(station_id=given(operation.c.station_id))
+)
+_PUT_LEASE: Final = put(lease, (lease.c.record_id,))
+_EXPIRE_IN: Final = DatabaseNow() + bindparam("life_ms", required=True)
+_HELD: Final = and_(
+    lease.c.record_id == given(lease.c.record_id),
+    lease.c.epoch == given(lease.c.epoch),
+    lease.c.operation_id == given(lease.c.operation_id),
+    lease.c.live,
+)
+_PROVE: Final = Prepared(
+    update(lease).where(_HELD).values(proven=true(), expires_at=DatabaseNow() + LEASE_PROVEN_S * 1000)
+)
+_EXTEND: Final = Prepared(
+    update(lease)
+    .where(_HELD)
+    .values(
+        expires_at=DatabaseNow()
+        + case((lease.c.proven, LEASE_PROVEN_S * 1000), else_=LEASE_UNPROVEN_S * 1000)
+    )
+)
+_RELEASE: Final = Prepared(update(lease).where(_HELD).values(live=false()))
+
+
+class CardTables:
+    """The port `CardStore`."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        """Work through `writer`."""
+        self._writer = writer
+        self._clock = clock
+
+    async def card(self, record_id: RecordId) -> CardRecord | None:
+        """Return the card with this record id."""
+        return await self._writer.read(lambda cursor: _read(cursor, record_id))
+
+    async def cards_by_hint(self, *, profile: str, serial: int | None) -> Sequence[CardRecord]:
+        """Return cards that a serial may mean; none where there is no serial."""
+        if serial is None:
+            return ()
+
+        def work(cursor: Cursor) -> Sequence[CardRecord]:
+            found = [_read(cursor, row[0]) for row in _BY_HINT.rows(cursor, profile=profile, serial=serial)]
+            return tuple(each for each in found if each is not None)
+
+        return await self._writer.read(work)
+
+    async def open(self, opening: Opening) -> Lease:
+        """Open an operation, or continue the cut one, in one commit.
+
+        Raises:
+            CardLeased: another station holds a live lease on this card.
+            UnknownCard: there is no such card, and none is brought along.
+            StoreConflict: the card is in the record already, or another operation is open on it.
+        """
+        check_opening(opening)
+        return await self._writer.write(lambda cursor: self._open(cursor, opening))
+
+    async def apply(self, lease: Lease, changes: Sequence[Change]) -> None:
+        """Apply changes in one durable commit, in order, and extend the lease.
+
+        Raises:
+            LeaseLost: the lease is not the newest of its card.
+        """
+
+        def work(cursor: Cursor) -> None:
+            if _PROVE.run(cursor, _lease_values(lease)) != 1:
+                raise errors.LeaseLost
+            apply_changes(Scope(cursor, lease, self._clock), changes)
+
+        await self._writer.write(work)
+
+    async def extend(self, lease: Lease) -> None:
+        """Keep the lease alive while a card is busy; `LeaseLost` as above."""
+
+        def work(cursor: Cursor) -> None:
+            if _EXTEND.run(cursor, _lease_values(lease)) != 1:
+                raise errors.LeaseLost
+
+        await self._writer.write(work)
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease up after a cut; one that is lost already stays lost."""
+        await self._writer.write(lambda cursor: _RELEASE.run(cursor, _lease_values(lease)))
+
+    def _open(self, cursor: Cursor, opening: Opening) -> Lease:
+        if opening.new_card is not None:
+            if _KNOWN.row(cursor, record_id=opening.record_id) is not None:
+                raise errors.StoreConflict(what="card")
+            register(cursor, opening.new_card, self._clock)
+        elif _KNOWN.row(cursor, record_id=opening.record_id) is None:
+            raise errors.UnknownCard
+        before = _LEASE.row(cursor, record_id=opening.record_id)
+        epoch, live, holder, name = before or (0, False, None, None)
+        if live and holder != opening.station:
+            raise errors.CardLeased(station=name or str(holder))
+        self._begin(cursor, opening)
+        taken = Lease(record_id=opening.record_id, operation_id=opening.operation_id, epoch=epoch + 1)
+        _PUT_LEASE.run(
+            cursor,
+            {
+                **_lease_values(taken),
+                "station_id": opening.station,
+                "live": True,
+                "proven": False,
+                "expires_at": 0,
+            },
+        )
+        _EXTEND.run(cursor, _lease_values(taken))
+        apply_changes(Scope(cursor, taken, self._clock), opening.changes)
+        return taken
+
+    def _begin(self, cursor: Cursor, opening: Opening) -> None:
+        """Write the operation down, unless it is the cut one that goes on."""
+        known = _OPERATIONS.rows(cursor, operation_id=opening.operation_id, record_id=opening.record_id)
+        if known == [(opening.operation_id, opening.record_id, None)]:
+            _CONTINUE.run(cursor, {"operation_id": opening.operation_id, "station_id": opening.station})
+            return
+        if known:
+            raise errors.StoreConflict(what="operation")
+        _BEGIN.run(
+            cursor,
+            {
+                "operation_id": opening.operation_id,
+                "record_id": opening.record_id,
+                "kind": opening.kind,
+                "holder": opening.holder,
+                **template_columns(opening.template),
+                "station_id": opening.station,
+                "began_at": self._clock.now(),
+                "ended_at": None,
+                "code": "",
+            },
+        )
+
+
+def _lease_values(lease: Lease) -> dict[str, object]:
+    return {"record_id": lease.record_id, "operation_id": lease.operation_id, "epoch": lease.epoch}
+
+
+# --- rows to values ---------------------------------------------------------------------------------------
+
+
+def _read(cursor: Cursor, record_id: RecordId) -> CardRecord | None:
+    row = _CARD.row(cursor, record_id=record_id)
+    if row is None:
+        return None
+    state, profile, serial, virtual, management_algorithm, pin, *cut = row
+    secrets = {kind: _secret(*values) for kind, *values in _SECRETS.rows(cursor, record_id=record_id)}
+    return CardRecord(
+        record_id=record_id,
+        state=state,
+        profile=profile,
+        serial=serial,
+        virtual=virtual,
+        management_algorithm=management_algorithm,
+        management_key=secrets[SecretKind.MANAGEMENT_KEY],
+        puk=secrets[SecretKind.PUK],
+        pin=pin,
+        keys={
+            slot: KeyRecord(slot=slot, algorithm=algorithm, state=key_state, public_key=public_key)
+            for slot, algorithm, key_state, public_key in _KEYS.rows(cursor, record_id=record_id)
+        },
+        certificates=tuple(
+            CertificateRecord(
+                request_id=request_id,
+                slot=slot,
+                connection=connection,
+                profile=certificate_profile,
+                public_key=public_key,
+                state=certificate_state,
+                certificate=encoded,
+            )
+            for (
+                request_id,
+                slot,
+                connection,
+                certificate_profile,
+                public_key,
+                certificate_state,
+                encoded,
+            ) in _CERTIFICATES.rows(cursor, record_id=record_id)
+        ),
+        credential=_credential(_CREDENTIAL.row(cursor, record_id=record_id)),
+        open_operation=_operation(*cut),
+    )
+
+
+def _secret(
+    proven: int | None, proven_count: int | None, pending: int | None, pending_count: int | None
+) -> SecretRecord:
+    return SecretRecord(proven=_version(proven, proven_count), pending=_version(pending, pending_count))
+
+
+def _version(generation: int | None, count: int | None) -> SecretVersion | None:
+    return None if generation is None or count is None else SecretVersion(generation, count)
+
+
+def _operation(
+    operation_id: Any, kind: Any, holder: Any, began_at: Any, name: Any, version: Any, digest: Any
+) -> OpenOperation | None:
+    if operation_id is None:
+        return None
+    template = None if name is None else TemplateRef(name=name, version=version, digest=digest)
+    return OpenOperation(
+        operation_id=operation_id, kind=kind, holder=holder, template=template, began_at=began_at
+    )
+
+
+def _credential(row: tuple[Any, ...] | None) -> CredentialRecord | None:
+    if row is None:
+        return None
+    credential_id, holder, holder_name, name, version, digest, state, issued_at, activated_at = row
+    return CredentialRecord(
+        credential_id=credential_id,
+        holder=holder,
+        holder_name=holder_name,
+        template=TemplateRef(name=name, version=version, digest=digest),
+        state=state,
+        issued_at=issued_at,
+        activated_at=activated_at,
+    )

@@ -1,0 +1,269 @@
+"""How each change of a card is written.
+
+One function per type of `server.ports.store.Change`, in one table. All of them run inside the transaction that
+has already checked the lease.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import false, update
+
+from server.ports.store import (
+    AuditRecord,
+    CertificateChanged,
+    Change,
+    CredentialChanged,
+    KeyChanged,
+    Lease,
+    ManagementAlgorithmChanged,
+    OperationClosed,
+    PinChanged,
+    SecretChanged,
+    SecretsCarried,
+    StateChanged,
+)
+from server.store import evidence, schema
+from server.store.rules import DONE
+from server.store.statements import Cursor, Prepared, add, given, put
+from shared import errors
+from shared.clock import Clock
+from shared.credential.model import (
+    CardRecord,
+    CertificateRecord,
+    CredentialRecord,
+    KeyRecord,
+    RecordId,
+    SecretKind,
+    SecretRecord,
+    TemplateRef,
+)
+
+_ADD_CARD: Final = add(schema.card)
+_PUT_SECRET: Final = put(schema.card_secret, (schema.card_secret.c.record_id, schema.card_secret.c.kind))
+_PUT_KEY: Final = put(schema.card_key, (schema.card_key.c.record_id, schema.card_key.c.slot))
+_PUT_CARRIER: Final = put(
+    schema.card_carrier, (schema.card_carrier.c.record_id, schema.card_carrier.c.station_id)
+)
+_PUT_CERTIFICATE: Final = put(
+    schema.certificate, (schema.certificate.c.request_id,), owner=schema.certificate.c.record_id
+)
+_PUT_CREDENTIAL: Final = put(
+    schema.credential, (schema.credential.c.credential_id,), owner=schema.credential.c.record_id
+)
+
+
+def _set_on_card(name: str) -> Prepared:
+    card = schema.card
+    return Prepared(
+        update(card).where(card.c.record_id == given(card.c.record_id)).values({name: given(card.c[name])})
+    )
+
+
+_SET_STATE: Final = _set_on_card("state")
+_SET_PIN: Final = _set_on_card("pin")
+_SET_MANAGEMENT_ALGORITHM: Final = _set_on_card("management_algorithm")
+
+_CLOSE_OPERATION: Final = Prepared(
+    update(schema.operation)
+    .where(schema.operation.c.operation_id == given(schema.operation.c.operation_id))
+    .values(code=given(schema.operation.c.code), ended_at=given(schema.operation.c.ended_at))
+)
+_END_LEASE: Final = Prepared(
+    update(schema.lease)
+    .where(schema.lease.c.record_id == given(schema.lease.c.record_id))
+    .values(live=false())
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a change is written in: an open transaction, under a lease that holds."""
+
+    cursor: Cursor
+    lease: Lease
+    clock: Clock
+
+
+def apply_changes(scope: Scope, changes: Sequence[Change]) -> None:
+    """Write `changes` in order."""
+    for change in changes:
+        EXECUTORS[type(change)](scope, change)
+
+
+def register(cursor: Cursor, card: CardRecord, clock: Clock) -> None:
+    """Write a card that is new, with everything that is known of it."""
+    _ADD_CARD.run(
+        cursor,
+        {
+            "record_id": card.record_id,
+            "state": card.state,
+            "profile": card.profile,
+            "serial": card.serial,
+            "virtual": card.virtual,
+            "management_algorithm": card.management_algorithm,
+            "pin": card.pin,
+            "registered_at": clock.now(),
+        },
+    )
+    _put_secret(cursor, card.record_id, SecretKind.MANAGEMENT_KEY, card.management_key)
+    _put_secret(cursor, card.record_id, SecretKind.PUK, card.puk)
+    for key in card.keys.values():
+        _put_key(cursor, card.record_id, key)
+    for certificate in card.certificates:
+        _put_certificate(cursor, card.record_id, certificate)
+    if card.credential is not None:
+        _put_credential(cursor, card.record_id, card.credential)
+
+
+def template_columns(ref: TemplateRef | None) -> dict[str, object]:
+    """Return the three columns that name a version of a template."""
+    return {
+        "template_name": ref and ref.name,
+        "template_version": ref and ref.version,
+        "template_digest": ref and ref.digest,
+    }
+
+
+# --- rows -----------------------------------------------------------------------------------------------
+
+
+def _put_secret(cursor: Cursor, record_id: RecordId, kind: SecretKind, value: SecretRecord) -> None:
+    proven, pending = value.proven, value.pending
+    _PUT_SECRET.run(
+        cursor,
+        {
+            "record_id": record_id,
+            "kind": kind,
+            "proven_generation": None if proven is None else proven.generation,
+            "proven_count": None if proven is None else proven.count,
+            "pending_generation": None if pending is None else pending.generation,
+            "pending_count": None if pending is None else pending.count,
+        },
+    )
+
+
+def _put_key(cursor: Cursor, record_id: RecordId, key: KeyRecord) -> None:
+    _PUT_KEY.run(
+        cursor,
+        {
+            "record_id": record_id,
+            "slot": key.slot,
+            "algorithm": key.algorithm,
+            "state": key.state,
+            "public_key": key.public_key,
+        },
+    )
+
+
+def _put_certificate(cursor: Cursor, record_id: RecordId, certificate: CertificateRecord) -> None:
+    changed = _PUT_CERTIFICATE.run(
+        cursor,
+        {
+            "request_id": certificate.request_id,
+            "record_id": record_id,
+            "slot": certificate.slot,
+            "connection": certificate.connection,
+            "profile": certificate.profile,
+            "public_key": certificate.public_key,
+            "state": certificate.state,
+            "certificate": certificate.certificate,
+        },
+    )
+    if changed != 1:
+        raise errors.StoreConflict(what="certificate")
+
+
+def _put_credential(cursor: Cursor, record_id: RecordId, credential: CredentialRecord) -> None:
+    changed = _PUT_CREDENTIAL.run(
+        cursor,
+        {
+            "credential_id": credential.credential_id,
+            "record_id": record_id,
+            "holder": credential.holder,
+            "holder_name": credential.holder_name,
+            **template_columns(credential.template),
+            "state": credential.state,
+            "issued_at": credential.issued_at,
+            "activated_at": credential.activated_at,
+        },
+    )
+    if changed != 1:
+        raise errors.StoreConflict(what="credential")
+
+
+# --- one function per change ------------------------------------------------------------------------------
+
+
+def _secret_changed(scope: Scope, change: SecretChanged) -> None:
+    _put_secret(scope.cursor, scope.lease.record_id, change.kind, change.value)
+
+
+def _management_algorithm_changed(scope: Scope, change: ManagementAlgorithmChanged) -> None:
+    _SET_MANAGEMENT_ALGORITHM.run(
+        scope.cursor, {"record_id": scope.lease.record_id, "management_algorithm": change.algorithm}
+    )
+
+
+def _pin_changed(scope: Scope, change: PinChanged) -> None:
+    _SET_PIN.run(scope.cursor, {"record_id": scope.lease.record_id, "pin": change.pin})
+
+
+def _key_changed(scope: Scope, change: KeyChanged) -> None:
+    _put_key(scope.cursor, scope.lease.record_id, change.key)
+
+
+def _certificate_changed(scope: Scope, change: CertificateChanged) -> None:
+    _put_certificate(scope.cursor, scope.lease.record_id, change.certificate)
+
+
+def _credential_changed(scope: Scope, change: CredentialChanged) -> None:
+    _put_credential(scope.cursor, scope.lease.record_id, change.credential)
+
+
+def _state_changed(scope: Scope, change: StateChanged) -> None:
+    _SET_STATE.run(scope.cursor, {"record_id": scope.lease.record_id, "state": change.state})
+
+
+def _secrets_carried(scope: Scope, change: SecretsCarried) -> None:
+    _PUT_CARRIER.run(
+        scope.cursor,
+        {
+            "record_id": scope.lease.record_id,
+            "station_id": change.station,
+            "carried_at": scope.clock.now(),
+        },
+    )
+
+
+def _operation_closed(scope: Scope, change: OperationClosed) -> None:
+    ended = change.code == DONE or change.abandon
+    _CLOSE_OPERATION.run(
+        scope.cursor,
+        {
+            "operation_id": scope.lease.operation_id,
+            "code": change.code,
+            "ended_at": scope.clock.now() if ended else None,
+        },
+    )
+    if ended:
+        _END_LEASE.run(scope.cursor, {"record_id": scope.lease.record_id})
+
+
+def _audit_record(scope: Scope, change: AuditRecord) -> None:
+    evidence.append(scope.cursor, scope.clock, change)
+
+
+EXECUTORS: Final[Mapping[type, Callable[[Scope, Any], None]]] = {
+    SecretChanged: _secret_changed,
+    ManagementAlgorithmChanged: _management_algorithm_changed,
+    PinChanged: _pin_changed,
+    KeyChanged: _key_changed,
+    CertificateChanged: _certificate_changed,
+    CredentialChanged: _credential_changed,
+    StateChanged: _state_changed,
+    SecretsCarried: _secrets_carried,
+    OperationClosed: _operation_closed,
+    AuditRecord: _audit_record,
+}

@@ -1,0 +1,357 @@
+"""The tables.
+
+Explicit columns, closed sets of values as CHECK constraints, rules about rows as unique indexes: what the
+database can refuse, it refuses. Times are whole microseconds since 1970 in UTC, except `lease.expires_at`, which
+is the database's own clock in milliseconds. Ids are UUIDs. Only types that SQLite and PostgreSQL both have.
+"""
+
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+    event,
+)
+from sqlalchemy.schema import DDL
+
+from server.ports.evidence import microseconds
+from server.ports.store import AuditKind, StationState
+from server.store.rules import CLOSED_CREDENTIAL
+from shared.credential.model import CertificateState, KeyState, PinState, SecretKind, State
+from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
+
+REVISION: Final = "0001"
+"""The migration that makes exactly these tables."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware moment as whole microseconds since 1970: exact, sortable, the same in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        """Return what is kept."""
+        return None if value is None else microseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return what was meant."""
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+class Choice(TypeDecorator[Enum]):
+    """A member of an enum as its value, a text or a number. Its column carries the constraint."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, kind: type[Enum]) -> None:
+        """Keep members of `kind`."""
+        super().__init__()
+        self.kind = kind
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Keep numbers as numbers."""
+        return dialect.type_descriptor(Integer() if issubclass(self.kind, int) else String())
+
+    def process_bind_param(self, value: Enum | None, dialect: Dialect) -> object:  # noqa: ARG002
+        """Return what is kept."""
+        return None if value is None else value.value
+
+    def process_result_value(self, value: object, dialect: Dialect) -> Enum | None:  # noqa: ARG002
+        """Return what was meant."""
+        return None if value is None else self.kind(value)
+
+
+def _choice(name: str, kind: type[Enum], *, primary_key: bool = False) -> tuple[Column[Any], CheckConstraint]:
+    """Return a column for members of `kind` and the constraint that keeps everything else out."""
+    column: Column[Any] = Column(name, Choice(kind), nullable=False, primary_key=primary_key)
+    return column, CheckConstraint(f"{name} IN ({_values(kind)})", name=name)
+
+
+def _values(members: Iterable[Enum]) -> str:
+    return ", ".join(repr(member.value) for member in members)
+
+
+def _card(*, primary_key: bool = False, index: bool = False) -> "Column[uuid.UUID]":
+    """Return the column that says whose row it is."""
+    return Column(
+        "record_id",
+        Uuid(),
+        ForeignKey("card.record_id"),
+        nullable=False,
+        primary_key=primary_key,
+        index=index,
+    )
+
+
+def _template() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["template_name", "template_version", "template_digest"],
+        ["template.name", "template.version", "template.digest"],
+    )
+
+
+def _flag(name: str) -> "Column[bool]":
+    return Column(name, Boolean(create_constraint=True, name=name), nullable=False)
+
+
+# --- cards and their journal -----------------------------------------------------------------------------
+
+card: Final = Table(
+    "card",
+    metadata,
+    Column("record_id", Uuid(), primary_key=True),
+    *_choice("state", State),
+    Column("profile", String(), nullable=False),
+    Column("serial", BigInteger()),
+    _flag("virtual"),
+    *_choice("management_algorithm", ManagementAlgorithm),
+    *_choice("pin", PinState),
+    Column("registered_at", Instant(), nullable=False),
+    Index(None, "serial", "profile"),
+    sqlite_with_rowid=False,
+)
+
+card_secret: Final = Table(
+    "card_secret",
+    metadata,
+    _card(primary_key=True),
+    *_choice("kind", SecretKind, primary_key=True),
+    Column("proven_generation", Integer()),
+    Column("proven_count", Integer()),
+    Column("pending_generation", Integer()),
+    Column("pending_count", Integer()),
+    CheckConstraint("(proven_generation IS NULL) = (proven_count IS NULL)", name="proven"),
+    CheckConstraint("(pending_generation IS NULL) = (pending_count IS NULL)", name="pending"),
+    sqlite_with_rowid=False,
+)
+
+card_key: Final = Table(
+    "card_key",
+    metadata,
+    _card(primary_key=True),
+    *_choice("slot", Slot, primary_key=True),
+    *_choice("algorithm", Algorithm),
+    *_choice("state", KeyState),
+    Column("public_key", LargeBinary(), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+card_carrier: Final = Table(
+    "card_carrier",
+    metadata,
+    _card(primary_key=True),
+    Column("station_id", Uuid(), primary_key=True, index=True),
+    Column("carried_at", Instant(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Stations that carried secrets of a card, each with the last time."""
+
+certificate: Final = Table(
+    "certificate",
+    metadata,
+    Column("number", Integer(), primary_key=True),
+    Column("request_id", Uuid(), nullable=False, unique=True),
+    _card(index=True),
+    *_choice("slot", Slot),
+    Column("connection", String(), nullable=False),
+    Column("profile", String(), nullable=False),
+    Column("public_key", LargeBinary(), nullable=False),
+    *_choice("state", CertificateState),
+    Column("certificate", LargeBinary(), nullable=False),
+)
+
+credential: Final = Table(
+    "credential",
+    metadata,
+    Column("number", Integer(), primary_key=True),
+    Column("credential_id", Uuid(), nullable=False, unique=True),
+    _card(index=True),
+    Column("holder", String(), nullable=False, index=True),
+    Column("holder_name", String(), nullable=False),
+    Column("template_name", String(), nullable=False),
+    Column("template_version", Integer(), nullable=False),
+    Column("template_digest", LargeBinary(), nullable=False),
+    *_choice("state", State),
+    Column("issued_at", Instant()),
+    Column("activated_at", Instant()),
+    _template(),
+)
+
+Index(
+    "uq_credential_open",
+    credential.c.record_id,
+    unique=True,
+    sqlite_where=credential.c.state.not_in(sorted(CLOSED_CREDENTIAL)),
+    postgresql_where=credential.c.state.not_in(sorted(CLOSED_CREDENTIAL)),
+)
+
+operation: Final = Table(
+    "operation",
+    metadata,
+    Column("operation_id", Uuid(), primary_key=True),
+    _card(index=True),
+    Column("kind", String(), nullable=False),
+    Column("holder", String(), nullable=False),
+    Column("template_name", String()),
+    Column("template_version", Integer()),
+    Column("template_digest", LargeBinary()),
+    Column("station_id", Uuid(), nullable=False),
+    Column("began_at", Instant(), nullable=False),
+    Column("ended_at", Instant()),
+    Column("code", String(), nullable=False),
+    _template(),
+    sqlite_with_rowid=False,
+)
+
+Index(
+    "uq_operation_open",
+    operation.c.record_id,
+    unique=True,
+    sqlite_where=operation.c.ended_at.is_(None),
+    postgresql_where=operation.c.ended_at.is_(None),
+)
+
+lease: Final = Table(
+    "lease",
+    metadata,
+    _card(primary_key=True),
+    Column("operation_id", Uuid(), ForeignKey("operation.operation_id"), nullable=False),
+    Column("station_id", Uuid(), nullable=False),
+    Column("epoch", BigInteger(), nullable=False),
+    _flag("live"),
+    _flag("proven"),
+    Column("expires_at", BigInteger(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The newest lease of every card. No foreign key to `station`: leases judge cards, not who may call."""
+
+# --- templates, stations ---------------------------------------------------------------------------------
+
+template: Final = Table(
+    "template",
+    metadata,
+    Column("name", String(), primary_key=True),
+    Column("version", Integer(), primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary(), nullable=False),
+    Column("text", Text(), nullable=False),
+    Column("applied_at", Instant(), nullable=False),
+    UniqueConstraint("name", "version", "digest"),
+    CheckConstraint("version >= 1", name="version"),
+)
+
+station: Final = Table(
+    "station",
+    metadata,
+    Column("station_id", Uuid(), primary_key=True),
+    Column("name", String(), nullable=False),
+    Column("fingerprint", LargeBinary(), nullable=False, unique=True),
+    _flag("lab"),
+    *_choice("state", StationState),
+    Column("joined_at", Instant(), nullable=False),
+    Column("not_after", Instant(), nullable=False),
+)
+
+join_token: Final = Table(
+    "join_token",
+    metadata,
+    Column("digest", LargeBinary(), primary_key=True),
+    Column("name", String(), nullable=False),
+    _flag("lab"),
+    Column("expires_at", Instant(), nullable=False),
+    Column("spent_at", Instant()),
+)
+
+# --- the built-in certificate authority's book --------------------------------------------------------------
+
+ledger: Final = Table(
+    "ledger",
+    metadata,
+    Column("number", Integer(), primary_key=True),
+    Column("serial", LargeBinary(), nullable=False, unique=True),
+    Column("request_id", Uuid(), unique=True),
+    Column("key_digest", LargeBinary(), nullable=False, index=True),
+    Column("public_key", LargeBinary(), nullable=False),
+    Column("certificate", LargeBinary(), nullable=False),
+    Column("not_after", Instant(), nullable=False),
+    Column("revoked_at", Instant()),
+    Column("reason", String(), nullable=False),
+)
+
+Index(
+    "ix_ledger_revoked",
+    ledger.c.not_after,
+    sqlite_where=ledger.c.revoked_at.is_not(None),
+    postgresql_where=ledger.c.revoked_at.is_not(None),
+)
+
+counter: Final = Table(
+    "counter",
+    metadata,
+    Column("name", String(), primary_key=True),
+    Column("value", BigInteger(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Numbers that only rise, such as that of the revocation list."""
+
+# --- evidence ------------------------------------------------------------------------------------------------
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("position", Integer(), primary_key=True, autoincrement=False),
+    Column("at", Instant(), nullable=False),
+    *_choice("kind", AuditKind),
+    Column("event", String(), nullable=False),
+    Column("actor", String(), nullable=False),
+    Column("subject", String(), nullable=False, index=True),
+    Column("facts", Text(), nullable=False),
+    Column("leaf", LargeBinary(), nullable=False),
+)
+
+AUDIT_TRIGGERS: Final = (
+    """CREATE TRIGGER audit_keeps_rows BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END""",
+    """CREATE TRIGGER audit_keeps_values BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'audit is append-only'); END""",
+    """CREATE TRIGGER audit_is_dense BEFORE INSERT ON audit
+    WHEN NEW.position IS NOT (SELECT coalesce(max(position) + 1, 0) FROM audit)
+    BEGIN SELECT RAISE(ABORT, 'audit has no gaps'); END""",
+)
+"""For SQLite. They keep faults of this program away; against an administrator of the file helps the hash tree."""
+
+for _trigger in AUDIT_TRIGGERS:
+    _make = DDL(_trigger)  # type: ignore[no-untyped-call]  # SQLAlchemy left its initialiser untyped
+    event.listen(audit, "after_create", _make.execute_if(dialect="sqlite"))
