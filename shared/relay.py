@@ -9,7 +9,7 @@ What each turn may do with the holder's secrets is decided by the station (`kios
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
-from shared.credential.lifecycle import OperationKind as OperationKind
+from shared.credential.lifecycle import OperationKind as OperationKind  # noqa: PLC0414  # a word of the turns
 from shared.credential.pins import PinPolicy
 from shared.errors import Fact, KioskError
 from shared.iso7816.apdu import Item, Response

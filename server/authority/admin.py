@@ -1,0 +1,86 @@
+"""What an administrator asks of the running server, on its own machine.
+
+Until operators exist, the server's own Unix user is the administrator: who can open the socket may ask.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import timedelta
+from typing import Final, Protocol
+
+from server.authority.services import Check, ServerStatus, TemplateLine, TemplateText
+from server.authority.stations import Enrolment
+from server.authority.templates import Templates
+from server.ports.store import StationRecord, StationStore
+from shared import errors
+from shared.clock import Clock
+from shared.errors import Fact
+
+ACTOR: Final = "admin"
+
+
+class Probe(Protocol):
+    """Try one thing that the server needs; return what is worth telling, raise what is wrong."""
+
+    def __call__(self) -> Awaitable[dict[str, Fact]]:
+        """Look once."""
+        ...
+
+
+class Admin:
+    """Answer `kiosk-server` commands."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        version: str,
+        enrolment: Enrolment,
+        stations: StationStore,
+        templates: Templates,
+        probes: Mapping[str, Probe],
+        clock: Clock,
+    ) -> None:
+        """`probes` are what `doctor` tries, by subject."""
+        self._name = name
+        self._version = version
+        self._enrolment = enrolment
+        self._stations = stations
+        self._templates = templates
+        self._probes = probes
+        self._started_at = clock.now()
+
+    async def create_token(self, name: str, *, lab: bool, valid_for: timedelta) -> str:
+        """Make a join token and return its text; it works once.
+
+        Raises:
+            Invalid: the name or the time is not acceptable.
+            NotAllowed: the settings allow no lab stations.
+        """
+        return await self._enrolment.create_token(name, lab=lab, valid_for=valid_for)
+
+    async def stations(self) -> Sequence[StationRecord]:
+        """Return every station, by name."""
+        return await self._stations.all()
+
+    async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
+        """Say what applying these texts would do; changes nothing."""
+        return await self._templates.plan(texts)
+
+    async def apply_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
+        """Apply all texts or, where one has problems, none."""
+        return await self._templates.apply(texts, ACTOR)
+
+    async def status(self) -> ServerStatus:
+        """Check everything that the server needs, outside systems included."""
+        checks = []
+        for subject, probe in self._probes.items():
+            try:
+                checks.append(Check(subject=subject, facts=await probe()))
+            except errors.KioskError as error:
+                checks.append(Check(subject=subject, error=error))
+        return ServerStatus(
+            server=self._name,
+            version=self._version,
+            started_at=self._started_at,
+            checks=tuple(checks),
+        )

@@ -1,0 +1,121 @@
+"""What a station's faces learn between operations: cards, people, templates."""
+
+from collections.abc import Mapping, Sequence
+
+from server.authority.access import Caller
+from server.operations.identify import identify
+from server.ports.directory import Directory
+from server.ports.store import CardStore, TemplateStore
+from shared import errors
+from shared.console import CardHints, CardView, Found, TemplateView
+from shared.credential.lifecycle import OperationKind, reachable
+from shared.credential.model import CardRecord, HolderId, Person, State
+from shared.credential.template import CertificateSpec, Template, parse_template
+from shared.credential.variables import variables_in
+
+SEARCH_LIMIT = 200
+
+
+class Console:
+    """Answer a station's questions from the record and the directories."""
+
+    def __init__(
+        self, cards: CardStore, templates: TemplateStore, directories: Mapping[str, Directory]
+    ) -> None:
+        """Read from these ports."""
+        self._cards = cards
+        self._templates = templates
+        self._directories = directories
+
+    async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
+        """Return what the record says of a card; `UNREGISTERED` where it says nothing."""
+        del caller
+        found = await identify(self._cards, hints)
+        if found.record is None:
+            notices = ("known-card-in-factory-state",) if found.impostor else ()
+            return CardView(
+                state=State.UNREGISTERED, reachable=reachable(State.UNREGISTERED), notices=notices
+            )
+        return await self._view(found.record, hints)
+
+    async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
+        """Search all directories; enabled people first come from the directory's own order.
+
+        Raises:
+            ConnectorUnreachable, ConnectorRefused: a directory's failures.
+        """
+        del caller
+        limit = max(1, min(limit, SEARCH_LIMIT))
+        people: list[Person] = []
+        for directory in self._directories.values():
+            people += await directory.search(text, limit + 1)
+        return Found(people=tuple(people[:limit]), more=len(people) > limit)
+
+    async def templates(self, caller: Caller) -> Sequence[TemplateView]:
+        """Return the newest version of every template, by name."""
+        del caller
+        stored = await self._templates.all_latest()
+        return [template_view(parse_template(item.text), item.ref.version) for item in stored]
+
+    async def _view(self, record: CardRecord, hints: CardHints) -> CardView:
+        credential = record.credential
+        interrupted = OperationKind(record.open_operation.kind) if record.open_operation else None
+        title = ""
+        if credential is not None:
+            stored = await self._templates.version(credential.template)
+            title = parse_template(stored.text).title if stored else credential.template.name
+        notices = []
+        if hints.pin_tries_left == 0 and record.state is State.ACTIVE:
+            notices.append("pin-blocked")
+        ways = reachable(record.state)
+        if interrupted is not None:
+            ways = (interrupted, *(way for way in ways if way is not interrupted))
+        holder = None
+        if credential is not None:
+            holder = await self._person(credential.holder, credential.holder_name)
+        elif record.open_operation is not None and record.open_operation.holder:
+            holder = await self._person(record.open_operation.holder, "")
+        return CardView(
+            state=record.state,
+            reachable=ways,
+            interrupted=interrupted,
+            holder=holder,
+            template=credential.template.name if credential else "",
+            template_title=title,
+            template_version=credential.template.version if credential else 0,
+            issued_at=credential.issued_at.isoformat() if credential and credential.issued_at else "",
+            key_generation=record.management_key.proven.generation if record.management_key.proven else 0,
+            notices=tuple(notices),
+        )
+
+    async def _person(self, holder: HolderId, name: str) -> Person:
+        """Return the holder as the directory has them now; a copy of the name where it cannot say."""
+        for directory in self._directories.values():
+            try:
+                person = await directory.get(holder)
+            except errors.ConnectorError:
+                continue
+            if person is not None:
+                return person
+        return Person(holder=holder, name=name or holder)
+
+
+def template_view(template: Template, version: int) -> TemplateView:
+    """Return a template as faces show it."""
+    needs = {
+        name
+        for spec in template.certificates
+        for text in (spec.subject, spec.upn, spec.mail, spec.sid)
+        for name in variables_in(text)
+    }
+    return TemplateView(
+        name=template.name,
+        title=template.title,
+        version=version,
+        slots=tuple(_slot_text(spec) for spec in template.certificates),
+        needs=tuple(sorted(needs)),
+    )
+
+
+def _slot_text(spec: CertificateSpec) -> str:
+    return f"{spec.slot.text} {spec.algorithm.text} {spec.profile}"

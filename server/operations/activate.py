@@ -1,0 +1,88 @@
+"""Activate: the holder sets the first PIN, through the PUK, which is rotated right after.
+
+The person is asked before the transaction begins; the card proves its management key in the same power session
+before the PUK crosses the station.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from server.operations.operation import Ended, Operation
+from server.operations.puk import settle_puk
+from server.ports.store import (
+    AuditKind,
+    CredentialChanged,
+    OperationClosed,
+    PinChanged,
+    SecretChanged,
+    SecretsCarried,
+    StateChanged,
+)
+from shared import errors
+from shared.credential.lifecycle import OperationKind, target
+from shared.credential.model import PinState, SecretKind, SecretRecord, SecretVersion, State
+from shared.iso7816.apdu import Hole
+from shared.iso7816.conversation import together
+from shared.piv.pin import change_puk, reset_pin, verify_pin
+from shared.piv.select import fresh
+from shared.relay import Purpose, Question, StepLine
+
+NEW_PIN: Final = Hole(name="new-pin")
+
+STEPS: Final = (StepLine(key="pin"), StepLine(key="puk"), StepLine(key="verify"))
+
+
+async def activate(op: Operation) -> Ended:
+    """Let the holder set the first PIN of an issued card.
+
+    Raises:
+        UnknownCard: the card is not in the record.
+        TransitionForbidden: the card is not waiting for its first PIN.
+        Cancelled: the holder gave no PIN; nothing was changed.
+        PinNotAccepted: the card wants another form of PIN; nothing was changed.
+    """
+    facts, _ = await op.inspect(release=True)
+    record = op.record
+    if record is None:
+        raise errors.UnknownCard
+    state = target(OperationKind.ACTIVATE, record.state)
+    credential = record.credential
+    if credential is None:
+        raise errors.UnknownCard
+    _, template = await op.template(credential.template)
+    await op.talk.ask_pin(
+        Question.NEW_PIN, Purpose.ACTIVATE, hole=NEW_PIN.name, uses=2, policy=template.pin.policy
+    )
+    op.journal.note(SecretsCarried(station=op.caller.station_id))
+    await op.open(record.record_id, template=credential.template)
+    await op.talk.show(STEPS)
+    for index in range(len(STEPS)):
+        await op.talk.progress(index, done=False)
+    await op.prove(record, facts.chuid_raw)
+    puk = await settle_puk(op, record, facts)
+    next_puk = SecretVersion(op.services.keystore.generation, puk.count + 1)
+    op.journal.note(
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=next_puk)),
+        PinChanged(pin=PinState.UNKNOWN),
+    )
+    await op.journal.commit()
+    secrets = op.secrets(record.record_id)
+    old, new = await secrets.puk(puk), await secrets.puk(next_puk)
+    await op.talk.converse(
+        together(
+            reset_pin(old, NEW_PIN), change_puk(old, new), fresh(verify_pin(NEW_PIN), chuid=facts.chuid_raw)
+        ),
+        release=True,
+    )
+    now = op.services.clock.now()
+    op.journal.note(
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=next_puk)),
+        PinChanged(pin=PinState.HOLDER),
+        CredentialChanged(credential=replace(credential, state=State.ACTIVE, activated_at=now)),
+        StateChanged(state=state),
+    )
+    op.journal.evidence(AuditKind.TRANSITION, "activated", record.record_id)
+    await op.journal.commit(OperationClosed(code="done"))
+    for index in range(len(STEPS)):
+        await op.talk.progress(index, done=True)
+    return Ended(facts={"holder": credential.holder_name})

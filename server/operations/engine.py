@@ -1,0 +1,133 @@
+"""The engine: one operation from the station's `Begin` to `Done` or `Failed`."""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from server.authority.access import Caller
+from server.operations.activate import activate
+from server.operations.change_pin import change_pin
+from server.operations.issue import issue
+from server.operations.link import StationLink
+from server.operations.operation import Ended, Operation
+from server.operations.services import Services
+from server.operations.talk import Talk
+from server.ports.store import AuditKind, AuditRecord, OperationClosed
+from shared import errors
+from shared.credential.lifecycle import OperationKind
+from shared.credential.model import State
+from shared.relay import Begin, Done, Failed
+
+log = logging.getLogger(__name__)
+
+OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]]] = {
+    OperationKind.ISSUE: issue,
+    OperationKind.ACTIVATE: activate,
+    OperationKind.CHANGE_PIN: change_pin,
+}
+
+
+class OperationEngine:
+    """Run operations for stations."""
+
+    def __init__(self, services: Services) -> None:
+        """Work with `services`."""
+        self._services = services
+
+    async def run(self, caller: Caller, station: StationLink) -> None:
+        """Run one operation. What was begun is recorded, whatever happens to the line."""
+        begin = await station.receive()
+        if not isinstance(begin, Begin):
+            raise errors.Garbled(why="an operation begins with Begin")
+        talk = Talk(station)
+        op = Operation(self._services, caller, begin, talk)
+        try:
+            self._admit(op)
+            ended = await OPERATIONS[begin.operation](op)
+        except errors.KioskError as error:
+            await self._failed(op, station, error)
+        except Exception as fault:  # the engine: a fault must not leave an operation unrecorded
+            incident = secrets.token_hex(4)
+            log.exception("operation fault %s: %s", incident, type(fault).__name__)
+            await self._failed(op, station, errors.ServerFault(incident=incident))
+        else:
+            state = await self._state(op)
+            facts = {**ended.facts, "round_trips": talk.round_trips, "commands": talk.commands}
+            await station.send(Done(state=state.value, facts=facts))
+
+    def _admit(self, op: Operation) -> None:
+        """Refuse what needs no look at the card to be refused.
+
+        Raises:
+            VirtualCardRefused: a virtual card, and this server or station is not for that.
+        """
+        if op.begin.virtual and not (self._services.allow_virtual and op.caller.lab):
+            raise errors.VirtualCardRefused
+
+    async def _failed(self, op: Operation, station: StationLink, error: errors.KioskError) -> None:
+        """Record the end, let the card go, and tell the station; a line that is cut hears nothing."""
+        changed = await self._close(op, error)
+        state = await self._state(op)
+        failed = Failed(
+            error=error,
+            state=state.value,
+            next_action=_next_action(error, cut=changed),
+            facts={"operation": op.begin.operation.value},
+        )
+        try:
+            await station.send(failed)
+        except errors.ConnectionLost:
+            log.info("the station of an operation that failed is gone: %s", error.code)
+
+    async def _close(self, op: Operation, error: errors.KioskError) -> bool:
+        """Write what is known; return whether the operation stays open, to be continued."""
+        journal = op.journal
+        if journal.lease is None:
+            await self._services.store.audit.append(
+                [
+                    AuditRecord(
+                        kind=AuditKind.REFUSED,
+                        event=error.code,
+                        actor=str(op.caller.station_id),
+                        subject=str(op.record.record_id) if op.record else "",
+                        facts={"operation": op.begin.operation.value},
+                    )
+                ]
+            )
+            return False
+        abandon = op.begin.operation is OperationKind.CHANGE_PIN
+        try:
+            await journal.give_up(OperationClosed(code=error.code, abandon=abandon))
+        except errors.LeaseLost:
+            log.info("another station took the card over; nothing more to record")
+        return not abandon
+
+    async def _state(self, op: Operation) -> State:
+        """Return what the record says now."""
+        lease = op.journal.lease
+        record_id = lease.record_id if lease else (op.record.record_id if op.record else None)
+        record = await self._services.store.cards.card(record_id) if record_id else None
+        return record.state if record else State.UNREGISTERED
+
+
+_ACTIONS: Final[Mapping[type[errors.KioskError], str]] = {
+    errors.PinBlocked: "unblock",
+    errors.NotPivCard: "use-another-card",
+    errors.NotSupportedByCard: "use-another-card",
+    errors.ManagementKeyRejected: "use-another-card",
+    errors.CardNotGenuine: "use-another-card",
+    errors.SecretUnresolved: "call-administrator",
+    errors.TemplateImpossible: "ask-administrator-template",
+    errors.VariableMissing: "ask-administrator-template",
+}
+
+
+def _next_action(error: errors.KioskError, *, cut: bool) -> str:
+    """Return the key of what the person should do next."""
+    for kind, action in _ACTIONS.items():
+        if isinstance(error, kind):
+            return action
+    if cut:
+        return "insert-again"
+    return "try-again" if error.retryable else "none"

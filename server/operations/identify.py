@@ -1,0 +1,83 @@
+"""Which record belongs to the card in the reader.
+
+A GUID, a serial: look-up hints, nothing more. That it really is the card of the record is shown by mutual
+authentication with the record's management key, before any secret is sent.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from server.ports.store import CardStore
+from shared.credential.model import FACTORY, CardRecord, RecordId
+
+
+class Seen(Protocol):
+    """What was seen of a card: `CardHints` of a station, or what the server read itself."""
+
+    @property
+    def guid(self) -> UUID | None:
+        """The CHUID's GUID."""
+        ...
+
+    @property
+    def serial(self) -> int | None:
+        """The serial number, where the card has one."""
+        ...
+
+    @property
+    def profile(self) -> str:
+        """The profile's name."""
+        ...
+
+    @property
+    def factory_management_key(self) -> bool | None:
+        """Whether the card says that its management key is the factory's; None where it cannot tell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """What was seen of a card, as values."""
+
+    profile: str
+    serial: int | None
+    guid: UUID | None
+    factory_management_key: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """The card's record, or None.
+
+    `impostor` is the record of a known card that shows up in factory state: the card was reset elsewhere, or is a
+    stranger with a copied number. It gets a new record id.
+    """
+
+    record: CardRecord | None
+    impostor: CardRecord | None = None
+
+
+async def identify(cards: CardStore, seen: Seen) -> Identified:
+    """Find the card's record by its GUID, else by serial an interrupted first issue of it."""
+    record = await cards.card(RecordId(seen.guid)) if seen.guid is not None else None
+    if record is not None:
+        if seen.factory_management_key and not _may_be_factory(record):
+            return Identified(None, impostor=record)
+        return Identified(record)
+    if seen.serial is None:
+        return Identified(None)
+    known = [
+        card
+        for card in await cards.cards_by_hint(profile=seen.profile, serial=seen.serial)
+        if card.serial == seen.serial
+    ]
+    for card in known:
+        if _may_be_factory(card):
+            return Identified(card)
+    return Identified(None, impostor=known[-1] if known else None)
+
+
+def _may_be_factory(record: CardRecord) -> bool:
+    """Whether the record allows the card to still have its factory management key."""
+    return FACTORY in {record.management_key.proven, record.management_key.pending}

@@ -1,0 +1,360 @@
+"""Issue: bring a card from wherever it is to an issued credential.
+
+On a new card: inspect (1 round trip), own and make keys (3), secrets and certificate requests (1), ask the
+certificate authorities, write and read back (2). Cut anywhere, it is planned again at the next insertion.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+from uuid import uuid4
+
+from server.operations import enrol
+from server.operations.attest import check_attestations, trust_for
+from server.operations.build import Material, build
+from server.operations.objects import FASCN, IdentityObjects, credential_objects, identity_objects
+from server.operations.operation import Ended, Operation
+from server.operations.puk import settle_puk
+from server.operations.read_back import probes, write_and_read_back
+from server.ports.ca import Names
+from server.ports.store import (
+    AuditKind,
+    CredentialChanged,
+    KeyChanged,
+    ManagementAlgorithmChanged,
+    OperationClosed,
+    PinChanged,
+    SecretChanged,
+    SecretsCarried,
+    StateChanged,
+)
+from shared import errors
+from shared.credential import lint, plan
+from shared.credential.lifecycle import OperationKind, target
+from shared.credential.model import (
+    FACTORY,
+    CardRecord,
+    CertificateState,
+    CredentialId,
+    CredentialRecord,
+    KeyRecord,
+    KeyState,
+    Person,
+    PinState,
+    RecordId,
+    SecretKind,
+    SecretRecord,
+    SecretVersion,
+    State,
+    TemplateRef,
+)
+from shared.credential.template import Template
+from shared.iso7816.apdu import Hole
+from shared.iso7816.conversation import together
+from shared.piv.ids import ManagementAlgorithm, ObjectId, Slot
+from shared.piv.inspect import CardFacts
+from shared.piv.pin import change_puk, reset_pin
+from shared.piv.select import fresh
+
+TRANSPORT: Final = Hole(name="transport")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """Everything that is settled before the card is touched."""
+
+    facts: CardFacts
+    record: CardRecord
+    person: Person
+    ref: TemplateRef
+    template: Template
+    names: Mapping[Slot, Names]
+    identity: IdentityObjects
+    steps: Sequence[plan.Step]
+    new: bool
+
+
+async def issue(op: Operation) -> Ended:
+    """Issue a credential to a holder by a template.
+
+    Raises:
+        UnknownHolder, UnknownTemplate, VariableMissing, TemplateImpossible, TransitionForbidden: refused, the
+            card was not touched.
+        CardLost: cut; the next insertion continues.
+    """
+    job = await _prepare(op)
+    record = await _open(op, job)
+    public_keys = await _build(op, job, record)
+    unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
+    wanted = await _secrets_and_requests(op, job, record, unsigned)
+    await op.started(plan.Request)
+    await enrol.revoke_lost(op, job.steps)
+    certificates = await _certificates(op, wanted)
+    await op.finished(plan.Request, plan.Revoke)
+    await _write(op, job, record, certificates)
+    await _confirm(op, job, certificates, wanted)
+    return Ended(facts={"holder": job.person.name, "template": job.template.title})
+
+
+# --- before the card is touched -------------------------------------------------------------------------
+
+
+async def _prepare(op: Operation) -> Issue:
+    facts, found = await op.inspect()
+    record = found.record
+    cut = record.open_operation if record else None
+    if cut is not None and op.begin.holder and cut.holder and op.begin.holder != cut.holder:
+        raise errors.TransitionForbidden(operation="issue", state="interrupted")
+    target(OperationKind.ISSUE, record.state if record else State.UNREGISTERED)
+    ref, template = await op.template(cut.template if cut else None, op.begin.template)
+    abilities = {name: authority.abilities for name, authority in op.services.authorities.items()}
+    lint.require(template, facts.profile, abilities, op.services.directories.keys())
+    if template.attestation.required:
+        trust_for(op, template)
+    person = await op.services.directories[template.directory].get(op.holder)
+    if person is None or not person.enabled:
+        raise errors.UnknownHolder(holder=op.holder)
+    if found.impostor is not None:
+        op.journal.evidence(
+            AuditKind.REFUSED,
+            "known card in factory state",
+            found.impostor.record_id,
+            serial=facts.serial or 0,
+        )
+    generation = op.services.keystore.generation
+    steps = plan.plan_issue(template=template, generation=generation, facts=facts, record=record)
+    new = record is None
+    record = record or _new_record(op, facts, template)
+    values = enrol.values_for(person, record.record_id, facts.serial)
+    names = {
+        spec.slot: enrol.names_for(spec, values, record.record_id, bytes(FASCN))
+        for spec in template.certificates
+    }
+    expires = (op.services.clock.now() + timedelta(days=template.expires_after_days)).date()
+    return Issue(
+        facts=facts,
+        record=record,
+        person=person,
+        ref=ref,
+        template=template,
+        names=names,
+        identity=await identity_objects(op, record.record_id, steps, facts, expires),
+        steps=steps,
+        new=new,
+    )
+
+
+def _new_record(op: Operation, facts: CardFacts, template: Template) -> CardRecord:
+    return CardRecord(
+        record_id=RecordId(uuid4()),
+        state=State.REGISTERED,
+        profile=facts.profile.name.value,
+        serial=facts.serial,
+        virtual=op.begin.virtual,
+        management_algorithm=lint.management_algorithm(template, facts.profile),
+        management_key=SecretRecord(proven=FACTORY),
+        puk=SecretRecord(proven=FACTORY),
+        pin=PinState.FACTORY,
+    )
+
+
+async def _open(op: Operation, job: Issue) -> CardRecord:
+    """Take the lease and store what is about to be done to the management key and the slots."""
+    record = job.record
+    own = next((step for step in job.steps if isinstance(step, plan.Own)), None)
+    if own is not None:
+        secret = SecretRecord(
+            proven=record.management_key.proven,
+            pending=record.management_key.pending or SecretVersion(own.generation),
+        )
+        op.journal.note(
+            SecretChanged(kind=SecretKind.MANAGEMENT_KEY, value=secret),
+            ManagementAlgorithmChanged(algorithm=own.algorithm),
+        )
+        record = replace(record, management_key=secret, management_algorithm=own.algorithm)
+    op.journal.note(*(KeyChanged(key=_key(step, KeyState.INTENDED)) for step in _generates(job.steps)))
+    op.journal.note(SecretsCarried(station=op.caller.station_id))
+    await op.open(record.record_id, new_card=job.record if job.new else None, template=job.ref)
+    await op.show(job.steps)
+    return record
+
+
+def _generates(steps: Sequence[plan.Step]) -> list[plan.Generate]:
+    return [step for step in steps if isinstance(step, plan.Generate)]
+
+
+def _key(step: plan.Generate, state: KeyState, public_key: bytes = b"") -> KeyRecord:
+    return KeyRecord(slot=step.spec.slot, algorithm=step.spec.algorithm, state=state, public_key=public_key)
+
+
+# --- own the card, make keys ----------------------------------------------------------------------------
+
+
+async def _build(op: Operation, job: Issue, record: CardRecord) -> dict[Slot, bytes]:
+    """Own the card and make its keys; return the public key of every slot of the template."""
+    await op.started(plan.Own, plan.SetRetries, plan.WriteChuid, plan.WriteCcc, plan.Generate)
+    secrets = op.secrets(record.record_id)
+    current, algorithm = await _current_key(op, job, record)
+    wanted = record.management_key.pending or record.management_key.proven
+    assert wanted is not None
+    material = Material(
+        current_key=await secrets.management_key(algorithm, current),
+        new_key=None
+        if current == wanted
+        else await secrets.management_key(record.management_algorithm, wanted),
+        chuid=job.identity.chuid,
+        ccc=job.identity.ccc,
+    )
+    made = await op.talk.converse(build(job.steps, material, op))
+    op.journal.note(
+        SecretChanged(kind=SecretKind.MANAGEMENT_KEY, value=SecretRecord(proven=wanted)),
+        *(
+            KeyChanged(key=_key(step, KeyState.UNPROVEN, made[step.spec.slot]))
+            for step in _generates(job.steps)
+        ),
+    )
+    await op.finished(plan.Own, plan.SetRetries, plan.WriteChuid, plan.WriteCcc, plan.Generate)
+    held = {slot: key.public_key for slot, key in record.keys.items()}
+    return {spec.slot: {**held, **made}[spec.slot] for spec in job.template.certificates}
+
+
+async def _current_key(
+    op: Operation, job: Issue, record: CardRecord
+) -> tuple[SecretVersion, ManagementAlgorithm]:
+    """Return which management key is on the card now, and its algorithm."""
+    factory = job.facts.management.algorithm or job.facts.profile.factory_management
+    secret = job.record.management_key
+    if secret.pending is not None:
+        found = await op.resolve_management_key(job.record, job.facts)
+    else:
+        assert secret.proven is not None
+        found = secret.proven
+    return found, factory if found == FACTORY else record.management_algorithm
+
+
+# --- PUK, PIN, certificate requests ---------------------------------------------------------------------
+
+
+async def _secrets_and_requests(
+    op: Operation, job: Issue, record: CardRecord, wanted: Sequence[enrol.Wanted]
+) -> Sequence[enrol.Wanted]:
+    """Set PUK and transport PIN, and have the card sign its requests: one round trip on a new card."""
+    puk = await settle_puk(op, record, job.facts)
+    next_puk = SecretVersion(op.services.keystore.generation, puk.count + 1)
+    op.journal.note(
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=next_puk)),
+        PinChanged(pin=PinState.UNKNOWN),
+    )
+    await op.journal.commit()
+    op.talk.stop_if_cancelled()
+    await op.started(plan.SetTransportPin, plan.RotatePuk)
+    uses = enrol.pin_uses(job.template)
+    await op.talk.draw(TRANSPORT.name, 1 + 2 * uses)
+    secrets = op.secrets(record.record_id)
+    old, new = await secrets.puk(puk), await secrets.puk(next_puk)
+    keys = {item.spec.slot: item.public_key for item in wanted}
+    *_, requests, _ = await op.talk.converse(
+        together(
+            reset_pin(old, TRANSPORT),
+            change_puk(old, new),
+            fresh(enrol.sign_requests(wanted, TRANSPORT), chuid=job.identity.chuid),
+            check_attestations(op, job.template, job.facts, keys),
+        ),
+        release=True,
+    )
+    signed = tuple(replace(item, request=request) for item, request in zip(wanted, requests, strict=True))
+    for item in signed:
+        enrol.check_request(item)
+    op.journal.note(
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=next_puk)),
+        PinChanged(pin=PinState.TRANSPORT),
+        *(
+            KeyChanged(
+                key=KeyRecord(
+                    slot=item.spec.slot,
+                    algorithm=item.spec.algorithm,
+                    state=KeyState.PROVEN if item.request else KeyState.UNPROVEN,
+                    public_key=item.public_key,
+                )
+            )
+            for item in signed
+        ),
+        *(enrol.intent(item) for item in signed if item.known is None),
+    )
+    await op.journal.commit()
+    await op.finished(plan.SetTransportPin, plan.RotatePuk)
+    op.talk.stop_if_cancelled()
+    return signed
+
+
+async def _certificates(op: Operation, wanted: Sequence[enrol.Wanted]) -> dict[Slot, bytes]:
+    """Get the certificates; what came of each request is stored, also when one is refused."""
+    try:
+        return await enrol.obtain(op, wanted)
+    finally:
+        await op.journal.commit()
+
+
+# --- write, read back, confirm --------------------------------------------------------------------------
+
+
+async def _write(op: Operation, job: Issue, record: CardRecord, certificates: Mapping[Slot, bytes]) -> None:
+    await op.started(plan.WriteCertificate, plan.WriteSecurityObject, plan.ReadBack)
+    version = record.management_key.pending or record.management_key.proven
+    assert version is not None
+    key = await op.secrets(record.record_id).management_key(record.management_algorithm, version)
+    objects = await credential_objects(
+        op, record.record_id, job.identity, certificates, job.facts.profile.object_max
+    )
+    expected = {ObjectId.CHUID: job.identity.chuid, ObjectId.CCC: job.identity.ccc, **objects}
+    random = op.services.keystore.random
+    await op.talk.converse(
+        write_and_read_back(
+            key,
+            objects,
+            expected,
+            probes(job.template.certificates, certificates, random),
+            TRANSPORT,
+            job.identity.chuid,
+            random,
+        )
+    )
+
+
+async def _confirm(
+    op: Operation, job: Issue, certificates: Mapping[Slot, bytes], wanted: Sequence[enrol.Wanted]
+) -> None:
+    """Say in the record that the credential is issued: the last commit."""
+    now = op.services.clock.now()
+    op.journal.note(
+        *(enrol.outcome(item, CertificateState.CONFIRMED, certificates[item.spec.slot]) for item in wanted),
+        *(
+            KeyChanged(
+                key=KeyRecord(
+                    slot=item.spec.slot,
+                    algorithm=item.spec.algorithm,
+                    state=KeyState.PROVEN,
+                    public_key=item.public_key,
+                )
+            )
+            for item in wanted
+            if not item.request
+        ),
+        CredentialChanged(
+            credential=CredentialRecord(
+                credential_id=CredentialId(uuid4()),
+                holder=job.person.holder,
+                holder_name=job.person.name,
+                template=job.ref,
+                state=State.ISSUED,
+                issued_at=now,
+            )
+        ),
+        StateChanged(state=State.ISSUED),
+    )
+    op.journal.evidence(
+        AuditKind.TRANSITION, "issued", job.record.record_id, template=job.ref.name, version=job.ref.version
+    )
+    await op.journal.commit(OperationClosed(code="done"))
+    await op.finished(plan.WriteCertificate, plan.WriteSecurityObject, plan.ReadBack)

@@ -1,0 +1,73 @@
+"""The journal of one operation: store, then write, then confirm.
+
+Changes gather and are committed together: what the card just did, and what is about to be done to it, in one
+durable write. Every commit is conditional on the lease.
+"""
+
+from dataclasses import replace
+
+from server.authority.access import Caller
+from server.ports.store import AuditKind, AuditRecord, CardStore, Change, Lease, Opening
+from shared.credential.model import CardRecord, RecordId
+from shared.errors import Fact
+
+
+class Journal:
+    """Write one card's record under a lease."""
+
+    def __init__(self, cards: CardStore, caller: Caller) -> None:
+        """Write to `cards`, in the name of `caller`."""
+        self._cards = cards
+        self._caller = caller
+        self._waiting: list[Change] = []
+        self.lease: Lease | None = None
+
+    def note(self, *changes: Change) -> None:
+        """Keep changes for the next commit."""
+        self._waiting += changes
+
+    def evidence(self, kind: AuditKind, event: str, subject: RecordId, **facts: Fact) -> None:
+        """Keep an audit record for the next commit."""
+        self.note(
+            AuditRecord(
+                kind=kind, event=event, actor=str(self._caller.station_id), subject=str(subject), facts=facts
+            )
+        )
+
+    async def open(self, opening: Opening) -> Lease:
+        """Take the lease, and commit what was noted so far with it.
+
+        Raises:
+            CardLeased: another station works on the card.
+        """
+        whole = replace(opening, changes=(*opening.changes, *self._waiting))
+        self.lease = await self._cards.open(whole)
+        self._waiting.clear()
+        return self.lease
+
+    async def commit(self, *changes: Change) -> None:
+        """Write everything noted, and `changes`, in one durable commit.
+
+        Raises:
+            LeaseLost: another station took the card over; nothing was written.
+        """
+        assert self.lease is not None
+        await self._cards.apply(self.lease, [*self._waiting, *changes])
+        self._waiting.clear()
+
+    async def keep_alive(self) -> None:
+        """Extend the lease while the card is busy."""
+        if self.lease is not None:
+            await self._cards.extend(self.lease)
+
+    async def give_up(self, *changes: Change) -> None:
+        """Close after a failure: write what is known, and let another station go on at once."""
+        if self.lease is None:
+            return
+        await self._cards.apply(self.lease, [*self._waiting, *changes])
+        self._waiting.clear()
+        await self._cards.release(self.lease)
+
+    async def record(self, record_id: RecordId) -> CardRecord | None:
+        """Read the card's record."""
+        return await self._cards.card(record_id)

@@ -1,0 +1,207 @@
+"""One operation on one card: what every kind of operation works with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from server.authority.access import Caller
+from server.operations.identify import Identified, Sighting, identify
+from server.operations.journal import Journal
+from server.operations.secrets import CardSecrets
+from server.operations.services import Services
+from server.operations.talk import Talk
+from server.ports.store import AuditKind, Opening
+from shared import errors
+from shared.credential import plan
+from shared.credential.model import (
+    FACTORY,
+    CardRecord,
+    HolderId,
+    OperationId,
+    RecordId,
+    SecretVersion,
+    TemplateRef,
+)
+from shared.credential.template import Template, parse_template
+from shared.piv.ids import Slot
+from shared.piv.inspect import CardFacts, inspect
+from shared.piv.management import ManagementKey, prove_management_key
+from shared.piv.select import fresh
+from shared.relay import Begin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an operation ended well: facts for the last line of the screen."""
+
+    facts: dict[str, errors.Fact]
+
+
+class Operation:
+    """The station's request, the card as it was found, and the means to go on."""
+
+    def __init__(self, services: Services, caller: Caller, begin: Begin, talk: Talk) -> None:
+        """Work for `caller`, as asked in `begin`."""
+        self.services = services
+        self.caller = caller
+        self.begin = begin
+        self.talk = talk
+        self.journal = Journal(services.store.cards, caller)
+        self.record: CardRecord | None = None
+        self._steps: Sequence[plan.Step] = ()
+        talk.keep_alive = self.journal.keep_alive
+
+    # --- the card ---------------------------------------------------------------------------------------
+
+    async def inspect(self, *, release: bool = False) -> tuple[CardFacts, Identified]:
+        """Read the card and find its record.
+
+        Raises:
+            NotPivCard: no PIV application.
+            CardLost: it left.
+        """
+        facts = await self.talk.converse(inspect(), release=release)
+        sighting = Sighting(
+            profile=facts.profile.name.value,
+            serial=facts.serial,
+            guid=facts.chuid.guid if facts.chuid else None,
+            factory_management_key=facts.management.default,
+        )
+        found = await identify(self.services.store.cards, sighting)
+        self.record = found.record
+        return facts, found
+
+    def secrets(self, record_id: RecordId) -> CardSecrets:
+        """Return the means to derive this card's secrets."""
+        return CardSecrets(self.services.keystore, record_id, self.journal)
+
+    async def prove(self, record: CardRecord, chuid: bytes | None) -> None:
+        """Reset the card, make sure it is the same one, and have it prove the recorded management key.
+
+        What follows in this power session may carry secrets.
+
+        Raises:
+            ManagementKeyRejected: it is another card, or somebody else changed the key.
+            CardNotGenuine: it did not prove the key.
+        """
+        version = record.management_key.proven
+        if version is None or record.management_key.pending is not None:
+            raise errors.SecretUnresolved(secret="management-key")  # noqa: S106  # a name, not a secret
+        key = await self.secrets(record.record_id).management_key(record.management_algorithm, version)
+        conversation = prove_management_key(key, self.services.keystore.random)
+        await self.talk.converse(fresh(conversation, chuid=chuid))
+
+    async def resolve_management_key(self, record: CardRecord, facts: CardFacts) -> SecretVersion:
+        """Find out which of the two candidates the card holds: the proven value or the pending one.
+
+        A "default" flag in the card's metadata decides without a try. Else the proven value is tried; one wrong
+        try is harmless, because the second candidate is then the right one.
+
+        Raises:
+            SecretUnresolved: neither is.
+        """
+        secret = record.management_key
+        candidates = [version for version in (secret.proven, secret.pending) if version is not None]
+        if facts.management.default is not None:
+            candidates = [v for v in candidates if (v == FACTORY) is facts.management.default]
+        for version in candidates:
+            key = await self._candidate_key(record, facts, version)
+            try:
+                await self.talk.converse(
+                    fresh(prove_management_key(key, self.services.keystore.random), chuid=facts.chuid_raw)
+                )
+            except errors.ManagementKeyRejected:
+                continue
+            return version
+        raise errors.SecretUnresolved(secret="management-key")  # noqa: S106  # a name, not a secret
+
+    async def _candidate_key(
+        self, record: CardRecord, facts: CardFacts, version: SecretVersion
+    ) -> ManagementKey:
+        algorithm = record.management_algorithm
+        if version == FACTORY:
+            algorithm = facts.management.algorithm or facts.profile.factory_management
+        return await self.secrets(record.record_id).management_key(algorithm, version)
+
+    # --- the record -------------------------------------------------------------------------------------
+
+    async def open(
+        self, record_id: RecordId, *, new_card: CardRecord | None = None, template: TemplateRef | None = None
+    ) -> None:
+        """Take the card's lease, or go on with the operation that was cut."""
+        cut = self.record.open_operation if self.record else None
+        same = cut is not None and cut.kind == self.begin.operation.value
+        operation_id = cut.operation_id if cut and same else OperationId(uuid4())
+        self.journal.evidence(
+            AuditKind.OPERATION,
+            "continued" if same else "began",
+            record_id,
+            operation=self.begin.operation.value,
+            reader=self.begin.reader,
+        )
+        lease = await self.journal.open(
+            Opening(
+                operation_id=operation_id,
+                kind=self.begin.operation.value,
+                record_id=record_id,
+                station=self.caller.station_id,
+                holder=self.begin.holder,
+                template=template,
+                new_card=new_card,
+            )
+        )
+        self.talk.epoch = lease.epoch
+
+    async def template(self, ref: TemplateRef | None, name: str = "") -> tuple[TemplateRef, Template]:
+        """Return a template: the version in `ref`, else the newest of `name`.
+
+        Raises:
+            UnknownTemplate: there is none.
+        """
+        templates = self.services.store.templates
+        stored = await (templates.version(ref) if ref else templates.latest(name))
+        if stored is None:
+            raise errors.UnknownTemplate(template=ref.name if ref else name)
+        return stored.ref, parse_template(stored.text)
+
+    @property
+    def holder(self) -> HolderId:
+        """Whom the card is for: as asked, or as the operation that was cut says."""
+        if not self.begin.holder and self.record and self.record.open_operation:
+            return self.record.open_operation.holder
+        return HolderId(self.begin.holder)
+
+    # --- what the person sees ---------------------------------------------------------------------------
+
+    async def show(self, steps: Sequence[plan.Step]) -> None:
+        """Show the plan as the list of steps."""
+        self._steps = steps
+        await self.talk.show([step.line for step in steps])
+
+    async def started(self, *kinds: type[plan.Step]) -> None:
+        """Mark the steps of these kinds as started."""
+        for index, step in enumerate(self._steps):
+            if isinstance(step, kinds):
+                await self.talk.progress(index, done=False, expected_ms=expected_ms(step))
+
+    async def finished(self, *kinds: type[plan.Step]) -> None:
+        """Mark the steps of these kinds as done."""
+        for index, step in enumerate(self._steps):
+            if isinstance(step, kinds):
+                await self.talk.progress(index, done=True)
+
+
+def expected_ms(step: plan.Step) -> int:
+    """Return how long a step takes on cards in the field, in milliseconds; 0 where it is too short to say.
+
+    Source: medians of JCAlgTest's public results for key generation.
+    """
+    if not isinstance(step, plan.Generate):
+        return 0
+    bits = step.spec.algorithm.rsa_bits
+    return {None: 160, 2048: 12_000, 3072: 20_000, 4096: 60_000}[bits]
+
+
+def needs_pin(slot: Slot) -> bool:
+    """Whether a slot's key wants the PIN: all but card authentication ([SP 800-73-5] part 1, table 4b)."""
+    return slot is not Slot.CARD_AUTHENTICATION

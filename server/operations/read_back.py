@@ -1,0 +1,112 @@
+"""Write certificates, then read the card back cold: the last step of every operation that writes.
+
+Reset, read every object, compare it with what was to be written, and have every key sign a fresh challenge
+under the public key of its certificate. Only then does the record say *issued*.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from server.operations.enrol import wants_pin
+from shared import errors
+from shared.credential.possession import verify_signature
+from shared.credential.template import CertificateSpec
+from shared.iso7816.apdu import CHALLENGE_PREFIX, Hole
+from shared.iso7816.conversation import Conversation, together
+from shared.piv.data import read_object, write_object
+from shared.piv.ids import ObjectId, Slot
+from shared.piv.keys import agree, sign, to_be_signed
+from shared.piv.management import ManagementKey, authenticated
+from shared.piv.pin import verify_pin
+from shared.piv.select import fresh
+
+CHALLENGE_LENGTH = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One key to be proven: its slot's spec, its certificate, and a fresh challenge."""
+
+    spec: CertificateSpec
+    certificate: bytes
+    challenge: bytes
+
+
+def probes(
+    specs: Sequence[CertificateSpec], certificates: Mapping[Slot, bytes], random: Callable[[int], bytes]
+) -> tuple[Probe, ...]:
+    """Make a probe with a challenge of its own for every key."""
+    return tuple(
+        Probe(
+            spec=spec,
+            certificate=certificates[spec.slot],
+            challenge=CHALLENGE_PREFIX + random(CHALLENGE_LENGTH),
+        )
+        for spec in specs
+    )
+
+
+def write_and_read_back(
+    key: ManagementKey,
+    objects: Mapping[ObjectId, bytes],
+    expected: Mapping[ObjectId, bytes],
+    keys: Sequence[Probe],
+    hole: Hole,
+    chuid: bytes,
+    random: Callable[[int], bytes],
+) -> Conversation[None]:
+    """Write `objects`, reset, and check that the card holds `expected` and each key matches its certificate.
+
+    Two round trips: the challenge of the management key; its answer, the writes and the whole read-back.
+
+    Raises:
+        ReadBackFailed: `what` is not as it should be.
+        CardNotGenuine: the card did not prove the management key.
+    """
+    writes = [write_object(object_id, content) for object_id, content in objects.items()]
+    back = fresh(_read_back(expected, keys, hole), chuid=chuid)
+    yield from fresh(authenticated(key, together(*writes, back), random), chuid=chuid)
+
+
+def _read_back(expected: Mapping[ObjectId, bytes], keys: Sequence[Probe], hole: Hole) -> Conversation[None]:
+    reads = [read_object(object_id) for object_id in expected]
+    proofs = [prove_key(probe, hole) for probe in keys]
+    values = yield from together(*reads, *proofs)
+    for object_id, found in zip(expected, values, strict=False):
+        if found != expected[object_id]:
+            raise errors.ReadBackFailed(what=object_id.name.lower().replace("_", "-"))
+
+
+def prove_key(probe: Probe, hole: Hole) -> Conversation[None]:
+    """Have a key prove that it is the one in its certificate.
+
+    Raises:
+        ReadBackFailed: it is not.
+    """
+    public_key = x509.load_der_x509_certificate(probe.certificate).public_key()
+    failed = errors.ReadBackFailed(what=f"key-{probe.spec.slot.text}")
+    if isinstance(public_key, X25519PublicKey):
+        ours = X25519PrivateKey.generate()
+        agreement = agree(probe.spec.slot, probe.spec.algorithm, ours.public_key())
+        shared = yield from _behind_pin(probe, hole, agreement)
+        if shared != ours.exchange(public_key):
+            raise failed
+        return
+    signing = sign(probe.spec.slot, probe.spec.algorithm, to_be_signed(probe.spec.algorithm, probe.challenge))
+    signature = yield from _behind_pin(probe, hole, signing)
+    try:
+        verify_signature(public_key, signature, probe.challenge)
+    except InvalidSignature as cause:
+        raise failed from cause
+
+
+def _behind_pin(probe: Probe, hole: Hole, use: Conversation[bytes]) -> Conversation[bytes]:
+    """Use a key, with VERIFY right before it where the slot wants that."""
+    if not wants_pin(probe.spec):
+        return (yield from use)
+    _, result = yield from together(verify_pin(hole), use)
+    return result  # type: ignore[no-any-return]  # together's values are as typed as its arguments

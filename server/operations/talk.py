@@ -1,0 +1,157 @@
+"""The server's side of the relay: conversations and questions over a station's link.
+
+Drives conversations by sending their batches as `Exchange` turns. Counts what it cost.
+"""
+
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from server.operations.link import StationLink
+from shared import errors
+from shared.credential.pins import PinPolicy
+from shared.iso7816.conversation import Conversation
+from shared.relay import (
+    Answer,
+    Ask,
+    Cancel,
+    CardGone,
+    Draw,
+    Exchange,
+    Progress,
+    Purpose,
+    Question,
+    Refusal,
+    Responses,
+    StepLine,
+    Steps,
+    Working,
+)
+
+T = TypeVar("T")
+
+
+class Talk:
+    """One operation's dialogue with its station."""
+
+    def __init__(self, link: StationLink) -> None:
+        """Talk over `link`; a lease is set once there is one."""
+        self._link = link
+        self._numbers = itertools.count(1)
+        self._cancelled = False
+        self.epoch = 0
+        self.keep_alive: Callable[[], Awaitable[None]] | None = None
+        self.round_trips = 0
+        self.commands = 0
+
+    async def converse(self, conversation: Conversation[T], *, release: bool = False) -> T:
+        """Run a conversation with the card and return its value.
+
+        With `release`, the station resets the card and ends its transaction right after the conversation's
+        batch; such a conversation has one batch.
+
+        Raises:
+            CardLost: the card left; the conversation was told.
+            CardError: what the conversation makes of the card's answers.
+            PolicyError: the station refused a hole.
+        """
+        try:
+            batch = next(conversation)
+            while True:
+                number = next(self._numbers)
+                items = tuple(batch)
+                self.round_trips += 1
+                self.commands += len(items)
+                await self._link.send(Exchange(number=number, items=items, epoch=self.epoch, release=release))
+                turn = await self._answer(number)
+                match turn:
+                    case Responses(responses=responses) if 0 < len(responses) <= len(items):
+                        batch = conversation.send(responses)
+                    case CardGone():
+                        batch = conversation.throw(errors.CardLost())
+                    case _:
+                        raise errors.Garbled(why="not the answer to an exchange")
+                if release:
+                    raise errors.Garbled(why="a conversation went on after the card was released")
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]  # the generator's return type is T
+        finally:
+            conversation.close()
+
+    async def draw(self, hole: str, uses: int) -> None:
+        """Have the station draw a transport PIN for `hole`."""
+        await self._link.send(Draw(hole=hole, uses=uses))
+
+    async def ask_pin(
+        self,
+        question: Question,
+        purpose: Purpose,
+        *,
+        hole: str,
+        uses: int,
+        policy: PinPolicy | None = None,
+        tries_left: int | None = None,
+        problem: errors.KioskError | None = None,
+    ) -> None:
+        """Have the station ask for a PIN, which stays there.
+
+        `problem` is why the last one did not do.
+
+        Raises:
+            Cancelled: the person gave none.
+        """
+        number = next(self._numbers)
+        facts: dict[str, errors.Fact] = {}
+        if problem is not None:
+            facts = {"problem": problem.code, **problem.facts}
+        await self._link.send(
+            Ask(
+                number=number,
+                question=question,
+                purpose=purpose,
+                hole=hole,
+                uses=uses,
+                policy=policy,
+                tries_left=tries_left,
+                facts=facts,
+            )
+        )
+        turn = await self._answer(number)
+        if not isinstance(turn, Answer):
+            raise errors.Garbled(why="not the answer to a question")
+        if not turn.given:
+            raise errors.Cancelled(question=question.value)
+
+    async def show(self, steps: Sequence[StepLine]) -> None:
+        """Show the list of steps."""
+        await self._link.send(Steps(steps=tuple(steps)))
+
+    async def progress(self, index: int, *, done: bool, expected_ms: int = 0) -> None:
+        """Say that step `index` started or is done."""
+        await self._link.send(Progress(index=index, done=done, expected_ms=expected_ms))
+
+    def stop_if_cancelled(self) -> None:
+        """Stop here, at a border between two steps, if the person asked to.
+
+        Raises:
+            Cancelled: the person did.
+        """
+        if self._cancelled:
+            raise errors.Cancelled(question="operation")
+
+    async def _answer(self, number: int) -> Responses | CardGone | Answer:
+        """Return the answer to turn `number`; keep the lease alive while the card is busy."""
+        while True:
+            turn = await self._link.receive()
+            match turn:
+                case Working():
+                    if self.keep_alive is not None:
+                        await self.keep_alive()
+                case Cancel():
+                    self._cancelled = True
+                case Refusal(error=error):
+                    raise error
+                case Responses() | CardGone() | Answer() if turn.number == number:
+                    return turn
+                case _:
+                    raise errors.Garbled(why="a turn out of turn")

@@ -1,0 +1,110 @@
+"""What a template asks for and a card or a certificate authority cannot do, found before any card is touched."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Final, Protocol
+
+from shared import errors
+from shared.credential.template import CertificateSpec, Template
+from shared.piv.ids import ManagementAlgorithm, Slot
+from shared.piv.profiles import Profile, why_not, why_not_management
+
+STRENGTH: Final = (
+    ManagementAlgorithm.AES256,
+    ManagementAlgorithm.AES192,
+    ManagementAlgorithm.AES128,
+    ManagementAlgorithm.TDES,
+)
+"""Management key algorithms, the strongest first."""
+
+MIN_PUK_TRIES: Final = 3
+"""A PUK change that was cut is settled by trying two values, and never on the last try."""
+
+
+class Able(Protocol):
+    """What a certificate authority says of itself."""
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The names of its profiles."""
+        ...
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The texts of the key algorithms that it certifies."""
+        ...
+
+    @property
+    def proof_by_server(self) -> bool:
+        """Whether it takes the server's word that a key is held."""
+        ...
+
+
+def management_algorithm(template: Template, profile: Profile) -> ManagementAlgorithm:
+    """Return the algorithm of the management key: the template's, else the strongest that the card holds."""
+    fixed = template.management_key.algorithm
+    return fixed or next(kind for kind in STRENGTH if kind in profile.management)
+
+
+def check_card(template: Template, profile: Profile) -> list[errors.TemplateImpossible]:
+    """Return everything that this card cannot do of the template."""
+    reasons = [why_not_management(profile, management_algorithm(template, profile))]
+    if template.pin.tries is not None and not profile.features.set_retries:
+        reasons.append(f"{profile.title} has no command that sets retry counters")
+    if template.attestation.required and not profile.features.attestation:
+        reasons.append(f"{profile.title} cannot attest keys")
+    reasons += [
+        why_not(profile, spec.slot, spec.algorithm, spec.pin_policy, spec.touch_policy)
+        for spec in template.certificates
+    ]
+    return [errors.TemplateImpossible(template=template.name, why=why) for why in reasons if why]
+
+
+def check_connections(
+    template: Template, authorities: Mapping[str, Able], directories: AbstractSet[str]
+) -> list[errors.TemplateImpossible]:
+    """Return everything that the configured connections cannot do of the template."""
+    reasons = []
+    if template.directory not in directories:
+        reasons.append(f"there is no directory {template.directory}")
+    for spec in template.certificates:
+        authority = authorities.get(spec.ca)
+        if authority is None:
+            reasons.append(f"there is no certificate authority {spec.ca}")
+        else:
+            reasons += _check_authority(spec, authority)
+    return [errors.TemplateImpossible(template=template.name, why=why) for why in reasons]
+
+
+def _check_authority(spec: CertificateSpec, authority: Able) -> Sequence[str]:
+    reasons = []
+    if spec.profile not in authority.profiles:
+        reasons.append(f"{spec.ca} has no profile {spec.profile}")
+    if spec.algorithm.text not in authority.algorithms:
+        reasons.append(f"{spec.ca} certifies no {spec.algorithm.text} keys")
+    if not spec.algorithm.can_sign and not authority.proof_by_server:
+        reasons.append(f"{spec.ca} wants a signed request, and {spec.algorithm.text} keys do not sign")
+    return reasons
+
+
+def warnings(template: Template) -> list[str]:
+    """Return what an administrator should know although it works."""
+    found = []
+    if template.pin.puk_tries is not None and template.pin.puk_tries < MIN_PUK_TRIES:
+        found.append("fewer than three PUK tries: an interrupted PUK change may not be settled")
+    slots = {spec.slot for spec in template.certificates}
+    if Slot.AUTHENTICATION not in slots:
+        found.append("no key for authentication (9A)")
+    return found
+
+
+def require(
+    template: Template, profile: Profile, authorities: Mapping[str, Able], directories: AbstractSet[str]
+) -> None:
+    """Refuse a template that cannot be carried out on this card with these connections.
+
+    Raises:
+        TemplateImpossible: the first reason.
+    """
+    for problem in (*check_card(template, profile), *check_connections(template, authorities, directories)):
+        raise problem

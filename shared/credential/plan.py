@@ -1,0 +1,262 @@
+"""From what a card is to what it should be: `plan_issue(desired, observed) -> steps`.
+
+Planning is pure. It looks at the card's own facts and at the record, and lists what is missing; a card that was
+cut anywhere is planned again and gets just the rest. What carries steps out: `server.operations`.
+
+What is *not* trusted: a key whose private half was never proven and which the card cannot show (no metadata) is
+made again, unless a certificate was already issued for it; then a signature decides (`Request.reuse`).
+"""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from shared.credential import lint
+from shared.credential.model import (
+    FACTORY,
+    CardRecord,
+    CertificateRecord,
+    CertificateState,
+    KeyState,
+    RequestId,
+)
+from shared.credential.template import CertificateSpec, Template
+from shared.piv.ids import ManagementAlgorithm, Slot
+from shared.piv.inspect import CardFacts
+from shared.piv.publickey import PublicKey
+from shared.relay import StepLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """Give the card a management key derived from master key `generation`; heals a change that was cut."""
+
+    algorithm: ManagementAlgorithm
+    generation: int
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="own", facts={"generation": self.generation})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRetries:
+    """Set the retry counters; puts factory PIN and PUK in force, so only on a card that still has them."""
+
+    pin_tries: int
+    puk_tries: int
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="retries", facts={"pin": self.pin_tries, "puk": self.puk_tries})
+
+
+@dataclass(frozen=True, slots=True)
+class WriteChuid:
+    """Write the CHUID; its GUID is the record id that the card's keys derive from."""
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="chuid")
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCcc:
+    """Write the card capability container."""
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="ccc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate:
+    """Make a key in a slot; destroys the one before."""
+
+    spec: CertificateSpec
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="key", facts={"slot": self.spec.slot.text, "algorithm": self.spec.algorithm.text})
+
+
+@dataclass(frozen=True, slots=True)
+class SetTransportPin:
+    """Replace the PIN through the PUK by a random one that the station draws and forgets."""
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="pin")
+
+
+@dataclass(frozen=True, slots=True)
+class RotatePuk:
+    """Replace the PUK, which was used (or is the factory's)."""
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="puk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoke:
+    """Revoke a certificate whose key is gone."""
+
+    certificate: CertificateRecord
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="revoke", facts={"slot": self.certificate.slot.text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Sign a certificate request on the card and ask the certificate authority.
+
+    `reuse` is the request that was stored before a cut: asked again under the same id.
+    """
+
+    spec: CertificateSpec
+    reuse: RequestId | None = None
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="request", facts={"slot": self.spec.slot.text, "profile": self.spec.profile})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteCertificate:
+    """Write a slot's certificate."""
+
+    slot: Slot
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="certificate", facts={"slot": self.slot.text})
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSecurityObject:
+    """Write the signed hashes of the other objects."""
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="security-object")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """Reset, read everything, compare, prove that each key matches its certificate."""
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="read-back")
+
+
+Step = (
+    Own
+    | SetRetries
+    | WriteChuid
+    | WriteCcc
+    | Generate
+    | SetTransportPin
+    | RotatePuk
+    | Revoke
+    | Request
+    | WriteCertificate
+    | WriteSecurityObject
+    | ReadBack
+)
+
+
+def plan_issue(
+    *, template: Template, generation: int, facts: CardFacts, record: CardRecord | None
+) -> tuple[Step, ...]:
+    """Return the steps that bring this card to a freshly issued credential, in their order.
+
+    `generation` is the newest master key's. The template must have passed `lint.check_card`.
+    """
+    steps: list[Step] = []
+    factory = record is None or record.management_key.proven in {None, FACTORY}
+    algorithm = lint.management_algorithm(template, facts.profile)
+    if record is None or _needs_key(record, algorithm, generation):
+        steps.append(Own(algorithm=algorithm, generation=generation))
+    if factory and template.pin.tries is not None and template.pin.puk_tries is not None:
+        steps.append(SetRetries(pin_tries=template.pin.tries, puk_tries=template.pin.puk_tries))
+    if record is None or facts.chuid is None or facts.chuid.guid != record.record_id:
+        steps.append(WriteChuid())
+    if factory or facts.ccc is None:
+        steps.append(WriteCcc())
+    requests: list[Request] = []
+    lost: list[Revoke] = []
+    for spec in template.certificates:
+        held = _key_holds(spec, facts, record)
+        certificate = _certificate_for(spec, record)
+        if not held:
+            steps.append(Generate(spec=spec))
+            if certificate is not None and certificate.state is not CertificateState.REQUESTED:
+                lost.append(Revoke(certificate=certificate))
+            certificate = None
+        requests.append(Request(spec=spec, reuse=certificate.request_id if certificate else None))
+    steps += [SetTransportPin(), RotatePuk(), *lost, *requests]
+    steps += [WriteCertificate(slot=spec.slot) for spec in template.certificates]
+    steps += [WriteSecurityObject(), ReadBack()]
+    return tuple(steps)
+
+
+def _needs_key(record: CardRecord, algorithm: ManagementAlgorithm, generation: int) -> bool:
+    """Whether the management key has to be set, or a change of it was cut."""
+    secret = record.management_key
+    return (
+        secret.pending is not None
+        or secret.proven is None
+        or secret.proven.generation != generation
+        or record.management_algorithm is not algorithm
+    )
+
+
+def _key_holds(spec: CertificateSpec, facts: CardFacts, record: CardRecord | None) -> bool:
+    """Whether the key that the record has for this slot is the one to go on with."""
+    key = record.keys.get(spec.slot) if record else None
+    if key is None or key.state is KeyState.INTENDED or key.algorithm is not spec.algorithm:
+        return False
+    shown = facts.slots[spec.slot].metadata if spec.slot in facts.slots else None
+    if shown is not None and shown.public_key is not None:
+        return der(shown.public_key) == key.public_key
+    certificate = _certificate_for(spec, record)
+    return key.state is KeyState.PROVEN or certificate is not None
+
+
+def der(public_key: PublicKey) -> bytes:
+    """Return a public key as DER SubjectPublicKeyInfo, the form in which the record keeps it."""
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _certificate_for(spec: CertificateSpec, record: CardRecord | None) -> CertificateRecord | None:
+    """Return the certificate (or request) of the key that the record has for this slot."""
+    key = record.keys.get(spec.slot) if record else None
+    if record is None or key is None or not key.public_key:
+        return None
+    live = {CertificateState.REQUESTED, CertificateState.ISSUED, CertificateState.CONFIRMED}
+    for certificate in record.certificates:
+        if (
+            certificate.slot is spec.slot
+            and certificate.public_key == key.public_key
+            and certificate.state in live
+            and certificate.connection == spec.ca
+            and certificate.profile == spec.profile
+        ):
+            return certificate
+    return None
