@@ -45,10 +45,10 @@ OVERALL: Final = Limit(burst=50, seconds=1)
 class StationAuthority(Protocol):
     """The issuing root of stations, apart from the one of holders."""
 
-    async def issue_station(self, request: bytes, name: str, station_id: StationId) -> bytes:
+    async def issue_station(self, csr: bytes, name: str, station_id: StationId) -> bytes:
         """Sign a station's certificate and return it, DER.
 
-        `request` is DER PKCS#10 whose signature was checked; only its key counts.
+        `csr` is DER PKCS#10 whose signature was checked; only its key counts.
         """
         ...
 

@@ -1,0 +1,209 @@
+"""The server over gRPC with mutual TLS."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import grpc
+import grpc.aio
+
+from kiosk.backend.failures import failure_of
+from kiosk.backend.identity import StationIdentity
+from kiosk.ports import LinkState
+from shared import errors
+from shared.clock import Clock
+from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.errors import KioskError
+from shared.proto import (
+    console_pb2,
+    console_pb2_grpc,
+    operations_pb2,
+    operations_pb2_grpc,
+    stations_pb2,
+    stations_pb2_grpc,
+)
+from shared.proto.convert_console import (
+    decode_card,
+    decode_found,
+    decode_server,
+    decode_templates,
+    encode_hints,
+    encode_search,
+)
+from shared.proto.convert_turns import decode_server_turn, encode_station_turn
+from shared.relay import Done, Failed, ServerTurn, StationTurn
+
+CALL_TIMEOUT_S: Final = 10.0
+"""One question and its answer; a directory may take its time."""
+LAST_WORD_TIMEOUT_S: Final = 2.0
+"""How long the server may take to end a stream after its last turn."""
+MAX_MESSAGE: Final = 4_194_304
+"""Bytes."""
+
+OPTIONS: Final[Sequence[tuple[str, Any]]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    # a dead line is noticed within half a minute, also while a person thinks
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # a counter must not wait for a back-off of minutes
+    ("grpc.initial_reconnect_backoff_ms", 250),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 3_000),
+    # a proxy of the environment would be shown the line, and would usually cut it
+    ("grpc.enable_http_proxy", 0),
+)
+
+R = TypeVar("R")
+_STATES: Final = {
+    grpc.ChannelConnectivity.READY: LinkState.CONNECTED,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE: LinkState.LOST,
+}
+
+
+class GrpcBackend:
+    """`kiosk.ports.Backend` over one channel that reconnects by itself."""
+
+    def __init__(self, identity: StationIdentity, clock: Clock, server: str = "") -> None:
+        """Speak as `identity` with its server, or with the one at `server` (host:port) under the same root."""
+        self._server = server or identity.server
+        self._identity = identity
+        self._clock = clock
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=identity.server_root,
+            private_key=identity.key.reveal(),
+            certificate_chain=identity.certificate,
+        )
+        self._channel = grpc.aio.secure_channel(self._server, credentials, options=OPTIONS)
+        self._operations = operations_pb2_grpc.OperationsStub(self._channel)
+        self._console = console_pb2_grpc.ConsoleStub(self._channel)
+        self._stations = stations_pb2_grpc.StationsStub(self._channel)
+
+    async def who_am_i(self) -> ServerView:
+        """Return how the server knows this station."""
+        call = self._stations.WhoAmI(stations_pb2.WhoAmIRequest(), timeout=CALL_TIMEOUT_S)
+        return decode_server(await self._call(call))
+
+    async def look_up(self, hints: CardHints) -> CardView:
+        """Return what the record says of a card."""
+        call = self._console.LookUpCard(encode_hints(hints), timeout=CALL_TIMEOUT_S)
+        return decode_card(await self._call(call))
+
+    async def find_people(self, text: str, limit: int) -> Found:
+        """Search the directory."""
+        call = self._console.FindPeople(encode_search(text, limit), timeout=CALL_TIMEOUT_S)
+        return decode_found(await self._call(call))
+
+    async def templates(self) -> Sequence[TemplateView]:
+        """Return the templates that this station may issue."""
+        call = self._console.ListTemplates(console_pb2.ListTemplatesRequest(), timeout=CALL_TIMEOUT_S)
+        return decode_templates(await self._call(call))
+
+    async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncIterator[ServerTurn]:
+        """Open one operation's stream, say `turns`, and yield what the server says.
+
+        Raises:
+            ServerUnreachable: the line was down before the server said anything.
+            ConnectionLost: it was cut before `Done` or `Failed`.
+            KioskError: the server's own error, or whatever `turns` raised.
+        """
+        call = self._operations.Run()
+        speech = asyncio.create_task(_speak(call, turns))
+        heard = ended = False
+        try:
+            while not ended:
+                turn = await self._hear(call, speech, heard=heard)
+                heard, ended = True, isinstance(turn, Done | Failed)
+                yield turn
+        finally:
+            speech.cancel()
+            await asyncio.wait({speech})
+            if not speech.cancelled():
+                speech.exception()  # it was raised above, or the line's end is the cause of it
+            if ended:
+                await _last_word(call)
+            call.cancel()
+
+    async def link(self) -> AsyncIterator[LinkState]:
+        """Report the line's state now and at every change; ends when the line is closed.
+
+        Attempts to reconnect are not reported: the line stays lost until it is back.
+        """
+        shown: LinkState | None = None
+        with suppress(grpc.aio.UsageError, asyncio.InvalidStateError):  # the channel was closed
+            while True:
+                state = self._channel.get_state(try_to_connect=True)
+                if state is grpc.ChannelConnectivity.SHUTDOWN:
+                    return
+                seen = _STATES.get(state, shown if shown is LinkState.LOST else LinkState.CONNECTING)
+                if seen is not shown:
+                    shown = seen
+                    yield seen
+                await self._channel.wait_for_state_change(state)
+
+    async def close(self) -> None:
+        """Close the line; running operations are cut."""
+        await self._channel.close()
+
+    async def _call(self, call: Awaitable[R]) -> R:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
+
+    async def _hear(
+        self,
+        call: "grpc.aio.StreamStreamCall[operations_pb2.StationTurn, operations_pb2.ServerTurn]",
+        speech: "asyncio.Task[None]",
+        *,
+        heard: bool,
+    ) -> ServerTurn:
+        """Wait for the server's next turn; an end before `Done` or `Failed` is a cut."""
+        try:
+            message = await call.read()
+            if isinstance(message, operations_pb2.ServerTurn):
+                return decode_server_turn(message)
+        except grpc.aio.AioRpcError as error:
+            failure = self._failure(error)
+            if heard and isinstance(failure, errors.ServerUnreachable):
+                raise errors.ConnectionLost(**failure.facts) from error
+            raise failure from error
+        except asyncio.CancelledError:
+            if speech.done() and not speech.cancelled() and (broken := speech.exception()) is not None:
+                raise broken from None  # what the station wanted to say failed, and that ended the call
+            raise
+        raise errors.ConnectionLost(server=self._server)
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> KioskError:
+        """Return what a failed call stands for; a refused handshake may be our own certificate's age."""
+        failure = failure_of(error, self._server)
+        expired = self._identity.not_after <= self._clock.now()
+        if expired and isinstance(failure, errors.ServerUnreachable):
+            return errors.StationExpired(expired=self._identity.not_after.date().isoformat())
+        return failure
+
+
+async def _speak(
+    call: "grpc.aio.StreamStreamCall[operations_pb2.StationTurn, operations_pb2.ServerTurn]",
+    turns: AsyncIterator[StationTurn],
+) -> None:
+    """Say what the station has to say; where that fails, end the call, so that nobody waits for an answer."""
+    try:
+        async for turn in turns:
+            await call.write(encode_station_turn(turn))
+        await call.done_writing()
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+        return  # the line is gone; who listens is told why
+    except BaseException:
+        call.cancel()
+        raise
+
+
+async def _last_word(
+    call: "grpc.aio.StreamStreamCall[operations_pb2.StationTurn, operations_pb2.ServerTurn]",
+) -> None:
+    """Let the server end the stream itself, so that it does not see a cut after its last turn."""
+    with suppress(TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        await asyncio.wait_for(call.code(), LAST_WORD_TIMEOUT_S)
