@@ -1,4 +1,4 @@
-"""Read everything about a card that it tells without a PIN, in one batch.
+"""Read everything about a card that it tells without a PIN, in one batch; a second one asks cards of unknown make.
 
 A card that does not know a question answers with an error status: that is an answer. What a card answers wrongly is
 noted and left out; it never makes the inspection fail.
@@ -17,9 +17,10 @@ from shared.piv.certificate import CertificateContainer
 from shared.piv.chuid import Chuid
 from shared.piv.data import content_of, get_data, object_name
 from shared.piv.discovery import Discovery
-from shared.piv.ids import PRIMARY_SLOTS, KeyRef, ManagementAlgorithm, ObjectId, Slot
+from shared.piv.ids import PRIMARY_SLOTS, KeyRef, ManagementAlgorithm, ObjectId, ProfileName, Slot
 from shared.piv.key_history import KeyHistory
 from shared.piv.pin import pin_tries_command, read_pin_tries
+from shared.piv.probing import probe
 from shared.piv.profiles import Answers, Profile, profile_of
 from shared.piv.select import Selected, read_selected, select_command
 from shared.piv.vendor import (
@@ -85,6 +86,7 @@ class CardFacts:
     """
 
     profile: Profile
+    answers: Answers
     selected: Selected
     version: Version | None = None
     serial: int | None = None
@@ -124,6 +126,8 @@ class CardFacts:
 def inspect() -> Conversation[CardFacts]:
     """Select PIV and read everything, in one batch.
 
+    A card that turns out not to be of a known make is then asked what else it knows, in a second batch.
+
     Raises:
         NotPivCard: there is no PIV application.
         CardMalformed: it answers SELECT with something else than its property template.
@@ -147,7 +151,19 @@ def inspect() -> Conversation[CardFacts]:
         metadata=dict(zip(REFERENCES, rest, strict=False)),
         objects=dict(zip(OBJECTS, rest[len(REFERENCES) :], strict=True)),
     )
-    return _Findings(answers).facts(selected)
+    facts = _Findings(answers).facts(selected)
+    if facts.profile.name not in {ProfileName.PLAIN, ProfileName.UNKNOWN}:
+        return facts
+    probed = yield from probe()
+    said = replace(
+        facts.answers, management=facts.answers.management or probed.management, commands=probed.commands
+    )
+    return replace(
+        facts,
+        answers=said,
+        profile=profile_of(said),
+        management=replace(facts.management, algorithm=said.management),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,18 +202,18 @@ class _Findings:
         version = self._asked("version", answers.version, Version.from_bytes)
         serial = self._asked("serial number", answers.serial, serial_of)
         management = self._reference(KeyRef.MANAGEMENT, ManagementMetadata.from_bytes)
-        profile = profile_of(
-            Answers(
-                version=version,
-                serial=serial is not None,
-                metadata=management is not None,
-                attestation=slots[Slot.ATTESTATION].certificate is not None,
-                algorithms=selected.algorithms,
-                management=management.algorithm if management else None,
-            )
+        said = Answers(
+            version=version,
+            serial=serial is not None,
+            metadata=management is not None,
+            attestation=slots[Slot.ATTESTATION].certificate is not None,
+            algorithms=selected.algorithms,
+            management=management.algorithm if management else None,
         )
+        profile = profile_of(said)
         return CardFacts(
             profile=profile,
+            answers=said,
             selected=selected,
             version=version,
             serial=serial,
@@ -208,7 +224,7 @@ class _Findings:
             key_history=self._parsed(objects, ObjectId.KEY_HISTORY, KeyHistory.from_bytes),
             slots=MappingProxyType(slots),
             management=ManagementFacts(
-                algorithm=management.algorithm if management else None,
+                algorithm=management.algorithm if management else _only_one(profile),
                 default=management.default if management else None,
             ),
             pin=self._pin(),
@@ -252,6 +268,11 @@ class _Findings:
         if facts.tries_left is not None:
             return facts
         return replace(facts, tries_left=self._read("PIN tries", read_pin_tries, self._answers.tries))
+
+
+def _only_one(profile: Profile) -> ManagementAlgorithm | None:
+    """Return the management key's algorithm where the product has just one."""
+    return next(iter(profile.management)) if len(profile.management) == 1 else None
 
 
 def _reference_facts(metadata: ReferenceMetadata | None) -> ReferenceFacts:

@@ -14,6 +14,7 @@ from typing import Final
 from shared.piv.ids import (
     PRIMARY_SLOTS,
     Algorithm,
+    Ins,
     ManagementAlgorithm,
     PinPolicyId,
     ProfileName,
@@ -154,8 +155,10 @@ UNKNOWN: Final = replace(
     name=ProfileName.UNKNOWN,
     title="PIV card of unknown make",
     algorithms=CLASSIC,
-    pin_digits_only=False,
+    slots=PRIMARY_SLOTS,
+    object_max=3000,
 )
+"""Before it was asked: what nearly every applet has."""
 
 PROFILES: Final[Mapping[ProfileName, Profile]] = MappingProxyType(
     {
@@ -176,9 +179,10 @@ _FIRST_ATTESTATION: Final = Version(4, 3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """Which questions beyond the standard a card answered, and what SELECT and metadata said of algorithms.
+    """Which questions beyond the standard a card answered, and what it said of algorithms.
 
-    `attestation` says that the card showed an attestation certificate (object 5FFF01).
+    `attestation` says that the card showed an attestation certificate (object 5FFF01), `commands` are extensions that
+    it was found to know (`probing`), `management` is its present management key's algorithm.
     """
 
     version: Version | None = None
@@ -187,6 +191,7 @@ class Answers:
     attestation: bool = False
     algorithms: frozenset[Algorithm] = frozenset()
     management: ManagementAlgorithm | None = None
+    commands: frozenset[Ins] = frozenset()
 
 
 def profile_of(answers: Answers) -> Profile:
@@ -203,9 +208,8 @@ def profile_of(answers: Answers) -> Profile:
                 return replace(profile, version=version, rsa_generation=not weak)
             if first <= version:
                 break
-    if version is None and not answers.serial and not answers.metadata and not answers.attestation:
-        return replace(PLAIN, algorithms=answers.algorithms or PLAIN.algorithms)
-    return _unknown(answers)
+    extended = version or answers.serial or answers.metadata or answers.attestation or answers.commands
+    return _unknown(answers) if extended else _believed(PLAIN, answers)
 
 
 def _is(profile: Profile, version: Version, answers: Answers) -> bool:
@@ -219,29 +223,32 @@ def _is(profile: Profile, version: Version, answers: Answers) -> bool:
     )
 
 
-def _unknown(answers: Answers) -> Profile:
-    """Describe an applet that knows some extensions: those that answered, and those that never come without them.
+def _believed(profile: Profile, answers: Answers) -> Profile:
+    """Put what a card said of algorithms in place of what is assumed."""
+    if answers.management is not None:
+        profile = replace(
+            profile,
+            management=frozenset({answers.management}),
+            factory_management=answers.management,
+        )
+    return replace(profile, algorithms=answers.algorithms or profile.algorithms)
 
-    Who answers with a version or with metadata follows Yubico's command set: SET MANAGEMENT KEY, IMPORT, SET PIN
-    RETRIES and RESET are its oldest commands. Policies show in metadata only; moving and deleting is not assumed.
+
+def _unknown(answers: Answers) -> Profile:
+    """Describe an applet of unknown make: it has what it showed, and nothing else is assumed.
+
+    Policies follow metadata, which would report them; nothing that cannot be asked for harmlessly is used.
     """
-    follows = answers.version is not None or answers.metadata
-    management = UNKNOWN.management if answers.management is None else frozenset({answers.management})
     return replace(
-        UNKNOWN,
-        algorithms=answers.algorithms or UNKNOWN.algorithms,
-        management=management,
-        factory_management=answers.management or UNKNOWN.factory_management,
+        _believed(UNKNOWN, answers),
         version=answers.version,
         features=Features(
             version=answers.version is not None,
             serial=answers.serial,
             metadata=answers.metadata,
             attestation=answers.attestation,
-            set_management_key=follows,
-            import_key=follows,
-            set_retries=follows,
-            reset=follows,
+            set_management_key=Ins.SET_MANAGEMENT_KEY in answers.commands,
+            import_key=Ins.IMPORT_KEY in answers.commands,
             pin_policies=answers.metadata,
             touch_policies=answers.metadata,
         ),
