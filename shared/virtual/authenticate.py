@@ -40,6 +40,9 @@ def _management(applet: Applet, algorithm: int, template: dict[int, bytes]) -> b
     """Do one half of a mutual or single authentication with 9B."""
     security, key = applet.security, applet.memory.management
     pending, security.pending = security.pending, None
+    if template == {_CHALLENGE: b""} and not algorithm:
+        # OpenSC's source of random numbers: it knows no other way and never answers the challenge
+        return _begin(applet, key, template)
     if (algorithm or ManagementAlgorithm.TDES) != key.algorithm:
         raise Refused(SW.INCORRECT_PARAMETERS)
     if any(tag in template and not template[tag] for tag in (_WITNESS, _CHALLENGE)):

@@ -40,6 +40,7 @@ def verify(applet: Applet, apdu: Apdu) -> bytes:
         raise Refused(SW.INCORRECT_DATA)
     security.pin = False
     _compare(applet, KeyRef.PIN, apdu.data)
+    _store(applet, KeyRef.PIN, applet.memory.pin.right())
     security.pin = security.pin_just_now = True
     return b""
 
@@ -52,12 +53,10 @@ def change(applet: Applet, apdu: Apdu) -> bytes:
         raise Refused(SW.REFERENCE_NOT_FOUND)
     which = KeyRef(apdu.p2)
     old, new = _two(apdu.data)
-    if _reference(applet, which).blocked:
-        raise Refused(SW.AUTHENTICATION_BLOCKED)
-    _check_form(applet, which, new)
     if which is KeyRef.PIN:
         applet.security.pin = False
     _compare(applet, which, old)
+    _check_form(applet, which, new)
     _store(applet, which, _reference(applet, which).set_to(new))
     if which is KeyRef.PIN and applet.profile.change_verifies:
         applet.security.pin = True
@@ -71,10 +70,9 @@ def reset_retry_counter(applet: Applet, apdu: Apdu) -> bytes:
     if apdu.p2 != KeyRef.PIN:
         raise Refused(SW.REFERENCE_NOT_FOUND)
     puk, new = _two(apdu.data)
-    if applet.memory.puk.blocked:
-        raise Refused(SW.AUTHENTICATION_BLOCKED)
-    _check_form(applet, KeyRef.PIN, new)
     _compare(applet, KeyRef.PUK, puk)
+    _check_form(applet, KeyRef.PIN, new)
+    _store(applet, KeyRef.PUK, applet.memory.puk.right())
     _store(applet, KeyRef.PIN, applet.memory.pin.set_to(new))
     return b""
 
@@ -125,7 +123,9 @@ def _store(applet: Applet, which: KeyRef, reference: Reference) -> None:
 
 
 def _compare(applet: Applet, which: KeyRef, given: bytes) -> None:
-    """Compare PIN or PUK and count.
+    """Compare PIN or PUK and count what is wrong; whoever goes on gives back the tries.
+
+    It comes before the look at a new value's form: tools burn tries on purpose with values of no form at all.
 
     Raises:
         Refused: 6983 without comparing, or 63Cx with one try less.
@@ -137,7 +137,6 @@ def _compare(applet: Applet, which: KeyRef, given: bytes) -> None:
         spent = reference.wrong()
         _store(applet, which, spent)
         raise Refused(0x63C0 | spent.left)
-    _store(applet, which, reference.right())
 
 
 def _two(data: bytes) -> tuple[bytes, bytes]:

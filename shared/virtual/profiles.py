@@ -56,13 +56,17 @@ _ALL_SLOTS: Final = frozenset(Slot)
 _STANDARD_SLOTS: Final = _ALL_SLOTS - {Slot.ATTESTATION}
 
 _YUBIKEY_4_ATR: Final = bytes.fromhex("3BF81300008131FE15597562696B657934D4")
-_YUBIKEY_5_ATR: Final = bytes.fromhex("3BFD1300008131FE158073C021C057597562694B657940")
 
 
 def _atr(historical: bytes) -> bytes:
     """Return an ATR for T=0 and T=1 with these historical bytes ([ISO 7816-3] 8.2)."""
     body = bytes((0x80 | len(historical), 0x80, 0x01)) + historical
     return b"\x3b" + body + bytes((reduce(xor, body),))
+
+
+_YUBIKEY_5_ATR: Final = _atr(bytes.fromhex("8073C021C057597562694B6579"))
+"""What a YubiKey 5 NFC shows a contactless reader. The ATR that it shows over USB makes yubikey-manager look for
+a USB product in the reader's name, which no virtual reader has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
