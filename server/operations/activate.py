@@ -41,7 +41,7 @@ async def activate(op: Operation) -> Ended:
         Cancelled: the holder gave no PIN; nothing was changed.
         PinNotAccepted: the card wants another form of PIN; nothing was changed.
     """
-    facts, _ = await op.inspect(release=True)
+    facts, _ = await op.inspect()
     record = op.record
     if record is None:
         raise errors.UnknownCard

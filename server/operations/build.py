@@ -16,7 +16,7 @@ from shared.iso7816.conversation import Conversation, together
 from shared.piv.data import write_object
 from shared.piv.ids import FACTORY_PIN, ObjectId, Slot
 from shared.piv.keys import generate_key
-from shared.piv.management import ManagementKey, authenticated, set_management_key
+from shared.piv.management import ManagementKey, authenticated, authenticated_singly, set_management_key
 from shared.piv.pin import set_pin_retries, verify_pin
 
 
@@ -25,6 +25,7 @@ class Material:
     """What goes on the card in this phase. `new_key` only where the card is to be owned."""
 
     current_key: ManagementKey
+    current_is_factory: bool
     new_key: ManagementKey | None
     chuid: bytes
     ccc: bytes
@@ -48,7 +49,13 @@ def build(steps: Sequence[plan.Step], material: Material, op: Operation) -> Conv
         set_management_key(material.new_key),
         authenticated(material.new_key, rest, random),
     )
-    *_, keys = yield from authenticated(material.current_key, own, random)
+    # a card that proves a public key proves nothing: the factory's key opens the card, and no more is asked of it
+    opened = (
+        authenticated_singly(material.current_key, own)
+        if material.current_is_factory
+        else authenticated(material.current_key, own, random)
+    )
+    *_, keys = yield from opened
     return cast("dict[Slot, bytes]", keys)
 
 

@@ -30,7 +30,7 @@ async def change_pin(op: Operation) -> Ended:
         PinBlocked: no tries are left.
         Cancelled: the holder gave up.
     """
-    facts, _ = await op.inspect(release=True)
+    facts, _ = await op.inspect()
     record = op.record
     if record is None or record.credential is None:
         raise errors.UnknownCard

@@ -200,6 +200,7 @@ async def _build(op: Operation, job: Issue, record: CardRecord) -> dict[Slot, by
     assert wanted is not None
     material = Material(
         current_key=await secrets.management_key(algorithm, current),
+        current_is_factory=current == FACTORY,
         new_key=None
         if current == wanted
         else await secrets.management_key(record.management_algorithm, wanted),

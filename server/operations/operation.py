@@ -53,14 +53,14 @@ class Operation:
 
     # --- the card ---------------------------------------------------------------------------------------
 
-    async def inspect(self, *, release: bool = False) -> tuple[CardFacts, Identified]:
+    async def inspect(self) -> tuple[CardFacts, Identified]:
         """Read the card and find its record.
 
         Raises:
             NotPivCard: no PIV application.
             CardLost: it left.
         """
-        facts = await self.talk.converse(inspect(), release=release)
+        facts = await self.talk.converse(inspect())
         sighting = Sighting(
             profile=facts.profile.name.value,
             serial=facts.serial,

@@ -1,0 +1,219 @@
+"""A whole installation in one process: real operations, key store, certificate authority and cards, no wire."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+from uuid import uuid4
+
+from kiosk.devices.virtual.reader import VirtualReaders
+from kiosk.ports import LinkState
+from kiosk.station.core import StationCore
+from kiosk.station.faces import Job, Outcome
+from server.authority.access import Caller
+from server.authority.console import Console
+from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY, bootstrap, certify_content_signer
+from server.connectors.ca.builtin import BuiltinAuthority
+from server.connectors.directory.memory import MemoryDirectory
+from server.connectors.keystore.memory import MemoryKeyStore
+from server.operations.engine import OperationEngine
+from server.operations.services import ContentSigner, Services
+from server.ports.store import AuditKind, AuditRecord, StoredTemplate
+from server.store.memory import MemoryStore
+from shared import errors
+from shared.clock import Clock, SystemClock
+from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.credential.model import HolderId, Person, StationId, TemplateRef
+from shared.credential.pins import PinPolicy
+from shared.credential.template import parse_template
+from shared.errors import KioskError
+from shared.piv.ids import ProfileName
+from shared.relay import OperationKind, ServerTurn, StationTurn, StepLine
+from shared.secret import Secret
+from shared.virtual.card import VirtualCard
+from tests.scenario.templates import EMPLOYEE
+
+
+class Wire:
+    """Both ends of one operation's stream, in memory."""
+
+    def __init__(self, turns: AsyncIterator[StationTurn]) -> None:
+        self._turns = turns
+        self.to_station: asyncio.Queue[ServerTurn | KioskError | None] = asyncio.Queue()
+
+    async def send(self, turn: ServerTurn) -> None:
+        await self.to_station.put(turn)
+
+    async def receive(self) -> StationTurn:
+        try:
+            return await anext(self._turns)
+        except StopAsyncIteration as cause:
+            raise errors.ConnectionLost from cause
+
+
+class DirectBackend:
+    """The server without a wire."""
+
+    def __init__(self, engine: OperationEngine, console: Console, caller: Caller) -> None:
+        self._engine = engine
+        self._console = console
+        self._caller = caller
+
+    async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncIterator[ServerTurn]:
+        wire = Wire(turns)
+
+        async def run() -> None:
+            try:
+                await self._engine.run(self._caller, wire)
+            except KioskError as error:
+                await wire.to_station.put(error)
+            else:
+                await wire.to_station.put(None)
+
+        task = asyncio.create_task(run())
+        try:
+            while (turn := await wire.to_station.get()) is not None:
+                if isinstance(turn, KioskError):
+                    raise turn
+                yield turn
+        finally:
+            await task
+
+    async def who_am_i(self) -> ServerView:
+        return ServerView(server="lab", version="test", station=self._caller.name, lab=self._caller.lab)
+
+    async def look_up(self, hints: CardHints) -> CardView:
+        return await self._console.look_up(self._caller, hints)
+
+    async def find_people(self, text: str, limit: int) -> Found:
+        return await self._console.find_people(self._caller, text, limit)
+
+    async def templates(self) -> Sequence[TemplateView]:
+        return await self._console.templates(self._caller)
+
+    async def link(self) -> AsyncIterator[LinkState]:
+        yield LinkState.CONNECTED
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class Holder:
+    """Somebody who types PINs."""
+
+    new_pins: list[str] = field(default_factory=list)
+    current_pins: list[str] = field(default_factory=list)
+    problems: list[KioskError | None] = field(default_factory=list)
+    tries_seen: list[int | None] = field(default_factory=list)
+    confirm: bool = True
+
+    async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
+        self.problems.append(problem)
+        return Secret.from_text(self.new_pins.pop(0)) if self.new_pins else None
+
+    async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:
+        self.problems.append(problem)
+        self.tries_seen.append(tries_left)
+        return Secret.from_text(self.current_pins.pop(0)) if self.current_pins else None
+
+    async def confirm_few_tries(self, tries_left: int) -> bool:
+        return self.confirm
+
+
+@dataclass
+class Notes:
+    """Somebody who watches the steps."""
+
+    lines: list[StepLine] = field(default_factory=list)
+    done: set[int] = field(default_factory=set)
+
+    def steps(self, steps: Sequence[StepLine]) -> None:
+        self.lines = list(steps)
+
+    def step(self, index: int, *, done: bool, expected_ms: int) -> None:
+        if done:
+            self.done.add(index)
+
+
+BOB = Person(
+    holder=HolderId("7a7e7c6e-0001"),
+    name="Bob Smith",
+    attributes={
+        "user": "bsmith",
+        "upn": "bsmith@example.test",
+        "mail": "bsmith@example.test",
+        "department": "Research",
+        "sid": "S-1-5-21-1004336348-1177238915-682003330-1001",
+    },
+)
+
+
+class Lab:
+    """Everything, started."""
+
+    def __init__(self, services: Services, store: MemoryStore, ca: BuiltinAuthority, caller: Caller) -> None:
+        self.services = services
+        self.store = store
+        self.ca = ca
+        self.readers = VirtualReaders(["Reader 1"])
+        self.engine = OperationEngine(services)
+        console = Console(store.cards, store.templates, services.directories)
+        self.station = StationCore(self.readers, DirectBackend(self.engine, console, caller))
+
+    @classmethod
+    async def start(cls, *, clock: Clock | None = None, template: str = EMPLOYEE, lab: bool = True) -> Self:
+        clock = clock or SystemClock()
+        keystore = MemoryKeyStore(clock)
+        store = MemoryStore(clock)
+        issuers = await bootstrap(keystore, store.ledger, clock, "Example")
+        ca = BuiltinAuthority(
+            connection="built-in",
+            keystore=keystore,
+            ledger=store.ledger,
+            audit=store.audit,
+            clock=clock,
+            issuers=issuers,
+        )
+        services = Services(
+            store=store,
+            keystore=keystore,
+            authorities={"built-in": ca},
+            directories={"people": MemoryDirectory([BOB])},
+            signer=ContentSigner(
+                key=CONTENT_SIGNING_KEY,
+                certificate=await certify_content_signer(ca.issuer, keystore, store.ledger),
+            ),
+            clock=clock,
+            allow_virtual=True,
+        )
+        parsed = parse_template(template)
+        await store.templates.add(
+            StoredTemplate(
+                ref=TemplateRef(name=parsed.name, version=1, digest=parsed.digest),
+                text=template,
+                applied_at=clock.now(),
+            ),
+            AuditRecord(kind=AuditKind.TEMPLATE, event="applied", actor="test"),
+        )
+        caller = Caller(station_id=StationId(uuid4()), name="desk", lab=lab, fingerprint=b"\x00" * 32)
+        made = cls(services, store, ca, caller)
+        await made.station.start()
+        return made
+
+    async def insert(self, profile: ProfileName, serial: int = 1001, name: str = "card") -> None:
+        """Put a new card of this profile into the reader."""
+        self.readers.add_card(name, VirtualCard.new(profile, serial=serial, random=os.urandom))
+        await self.readers.insert("Reader 1", name)
+
+    async def perform(
+        self, operation: OperationKind, person: Holder | None = None, *, subject: str = "", template: str = ""
+    ) -> Outcome:
+        job = Job(operation=operation, reader="Reader 1", holder=subject, template=template)
+        return await self.station.perform(job, person or Holder(), Notes())
+
+    async def close(self) -> None:
+        await self.station.close()
+        await self.readers.close()
