@@ -278,7 +278,8 @@ def _begin(draft: _State, opening: Opening, now: datetime) -> None:
 
 
 def _check_template(draft: _State, ref: TemplateRef) -> None:
-    if (ref.name, ref.version) not in draft.templates:
+    kept = draft.templates.get((ref.name, ref.version))
+    if kept is None or kept.ref != ref:
         raise errors.StoreConflict(what="template")
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
+from sqlalchemy.sql.dml import UpdateBase
 
 DIALECT: Final = SQLiteDialect_pysqlite(paramstyle="qmark")
 
@@ -84,7 +84,7 @@ class Prepared:
 
 def _returned(statement: Executable) -> list[ColumnElement[Any]]:
     """Return the columns of the rows that a statement answers with."""
-    if isinstance(statement, Select | ReturningInsert | ReturningUpdate):
+    if isinstance(statement, Select | UpdateBase):
         return list(statement.exported_columns)
     return []
 
