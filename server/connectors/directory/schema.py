@@ -1,0 +1,134 @@
+"""How products call what templates call `user`, `mail` or `sid`, as data.
+
+Sources: [RFC 2798] (inetOrgPerson), [RFC 4530] (entryUUID), [MS-ADTS] 3.1.1 (objectGUID, objectSid,
+userAccountControl), the password policy draft (pwdAccountLockedTime).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, unique
+from typing import Final
+from uuid import UUID
+
+ACCOUNT_DISABLED: Final = 0x2
+"""ADS_UF_ACCOUNTDISABLE in userAccountControl."""
+
+LOCKED_FOR_GOOD: Final = b"000001010000Z"
+"""pwdAccountLockedTime of an account that only an administrator opens again."""
+
+
+@unique
+class IdForm(Enum):
+    """How the immutable id is stored."""
+
+    TEXT = "text"
+    UUID_TEXT = "uuid"
+    """entryUUID: a UUID in text."""
+    GUID = "guid"
+    """objectGUID: 16 bytes, the first three fields little-endian."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """One product's names. `attributes` maps the names that templates use to the directory's."""
+
+    id_attribute: str
+    id_form: IdForm
+    person_filter: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    binary: frozenset[str] = frozenset()
+    """Attributes (by the directory's name) that are not text: photos."""
+
+    def with_attributes(self, overrides: Mapping[str, str]) -> "Schema":
+        """Return the schema with some attributes called otherwise; an empty name leaves one out."""
+        merged = {name: value for name, value in {**self.attributes, **overrides}.items() if value}
+        return replace(self, attributes=merged)
+
+    def id_value(self, raw: bytes) -> str:
+        """Return the immutable id as text.
+
+        Raises:
+            ValueError: not of the form that the product writes.
+        """
+        match self.id_form:
+            case IdForm.GUID:
+                return str(UUID(bytes_le=raw))
+            case IdForm.UUID_TEXT:
+                return str(UUID(raw.decode("ascii")))
+            case IdForm.TEXT:
+                return raw.decode()
+
+    def id_filter(self, holder: str) -> str | None:
+        r"""Return a filter for the immutable id, every byte as \xx; None where no entry can have this id."""
+        if self.id_form is IdForm.TEXT:
+            raw = holder.encode()
+        else:
+            try:
+                value = UUID(holder)
+            except ValueError:
+                return None
+            raw = value.bytes_le if self.id_form is IdForm.GUID else str(value).encode()
+        escaped = "".join(f"\\{byte:02x}" for byte in raw)
+        return f"(&{self.person_filter}({self.id_attribute}={escaped}))" if raw else None
+
+
+OPENLDAP: Final = Schema(
+    id_attribute="entryUUID",
+    id_form=IdForm.UUID_TEXT,
+    person_filter="(objectClass=inetOrgPerson)",
+    attributes={
+        "name": "cn",
+        "user": "uid",
+        "mail": "mail",
+        "given-name": "givenName",
+        "surname": "sn",
+        "department": "departmentNumber",
+        "title": "title",
+        "employee-id": "employeeNumber",
+        "photo": "jpegPhoto",
+    },
+    binary=frozenset({"jpegPhoto"}),
+)
+
+ACTIVE_DIRECTORY: Final = Schema(
+    id_attribute="objectGUID",
+    id_form=IdForm.GUID,
+    person_filter="(&(objectCategory=person)(objectClass=user))",
+    attributes={
+        "name": "displayName",
+        "user": "sAMAccountName",
+        "upn": "userPrincipalName",
+        "mail": "mail",
+        "given-name": "givenName",
+        "surname": "sn",
+        "department": "department",
+        "title": "title",
+        "employee-id": "employeeID",
+        "sid": "objectSid",
+        "photo": "thumbnailPhoto",
+    },
+    binary=frozenset({"thumbnailPhoto"}),
+)
+
+
+def decode_sid(raw: bytes) -> str:
+    """Return a binary security identifier in its text form S-1-….
+
+    Source: [MS-DTYP] 2.4.2.2 (revision, count, six bytes of authority, then 32-bit little-endian numbers).
+    Raises:
+        ValueError: lengths do not fit.
+    """
+    if len(raw) < 8 or raw[0] != 1 or len(raw) != 8 + 4 * raw[1]:
+        message = f"a security identifier of {len(raw)} bytes"
+        raise ValueError(message)
+    authority = int.from_bytes(raw[2:8], "big")
+    parts = [int.from_bytes(raw[start : start + 4], "little") for start in range(8, len(raw), 4)]
+    return "-".join(["S-1", str(authority), *(str(part) for part in parts)])
+
+
+def is_enabled(values: Mapping[str, Sequence[bytes]]) -> bool:
+    """Read from an entry (names in lower case) whether the account may be used; in doubt it may not."""
+    control = values.get("useraccountcontrol")
+    if control:
+        return control[0].isdigit() and not int(control[0]) & ACCOUNT_DISABLED
+    return LOCKED_FOR_GOOD not in values.get("pwdaccountlockedtime", ())
