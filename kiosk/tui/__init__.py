@@ -1,1 +1,1 @@
-"""The terminal faces."""
+"""The terminal faces: what an operator sees. Knows the station, nothing below it."""

@@ -1,0 +1,239 @@
+"""The home screen: readers, the life of the chosen card, the one obvious next action, live steps."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.content import Content
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widgets import Static
+
+from kiosk.station import wording
+from kiosk.station.faces import ReaderView, StationView
+from kiosk.tui.labels import OPERATION_KEYS
+from kiosk.tui.messages import OutcomeSeen, Reread, StopWanted, VirtualWanted, Wanted
+from kiosk.tui.run import Run
+from kiosk.tui.widgets.card import CardPane, next_operation
+from kiosk.tui.widgets.detail import CardDetail
+from kiosk.tui.widgets.keybar import KeyBar
+from kiosk.tui.widgets.life import LifePicture
+from kiosk.tui.widgets.readers import ReaderBar
+from kiosk.tui.widgets.steps import StepsPane
+from kiosk.tui.widgets.top import LabBanner, TopBar
+from shared.clock import Clock
+from shared.credential.lifecycle import LIFECYCLE, OperationKind
+from shared.credential.model import State
+
+
+def ways(reader: ReaderView | None) -> dict[State, str]:
+    """Return the states that the card can go to now, each with the key that takes it there."""
+    if reader is None or reader.record is None or reader.record.interrupted is not None:
+        return {}
+    state, reachable = reader.record.state, reader.record.reachable
+    found = {
+        way.target or state: OPERATION_KEYS[way.operation]
+        for way in reversed(LIFECYCLE)
+        if way.operation in reachable and state in way.sources
+    }
+    return dict(found)
+
+
+def goal(run: Run) -> State | None:
+    """Return the state that the operation leads to, None where it leaves the card as it is."""
+    return next(way.target for way in LIFECYCLE if way.operation is run.job.operation)
+
+
+class Desk(Screen[None]):
+    """Draws the station's view; keys become messages to the app, which owns the operations."""
+
+    AUTO_FOCUS = None
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012  # so declared by the framework
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012  # so declared by the framework
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "next", "Next", show=False),
+        *(
+            Binding(key, f"operate('{operation.value}')", wording.operation(operation))
+            for operation, key in OPERATION_KEYS.items()
+        ),
+        Binding("x", "stop", "Stop"),
+        Binding("escape", "seen", "Back to the card", key_display="Esc"),
+        Binding("down,j", "choose(1)", "Reader", key_display="↑↓ 1-9"),
+        Binding("up,k", "choose(-1)", "Reader", show=False),
+        *(Binding(str(number), f"choose_number({number})", show=False) for number in range(1, 10)),
+        Binding("v", "virtual", "Virtual cards"),
+        Binding("r", "reread", "Read again"),
+    ]
+
+    view: reactive[StationView | None] = reactive(None)
+    chosen: reactive[str] = reactive("")
+
+    def __init__(self, runs: Mapping[str, Run], *, clock: Clock, title: str, virtual: bool) -> None:
+        """Look at the app's `runs` (by reader); `virtual` says whether there are virtual cards to insert."""
+        super().__init__()
+        self._runs = runs
+        self._clock = clock
+        self._title = title
+        self._virtual = virtual
+
+    @property
+    def reader(self) -> ReaderView | None:
+        """The chosen reader."""
+        readers = self.view.readers if self.view else ()
+        return next((reader for reader in readers if reader.name == self.chosen), None)
+
+    @property
+    def run(self) -> Run | None:
+        """The chosen reader's operation, running or not yet put away."""
+        return self._runs.get(self.chosen)
+
+    @property
+    def _drawn(self) -> bool:
+        """Whether there are panes: not before the screen is composed, and not while the app ends."""
+        return bool(self.query(KeyBar))
+
+    def compose(self) -> ComposeResult:
+        """Compose the panes; the style sheet folds them."""
+        yield LabBanner()
+        yield TopBar(self._clock)
+        yield Static(id="alert")
+        with Container(id="body"):
+            yield ReaderBar()
+            yield LifePicture()
+            yield CardDetail()
+            yield StepsPane()
+            yield CardPane()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Give the parts what does not change."""
+        self.query_one(TopBar).title = self._title
+        self.query_one(CardPane).virtual = self._virtual
+        self.query_one("#alert").display = False
+
+    def watch_view(self, before: StationView | None, view: StationView | None) -> None:
+        """Draw a new view; a card that was just put in draws the eye to its reader."""
+        if view is None or not self._drawn:
+            return
+        names = [reader.name for reader in view.readers]
+        had = {reader.name for reader in before.readers if reader.present} if before else set()
+        came = [reader.name for reader in view.readers if reader.present and reader.name not in had]
+        if self.chosen not in names:
+            self.chosen = (came or names or [""])[0]
+        elif came and before is not None and not (self.run and self.run.running):
+            self.chosen = came[0]
+        self.query_one(TopBar).view = view
+        self._alert(view)
+        self.redraw()
+
+    def watch_chosen(self) -> None:
+        """Draw another reader's card."""
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Give every pane what it shows."""
+        if not self._drawn:
+            return
+        reader, run = self.reader, self.run
+        bar = self.query_one(ReaderBar)
+        bar.readers, bar.chosen = self.view.readers if self.view else (), self.chosen
+        life = self.query_one(LifePicture)
+        life.state = reader.record.state if reader and reader.record else None
+        running = run is not None and run.running
+        life.ways = {} if running else ways(reader)
+        life.goal = goal(run) if run and running else None
+        self.query_one(CardDetail).reader = reader
+        steps = self.query_one(StepsPane)
+        steps.run = run
+        steps.changed()
+        self.set_class(run is not None, "-run")
+        card = self.query_one(CardPane)
+        card.running = running
+        card.reader = reader
+        self.refresh_bindings()
+
+    def run_changed(self, reader: str) -> None:
+        """Paint the steps again if they are the chosen reader's."""
+        if reader == self.chosen and self._drawn:
+            self.query_one(StepsPane).changed()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Allow what makes sense now; the rest has no key on the screen."""
+        reader, run = self.reader, self.run
+        running = run is not None and run.running
+        if action == "operate":
+            return not running and self._may(OperationKind(str(parameters[0])))
+        allowed = {
+            "next": not running,
+            "stop": running and run is not None and not run.stopping,
+            "seen": run is not None and not running,
+            "virtual": self._virtual,
+            "reread": reader is not None and reader.present and not running,
+            "choose": self.view is not None and len(self.view.readers) > 1,
+        }
+        return allowed.get(action, True)
+
+    def _may(self, operation: OperationKind) -> bool:
+        reader = self.reader
+        if reader is None or reader.record is None or reader.busy or reader.reading:
+            return False
+        if reader.record.interrupted is not None:
+            return operation is reader.record.interrupted
+        return operation in reader.record.reachable
+
+    def action_operate(self, operation: str) -> None:
+        """Ask for an operation on the chosen card."""
+        self.post_message(Wanted(OperationKind(operation), self.chosen))
+
+    def action_next(self) -> None:
+        """Do the one obvious thing."""
+        reader = self.reader
+        operation = next_operation(reader)
+        if operation is not None:
+            self.post_message(Wanted(operation, self.chosen))
+        elif reader is not None and not reader.present and self._virtual:
+            self.post_message(VirtualWanted(self.chosen))
+        elif reader is not None and reader.present and reader.error is not None:
+            self.post_message(Reread(self.chosen))
+
+    def action_stop(self) -> None:
+        """Ask to stop what runs in the chosen reader."""
+        self.post_message(StopWanted(self.chosen))
+
+    def action_seen(self) -> None:
+        """Put the outcome away."""
+        self.post_message(OutcomeSeen(self.chosen))
+
+    def action_choose(self, by: int) -> None:
+        """Choose the next or the previous reader, round and round."""
+        names = [reader.name for reader in self.view.readers] if self.view else []
+        if names:
+            at = names.index(self.chosen) if self.chosen in names else 0
+            self.chosen = names[(at + by) % len(names)]
+
+    def action_choose_number(self, number: int) -> None:
+        """Choose a reader by its number."""
+        readers = self.view.readers if self.view else ()
+        if number <= len(readers):
+            self.chosen = readers[number - 1].name
+
+    def action_virtual(self) -> None:
+        """Ask for the menu of virtual cards."""
+        self.post_message(VirtualWanted(self.chosen))
+
+    def action_reread(self) -> None:
+        """Ask to read the card again."""
+        self.post_message(Reread(self.chosen))
+
+    def _alert(self, view: StationView) -> None:
+        alert = self.query_one("#alert", Static)
+        words = []
+        if view.problem is not None:
+            words.append(wording.failure(view.problem))
+        if not view.connected:
+            words.append("No connection to the server. The desk goes on by itself when it is back.")
+        alert.display = bool(words)
+        alert.update(Content(" ! " + "  ! ".join(words)))

@@ -1,0 +1,54 @@
+"""The common shape of a typed question: a framed box over the desk, the keys that work now below."""
+
+from typing import ClassVar, Generic, TypeVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from kiosk.tui.widgets.keybar import KeyBar
+from kiosk.tui.widgets.top import LabBanner
+
+Reply = TypeVar("Reply")
+
+
+class Dialog(ModalScreen[Reply | None], Generic[Reply]):
+    """A question whose answer is a value; None means that there was none.
+
+    Its app's keys do not reach through it, so that a typed text never starts an operation.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back", key_display="Esc")]
+
+    def __init__(self, heading: str) -> None:
+        """Take what the frame says."""
+        super().__init__()
+        self._heading = heading
+        self._withdrawn = False
+
+    def box(self) -> Vertical:
+        """Return the frame, for the question's parts to be composed in."""
+        box = Vertical(classes="dialog")
+        box.border_title = self._heading
+        return box
+
+    def on_mount(self) -> None:
+        """Put the banner above and the keys below."""
+        self.mount(LabBanner(), before=0)
+        self.mount(KeyBar())
+
+    def withdraw(self) -> None:
+        """Take the question back: nobody waits for the answer any more."""
+        self._withdrawn = True
+        if self.is_current:
+            self.dismiss(None)
+
+    def on_screen_resume(self, _event: events.ScreenResume) -> None:
+        """Go, if the question was taken back while something else lay on top."""
+        if self._withdrawn:
+            self.dismiss(None)
+
+    def action_leave(self) -> None:
+        """Give no answer."""
+        self.dismiss(None)

@@ -1,0 +1,63 @@
+"""The fixed words of the screens: titles, keys, buttons, marks.
+
+Sentences about what happened (errors, steps, states, notices) are in `kiosk.station.wording`.
+"""
+
+from typing import Final
+
+from shared.credential.lifecycle import OperationKind
+from shared.credential.model import State
+from shared.credential.pins import Characters
+
+OPERATION_KEYS: Final = {
+    OperationKind.ISSUE: "i",
+    OperationKind.ACTIVATE: "a",
+    OperationKind.CHANGE_PIN: "p",
+}
+"""The key that starts an operation, the same on every screen."""
+
+STATE_NAMES: Final = {
+    State.UNREGISTERED: "New",
+    State.REGISTERED: "Registered",
+    State.ISSUED: "Issued",
+    State.ACTIVE: "Active",
+    State.SUSPENDED: "Suspended",
+    State.REVOKED: "Revoked",
+    State.RETIRED: "Retired",
+    State.DELETED: "Deleted",
+}
+"""What a state is called in a picture or a list, where there is no room for a sentence."""
+
+OPERATION_BUTTONS: Final = {
+    OperationKind.ISSUE: "Issue this card",
+    OperationKind.ACTIVATE: "Activate: set the PIN",
+    OperationKind.CHANGE_PIN: "Change the PIN",
+}
+"""What the button of the obvious next action says."""
+
+CONTINUE_BUTTONS: Final = {
+    OperationKind.ISSUE: "Continue issue",
+    OperationKind.ACTIVATE: "Continue activation",
+    OperationKind.CHANGE_PIN: "Continue change of PIN",
+}
+
+OPERATION_CUT: Final = {
+    OperationKind.ISSUE: "The issue of this card was interrupted. Nothing is lost: continue where it stopped.",
+    OperationKind.ACTIVATE: "The activation was interrupted. Nothing is lost: continue where it stopped.",
+    OperationKind.CHANGE_PIN: "The change of PIN was interrupted. Continue to bring it to an end.",
+}
+
+CHARACTERS: Final = {
+    Characters.DIGITS: "digits only",
+    Characters.ALPHANUMERIC: "letters and digits",
+    Characters.ANY: "any characters of the keyboard",
+}
+
+LAB: Final = "VIRTUAL CARDS — LAB"
+
+DONE: Final = "✓"
+RUNNING: Final = "◐"
+WAITING: Final = "·"
+FAILED: Final = "✗"
+PRESENT: Final = "●"
+ABSENT: Final = "○"

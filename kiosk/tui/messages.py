@@ -1,0 +1,54 @@
+"""What screens ask the app to do."""
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from shared.credential.lifecycle import OperationKind
+
+
+@dataclass
+class Wanted(Message):
+    """Do this operation to the card in this reader."""
+
+    operation: OperationKind
+    reader: str
+
+
+@dataclass
+class StopWanted(Message):
+    """Stop the operation in this reader at the next border between two steps."""
+
+    reader: str
+
+
+@dataclass
+class Reread(Message):
+    """Read the card in this reader again."""
+
+    reader: str
+
+
+@dataclass
+class OutcomeSeen(Message):
+    """The outcome of the last operation in this reader was read; put it away."""
+
+    reader: str
+
+
+@dataclass
+class VirtualWanted(Message):
+    """Offer to insert or pull a virtual card; `reader` is the chosen one."""
+
+    reader: str
+
+
+@dataclass
+class Search(Message):
+    """Find people; a newer search replaces an older one."""
+
+    text: str
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the last text typed matters."""
+        return isinstance(message, Search)

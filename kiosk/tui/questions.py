@@ -1,0 +1,60 @@
+"""The person at the desk answers an operation's questions, one at a time, in typed dialogs."""
+
+import asyncio
+from typing import TypeVar
+
+from textual.app import App
+
+from kiosk.tui.confirm import Confirm
+from kiosk.tui.current_pin import CurrentPin
+from kiosk.tui.dialog import Dialog
+from kiosk.tui.new_pin import NewPin
+from shared.credential.pins import PinPolicy
+from shared.errors import KioskError
+from shared.secret import Secret
+
+Reply = TypeVar("Reply")
+
+
+class Questions:
+    """A `Person` of the station. `turn` is shared by all operations: people read one question at a time."""
+
+    def __init__(self, app: App[None], turn: asyncio.Lock, subject: str) -> None:
+        """`subject` says in every question which card it is about."""
+        self._app, self._turn, self._subject = app, turn, subject
+
+    async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
+        """Ask for a new PIN, typed twice."""
+        return await self._ask(NewPin(policy, problem, self._subject))
+
+    async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:
+        """Ask for the present PIN."""
+        return await self._ask(CurrentPin(tries_left, problem, self._subject))
+
+    async def confirm_few_tries(self, tries_left: int) -> bool:
+        """Ask whether to go on although few tries are left."""
+        left = "only one try" if tries_left == 1 else f"only {tries_left} tries"
+        text = f"This card has {left} left. A wrong PIN may block it. Go on?"
+        dialog = Confirm("Few tries left", text, yes="Go on", facts=(("Card", self._subject),), risky=True)
+        return await self._ask(dialog) or False
+
+    async def _ask(self, dialog: Dialog[Reply]) -> Reply | None:
+        """Show `dialog` and wait; if nobody waits any more (the card was pulled), take it away.
+
+        The operation may run in any task, so the dialog is opened by the app's own.
+        """
+        async with self._turn:
+            answer: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+
+            def settle(reply: Reply | None) -> None:
+                if not answer.done():
+                    answer.set_result(reply)
+                elif isinstance(reply, Secret):
+                    reply.wipe()
+
+            self._app.call_later(self._app.push_screen, dialog, settle)
+            try:
+                return await answer
+            except asyncio.CancelledError:
+                self._app.call_later(dialog.withdraw)
+                raise

@@ -1,0 +1,187 @@
+"""The card in the chosen reader: whose it is, by which template, and the one obvious thing to do next."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Static
+
+from kiosk.station import wording
+from kiosk.station.faces import ReaderView
+from kiosk.station.relay import next_action_for
+from kiosk.tui.labels import (
+    CONTINUE_BUTTONS,
+    FAILED,
+    OPERATION_BUTTONS,
+    OPERATION_CUT,
+    OPERATION_KEYS,
+    RUNNING,
+)
+from kiosk.tui.widgets.readers import card_name
+from kiosk.tui.widgets.text import line, stack
+from shared.credential.lifecycle import OperationKind
+from shared.credential.model import Person, State
+
+MAIL: Final = "mail"
+DEPARTMENT: Final = "department"
+DIM: Final = "$text-dim"
+
+
+def person_line(person: Person) -> Content:
+    """Return department and mail, as far as the directory has them."""
+    known = [person.attributes.get(name, "") for name in (DEPARTMENT, MAIL)]
+    return Content.styled(" · ".join(part for part in known if part), DIM)
+
+
+def next_operation(reader: ReaderView | None) -> OperationKind | None:
+    """Return the one obvious operation: what was cut, else what the server names first."""
+    if reader is None or reader.record is None or reader.busy or reader.reading:
+        return None
+    if reader.record.interrupted is not None:
+        return reader.record.interrupted
+    return reader.record.reachable[0] if reader.record.reachable else None
+
+
+class CardFacts(Widget):
+    """Who, which template, and everything that needs to be said about the card."""
+
+    reader: reactive[ReaderView | None] = reactive(None, layout=True)
+    running: reactive[bool] = reactive(default=False, layout=True)
+
+    def render(self) -> Content:
+        """Draw one of: no reader, empty, being read, an error, the card."""
+        width = self.size.width
+        return stack(text.truncate(width, ellipsis=True) for text in self._lines(width))
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:  # noqa: ARG002
+        """Be as tall as the text."""
+        return len(self._lines(width))
+
+    def _lines(self, width: int) -> Sequence[Content]:
+        reader = self.reader
+        if reader is None:
+            return Content("Attach a card reader; it appears here by itself.").wrap(width)
+        if reader.reading:
+            return [Content.styled(f"{RUNNING} Reading the card …", "$accent")]
+        if reader.error is not None:
+            head = Content.assemble(
+                (f"{FAILED} ", "bold $text-error"), (wording.failure(reader.error), "bold")
+            )
+            after = Content(wording.next_action(next_action_for(reader.error)))
+            return [*head.wrap(width), *after.wrap(width)]
+        if not reader.present:
+            words = f"Put a card into {reader.name}."
+            return [Content.styled(words, "bold")]
+        if reader.record is None:
+            return [Content.styled(card_name(reader.card) if reader.card else "Card", "bold")]
+        return self._record(reader, width)
+
+    def _record(self, reader: ReaderView, width: int) -> Sequence[Content]:
+        record = reader.record
+        assert record is not None
+        lines: list[Content] = []
+        if record.holder is not None:
+            template = f"{record.template_title or record.template}"
+            version = f"  v{record.template_version}" if record.template_version else ""
+            lines += [
+                line(
+                    Content.styled(record.holder.name, "bold"),
+                    Content.assemble(template, (version, DIM)),
+                    width,
+                ),
+                line(
+                    person_line(record.holder),
+                    Content.styled(f"since {record.issued_at[:10]}" if record.issued_at else "", DIM),
+                    width,
+                ),
+            ]
+            if not record.holder.enabled:
+                lines.append(
+                    Content.styled("! This person is disabled in the directory.", "bold $text-warning")
+                )
+        else:
+            name = card_name(reader.card) if reader.card else reader.name
+            lines.append(line(Content.styled(name, "bold"), Content.styled("no holder yet", DIM), width))
+        if self.running:
+            lines.append(Content.styled(f"{RUNNING} Leave the card in the reader.", "bold $accent"))
+        elif record.interrupted is not None:
+            lines += Content.styled(f"! {OPERATION_CUT[record.interrupted]}", "bold $text-warning").wrap(
+                width
+            )
+        for notice in record.notices:
+            lines += Content.styled(f"! {wording.notice(notice)}", "$text-warning").wrap(width)
+        tries = reader.card.pin_tries_left if reader.card else None
+        if record.state in (State.ACTIVE, State.SUSPENDED) and tries == 0:
+            lines += Content.styled("! The PIN is blocked.", "bold $text-warning").wrap(width)
+        return lines
+
+
+class CardPane(Vertical):
+    """Facts about the card, and the buttons below them."""
+
+    reader: reactive[ReaderView | None] = reactive(None)
+    virtual: reactive[bool] = reactive(default=False)
+    running: reactive[bool] = reactive(default=False)
+
+    BORDER_TITLE = "This card"
+
+    def compose(self) -> ComposeResult:
+        """Compose facts, and a row for buttons."""
+        yield CardFacts()
+        with Horizontal(id="actions"):
+            yield Static(id="next", classes="button")
+            yield Static(id="others")
+
+    def watch_reader(self) -> None:
+        """Show another card."""
+        self.query_one(CardFacts).reader = self.reader
+        self._buttons()
+
+    def watch_virtual(self) -> None:
+        """Offer virtual cards, or not."""
+        self._buttons()
+
+    def watch_running(self) -> None:
+        """Take the buttons away while something runs."""
+        self.query_one(CardFacts).running = self.running
+        self._buttons()
+
+    def _buttons(self) -> None:
+        obvious, others = self.query_one("#next", Static), self.query_one("#others", Static)
+        label = None if self.running else self._obvious()
+        obvious.display = label is not None
+        if label is not None:
+            key, words = label
+            obvious.update(Content.assemble((f" {key} ", "bold reverse"), f"  {words}"))
+        others.update(Content("") if self.running else self._others())
+
+    def _obvious(self) -> tuple[str, str] | None:
+        reader = self.reader
+        if reader is None or reader.reading or reader.busy:
+            return None
+        if reader.error is not None:
+            return ("r", "Read again") if reader.present else None
+        if not reader.present:
+            return ("v", "Insert a virtual card") if self.virtual and reader.virtual else None
+        operation = next_operation(reader)
+        if operation is None:
+            return None
+        cut = reader.record is not None and reader.record.interrupted is operation
+        return OPERATION_KEYS[operation], (CONTINUE_BUTTONS if cut else OPERATION_BUTTONS)[operation]
+
+    def _others(self) -> Content:
+        obvious = next_operation(self.reader)
+        if self.reader is None or self.reader.record is None or obvious is None:
+            return Content("")
+        parts = [
+            Content.assemble(
+                (f" {OPERATION_KEYS[other]} ", "bold reverse"), f" {OPERATION_BUTTONS[other]}   "
+            )
+            for other in self.reader.record.reachable
+            if other is not obvious and self.reader.record.interrupted is None
+        ]
+        return Content("").join([Content.styled("  or Enter   ", DIM), *parts])
