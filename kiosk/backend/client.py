@@ -1,7 +1,7 @@
 """The server over gRPC with mutual TLS."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -101,7 +101,7 @@ class GrpcBackend:
         call = self._console.ListTemplates(console_pb2.ListTemplatesRequest(), timeout=CALL_TIMEOUT_S)
         return decode_templates(await self._call(call))
 
-    async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncIterator[ServerTurn]:
+    async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncGenerator[ServerTurn, None]:
         """Open one operation's stream, say `turns`, and yield what the server says.
 
         Raises:
@@ -126,7 +126,7 @@ class GrpcBackend:
                 await _last_word(call)
             call.cancel()
 
-    async def link(self) -> AsyncIterator[LinkState]:
+    async def link(self) -> AsyncGenerator[LinkState, None]:
         """Report the line's state now and at every change; ends when the line is closed.
 
         Attempts to reconnect are not reported: the line stays lost until it is back.

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     OTHER_SERVER = "its certificate is not from the server that this station joined"
     OTHER_NAME = "its certificate is for another name"
     NOT_ACCEPTED = "it does not accept this station's certificate"
+    HANDSHAKE = "the TLS handshake failed"
     CLOSED = "it closed the line"
     NO_ANSWER = "no answer"
 
@@ -35,6 +36,8 @@ _SIGNS: Final = (
     ("ALERT_CERTIFICATE", Reason.NOT_ACCEPTED),
     ("ALERT_BAD_CERTIFICATE", Reason.NOT_ACCEPTED),
     ("CERTIFICATE_VERIFY_FAILED", Reason.OTHER_SERVER),
+    ("certificate signature failure", Reason.OTHER_SERVER),
+    ("andshake failed", Reason.HANDSHAKE),
     ("Connection refused", Reason.REFUSED),
     ("DNS", Reason.NAME),
     ("Domain name not found", Reason.NAME),

@@ -12,7 +12,7 @@ import logging
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
@@ -25,7 +25,7 @@ from shared.proto.status import status_of, to_trailer
 log: Final = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in its stubs only
 
 _CALLER: Final[contextvars.ContextVar[Caller | None]] = contextvars.ContextVar("caller", default=None)
 
@@ -52,9 +52,9 @@ class Gate(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> "Handler | None":
         """Wrap the method's handler; one that does not exist stays None, which gRPC answers itself."""
         handler = await continuation(handler_call_details)
         if handler is None:

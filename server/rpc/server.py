@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.authority.access import Access, Listener
@@ -25,6 +25,7 @@ from server.authority.stations import Enrolment
 from server.operations.link import Engine
 from server.rpc.admin import AdminServicer
 from server.rpc.console import ConsoleServicer
+from server.rpc.health import HealthServicer
 from server.rpc.interceptors import Gate
 from server.rpc.operations import OperationsServicer
 from server.rpc.stations import JoiningServicer, StationsServicer
@@ -107,7 +108,7 @@ class Endpoint:
         self.listener = listener
         self.port = 0
         self._operations: OperationsServicer | None = None
-        self._health: health.aio.HealthServicer | None = None
+        self._health: HealthServicer | None = None
         self.server = grpc.aio.server(
             interceptors=(Gate(listener, access),), options=_OPTIONS[listener], maximum_concurrent_rpcs=calls
         )
@@ -122,10 +123,9 @@ class Endpoint:
         stations_pb2_grpc.add_StationsServicer_to_server(
             StationsServicer(server=server, version=version), self.server
         )
-        self._health = health.aio.HealthServicer()
+        self._health = HealthServicer(STATION_SERVICES)
+        await self._health.begin()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
-        for name in STATION_SERVICES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         names = (*STATION_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.server)
         await self.server.start()

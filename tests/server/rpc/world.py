@@ -1,0 +1,229 @@
+"""A server on loopback with real TLS, and every kind of peer that may knock."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import grpc.aio
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from kiosk.backend.identity import StationIdentity
+from server.authority.access import Access, Caller
+from server.authority.stations import Enrolment, JoinAddress
+from server.authority.throttle import Limit
+from server.operations.link import StationLink
+from server.ports.store import AuditKind, AuditRecord, StationRecord, StationState, Store
+from server.rpc.server import Endpoint, ServerTls, bind_joining, bind_stations
+from server.store.memory import MemoryStore
+from shared.clock import SystemClock
+from shared.console import CardHints, CardView, Found, TemplateView
+from shared.credential.model import HolderId, Person, State, StationId
+from shared.relay import Begin, Done
+from shared.secret import Secret
+from tests.server.rpc import pki
+
+AUDIT = AuditRecord(kind=AuditKind.STATION, event="test", actor="test")
+
+
+class MovableClock(SystemClock):
+    """The machine's clock, some time later."""
+
+    def __init__(self) -> None:
+        self.later = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.later
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.later.total_seconds()
+
+
+Run = Callable[[Caller, StationLink], Awaitable[None]]
+
+
+async def begin_and_done(_caller: Caller, station: StationLink) -> None:
+    turn = await station.receive()
+    assert isinstance(turn, Begin)
+    await station.send(Done(state="issued", facts={"reader": turn.reader}))
+
+
+@dataclass(slots=True)
+class Engine:
+    """An engine that does what the test says, and remembers who called."""
+
+    behaviour: Run = begin_and_done
+    callers: list[Caller] = field(default_factory=list)
+    ended: asyncio.Queue[BaseException | None] = field(default_factory=asyncio.Queue)
+
+    async def run(self, caller: Caller, station: StationLink) -> None:
+        self.callers.append(caller)
+        try:
+            await self.behaviour(caller, station)
+        except BaseException as error:
+            self.ended.put_nowait(error)
+            raise
+        self.ended.put_nowait(None)
+
+
+@dataclass(slots=True)
+class Console:
+    """A console that answers the same every time, or fails as told."""
+
+    failure: Exception | None = None
+    delay: float = 0.0
+    asked: list[object] = field(default_factory=list)
+
+    async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
+        await self._ask(caller, hints)
+        return CardView(state=State.UNREGISTERED)
+
+    async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
+        await self._ask(caller, text, limit)
+        return Found(people=(Person(holder=HolderId("1"), name="Bob"),))
+
+    async def templates(self, caller: Caller) -> Sequence[TemplateView]:
+        await self._ask(caller)
+        return (TemplateView(name="badge", title="Badge", version=3),)
+
+    async def _ask(self, *what: object) -> None:
+        self.asked.append(what)
+        await asyncio.sleep(self.delay)
+        if self.failure is not None:
+            raise self.failure
+
+
+class Authority:
+    """Signs stations with the test's root."""
+
+    def __init__(self, root: pki.Pair) -> None:
+        self.root = root
+
+    async def issue_station(self, csr: bytes, name: str, station_id: StationId) -> bytes:
+        key = x509.load_der_x509_csr(csr).public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        names = (f"{station_id}.station.invalid",)
+        return pki.certify(name, key, self.root, pki.CLIENT, names=names).public_bytes(pki.DER)
+
+
+class World:
+    """Roots, a server, and stations of every kind."""
+
+    def __init__(self) -> None:
+        self.clock = MovableClock()
+        self.store: Store = MemoryStore(self.clock)
+        self.engine = Engine()
+        self.console = Console()
+        self.root = pki.root("stations")
+        self.server = self.server_pair()
+        self.access = Access(self.store.stations, self.clock)
+        self.port = 0
+        self.joining_port = 0
+        self._endpoints: list[Endpoint] = []
+
+    def server_pair(self, **times: timedelta) -> pki.Pair:
+        return pki.leaf("server", self.root, pki.SERVER, names=("localhost", "127.0.0.1"), **times)
+
+    def tls(self, pair: pki.Pair | None = None) -> ServerTls:
+        shown = pair or self.server
+        return ServerTls(key=Secret(shown.key_pem), chain=shown.pem + self.root.pem)
+
+    async def start(self, pair: pki.Pair | None = None) -> Endpoint:
+        """Serve stations, on the same port every time."""
+        address = f"127.0.0.1:{self.port}"
+        endpoint = bind_stations(address, self.tls(pair), station_roots=self.root.pem, access=self.access)
+        self.port = endpoint.port
+        await endpoint.serve_stations(
+            engine=self.engine, console=self.console, server="Main", version="0.1.0"
+        )
+        self._endpoints.append(endpoint)
+        return endpoint
+
+    async def start_joining(
+        self, *, allow_lab: bool = True, per_peer: Limit | None = None, overall: Limit | None = None
+    ) -> Enrolment:
+        plenty = Limit(burst=1000, seconds=1)
+        endpoint = bind_joining("127.0.0.1:0", self.tls(), access=self.access)
+        self.joining_port = endpoint.port
+        enrolment = Enrolment(
+            stations=self.store.stations,
+            authority=Authority(self.root),
+            clock=self.clock,
+            address=JoinAddress(
+                joining=f"127.0.0.1:{endpoint.port}",
+                stations=f"127.0.0.1:{self.port}",
+                fingerprint=self.server.fingerprint,
+                server_root=self.root.der,
+            ),
+            allow_lab=allow_lab,
+            per_peer=per_peer or plenty,
+            overall=overall or plenty,
+        )
+        await endpoint.serve_joining(enrolment)
+        self._endpoints.append(endpoint)
+        return enrolment
+
+    async def stop(self) -> None:
+        for endpoint in self._endpoints:
+            await endpoint.stop(0.1)
+
+    def pair(self, *, issuer: pki.Pair | None = None, ends: timedelta = pki.DAY) -> pki.Pair:
+        return pki.leaf("Desk", issuer or self.root, pki.CLIENT, begins=-2 * pki.DAY, ends=ends)
+
+    async def register(self, pair: pki.Pair, *, lab: bool = True, blocked: bool = False) -> StationRecord:
+        record = StationRecord(
+            station_id=StationId(uuid4()),
+            name="Desk",
+            fingerprint=pair.fingerprint,
+            lab=lab,
+            state=StationState.BLOCKED if blocked else StationState.ACTIVE,
+            joined_at=self.clock.now(),
+            not_after=pair.certificate.not_valid_after_utc,
+        )
+        await self.store.stations.add_station(record, AUDIT)
+        return record
+
+    def identity(self, pair: pki.Pair, *, root: pki.Pair | None = None) -> StationIdentity:
+        return StationIdentity(
+            station_id=StationId(UUID(int=1)),
+            name="Desk",
+            server=f"localhost:{self.port}",
+            key=Secret(pair.key_pem),
+            certificate=pair.pem,
+            server_root=(root or self.root).pem,
+            not_after=pair.certificate.not_valid_after_utc,
+        )
+
+    async def lab_station(self) -> StationIdentity:
+        pair = self.pair()
+        await self.register(pair)
+        return self.identity(pair)
+
+    @asynccontextmanager
+    async def raw(self, pair: pki.Pair | None, port: int | None = None) -> AsyncIterator[Any]:
+        """Open a channel for calls with raw bytes, which the stubs of gRPC do not know."""
+        credentials = grpc.ssl_channel_credentials(
+            self.root.pem, pair.key_pem if pair else None, pair.pem if pair else None
+        )
+        async with grpc.aio.secure_channel(f"localhost:{port or self.port}", credentials) as channel:
+            yield channel
+
+
+def moved(identity: StationIdentity, port: int) -> StationIdentity:
+    """Return the identity with its server at another port."""
+    return replace(identity, server=f"localhost:{port}")
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[World]:
+    """Start a world that serves stations."""
+    world = World()
+    await world.start()
+    try:
+        yield world
+    finally:
+        await world.stop()
