@@ -11,6 +11,7 @@ from shared.config import Address, Document, find_file
 from shared.logs import LogSettings
 from shared.secret import Secret
 
+MAX_PORT: Final = 65_535
 DEFAULT_LISTEN: Final = Address("0.0.0.0", 7443)  # noqa: S104  # stations are on other machines
 DEFAULT_JOIN_LISTEN: Final = Address("0.0.0.0", 7444)  # noqa: S104  # so are those that join
 
@@ -51,38 +52,31 @@ class FileDirectorySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LdapDirectorySettings:
-    """`[server.directory.NAME]` with `kind = "ldap"`.
+    """`[server.directory.NAME]` with `kind = "ldap"`; the wire is always encrypted.
 
-    `urls` are tried in order. `attributes` maps names of ours (`user`, `mail` …) to the directory's where the
-    defaults of `schema` do not fit. `ca_file` is PEM; without it the system's roots count.
+    `attributes` maps names of ours (`user`, `mail` …) to the directory's where the defaults of `schema` do not fit.
+    `ca_file` is PEM; without it the system's roots count.
     """
 
     kind: Literal["ldap"]
-    urls: tuple[str, ...]
+    host: str
     base: str
-    bind_dn: str = ""
-    password: Secret | None = None
+    bind_dn: str
+    password: Secret
+    port: int = 636
+    tls: Literal["ldaps", "starttls"] = "ldaps"
     ca_file: Path | None = None
-    start_tls: bool = False
     schema: Literal["rfc2798", "active-directory"] = "rfc2798"
-    filter: str = "(objectClass=person)"
     attributes: dict[str, str] = field(default_factory=dict)
-    page_size: int = 200
-    timeout_s: float = 10.0
+    timeout_s: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse what could only fail later, or would send a password in clear."""
+        """Refuse what could only fail later."""
         message = ""
-        if not self.urls:
-            message = "urls must name at least one server"
-        elif not all(url.startswith(("ldap://", "ldaps://")) for url in self.urls):
-            message = "urls must begin with ldap:// or ldaps://"
-        elif not self.start_tls and not all(url.startswith("ldaps://") for url in self.urls):
-            message = "ldap:// needs start-tls = true"
-        elif bool(self.bind_dn) != (self.password is not None):
-            message = "bind-dn and password belong together"
-        elif self.page_size < 1 or self.timeout_s <= 0:
-            message = "page-size and timeout-s must be more than 0"
+        if not (self.host and self.base and self.bind_dn):
+            message = "host, base and bind-dn must not be empty"
+        elif not 1 <= self.port <= MAX_PORT or self.timeout_s < 1:
+            message = "port must be 1 to 65535 and timeout-s at least 1"
         if message:
             raise ValueError(message)
 

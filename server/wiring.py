@@ -1,0 +1,282 @@
+"""Where the server's parts are chosen and put together. Nothing else here decides anything."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from server.authority.access import Access
+from server.authority.admin import ACTOR, Admin
+from server.authority.console import Console
+from server.authority.services import TemplateAction, TemplateLine, TemplateText
+from server.authority.stations import Enrolment, JoinAddress
+from server.authority.templates import Templates
+from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY
+from server.connectors.ca.builtin import BuiltinAuthority
+from server.connectors.ca.issuing import Publication
+from server.connectors.ca.stations import StationAuthority
+from server.connectors.directory.file import FileDirectory
+from server.connectors.directory.ldap import LdapDirectory, LdapSettings, TlsMode
+from server.connectors.directory.schema import ACTIVE_DIRECTORY, OPENLDAP
+from server.connectors.keystore.software import SoftwareKeyStore
+from server.identity import Identity, load_identity, make_identity, pem
+from server.operations.engine import OperationEngine
+from server.operations.services import ContentSigner, Services
+from server.ports.directory import Directory
+from server.ports.keystore import Derivation, KeyPurpose, KeyStore
+from server.ports.store import Store
+from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
+from server.settings import FileDirectorySettings, LdapDirectorySettings, ServerSettings
+from server.store.database import create_store, open_store
+from shared import errors
+from shared.clock import Clock
+from shared.config import Address
+from shared.errors import Fact
+from shared.secret import Secret
+
+BUILT_IN: Final = "built-in"
+DATABASE_KEY: Final = Derivation(purpose=KeyPurpose.DATABASE, subject=UUID(int=0), generation=1, length=32)
+"""The database's key never changes: it is of the first generation, and there is one database to a key store."""
+
+ATTESTATION_FOLDER: Final = "attestation"
+LAB_FOLDER: Final = "attestation-lab"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The server, assembled and not yet listening."""
+
+    settings: ServerSettings
+    keystore: KeyStore
+    store: Store
+    identity: Identity
+    services: Services
+    templates: Templates
+    enrolment: Enrolment
+    clock: Clock
+
+
+async def initialise(settings: ServerSettings, passphrase: Secret, clock: Clock) -> Parts:
+    """Make key store, database and certificates, once.
+
+    Raises:
+        StoreConflict, StoreUnavailable: something is there already, or cannot be written; nothing is overwritten.
+    """
+    try:
+        settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as cause:
+        raise errors.StoreUnavailable(why=f"{settings.data_folder}: {cause.strerror}") from cause
+    keystore = SoftwareKeyStore.create(settings.key_store_file, passphrase, clock=clock)
+    store = create_store(settings.store_file, await keystore.derive(DATABASE_KEY), clock)
+    identity = await make_identity(
+        settings.data_folder,
+        keystore=keystore,
+        store=store,
+        clock=clock,
+        organisation=settings.organisation,
+        names=settings.names,
+    )
+    return _assemble(settings, keystore, store, identity, clock)
+
+
+async def open_parts(settings: ServerSettings, passphrase: Secret, clock: Clock) -> Parts:
+    """Open what `initialise` made.
+
+    Raises:
+        PassphraseRejected: wrong passphrase.
+        ConfigMissing: the server was never initialised.
+        StoreUnavailable, KeyStoreDamaged: a file is damaged, or of another version.
+    """
+    keystore = SoftwareKeyStore.open(settings.key_store_file, passphrase, clock=clock)
+    store = open_store(settings.store_file, await keystore.derive(DATABASE_KEY), clock)
+    identity = await load_identity(settings.data_folder, keystore)
+    return _assemble(settings, keystore, store, identity, clock)
+
+
+def _assemble(
+    settings: ServerSettings, keystore: KeyStore, store: Store, identity: Identity, clock: Clock
+) -> Parts:
+    directories = {name: _directory(name, wanted) for name, wanted in settings.directory.items()}
+    authority = BuiltinAuthority(
+        connection=BUILT_IN,
+        keystore=keystore,
+        ledger=store.ledger,
+        audit=store.audit,
+        clock=clock,
+        issuers=identity.issuers,
+        publication=Publication(crl_url=settings.ca.crl_url),
+    )
+    services = Services(
+        store=store,
+        keystore=keystore,
+        authorities={BUILT_IN: authority},
+        directories=directories,
+        signer=ContentSigner(key=CONTENT_SIGNING_KEY, certificate=identity.content_signing),
+        clock=clock,
+        allow_virtual=settings.allow_lab,
+        attestation_roots=_roots(settings.data_folder / ATTESTATION_FOLDER),
+        lab_roots=_roots(settings.data_folder / LAB_FOLDER),
+    )
+    stations = StationAuthority(
+        keystore=keystore, ledger=store.ledger, clock=clock, root=identity.stations_root
+    )
+    host = settings.names[0]
+    enrolment = Enrolment(
+        stations=store.stations,
+        authority=stations,
+        clock=clock,
+        address=JoinAddress(
+            joining=str(Address(host, settings.join_listen.port)),
+            stations=str(Address(host, settings.listen.port)),
+            fingerprint=x509.load_der_x509_certificate(identity.server).fingerprint(SHA256()),
+            server_root=identity.stations_root,
+        ),
+        allow_lab=settings.allow_lab,
+    )
+    templates = Templates(store.templates, services.authorities, directories, clock)
+    return Parts(
+        settings=settings,
+        keystore=keystore,
+        store=store,
+        identity=identity,
+        services=services,
+        templates=templates,
+        enrolment=enrolment,
+        clock=clock,
+    )
+
+
+def _directory(name: str, wanted: FileDirectorySettings | LdapDirectorySettings) -> Directory:
+    match wanted:
+        case FileDirectorySettings():
+            return FileDirectory(wanted.path, connection=name)
+        case LdapDirectorySettings():
+            return LdapDirectory(
+                LdapSettings(
+                    connection=name,
+                    host=wanted.host,
+                    port=wanted.port,
+                    base=wanted.base,
+                    bind_dn=wanted.bind_dn,
+                    tls=TlsMode(wanted.tls),
+                    ca_file=wanted.ca_file,
+                    schema=ACTIVE_DIRECTORY if wanted.schema == "active-directory" else OPENLDAP,
+                    attributes=wanted.attributes,
+                    timeout_s=wanted.timeout_s,
+                ),
+                wanted.password,
+            )
+
+
+def _roots(folder: Path) -> Mapping[str, bytes]:
+    """Read vendor roots (PEM files); a root is called as its file."""
+    found = {}
+    for path in sorted(folder.glob("*.pem")):
+        try:
+            root = x509.load_pem_x509_certificate(path.read_bytes())
+        except (OSError, ValueError) as cause:
+            raise errors.ConfigInvalid(file=str(path), why="not a certificate in PEM") from cause
+        found[path.stem] = root.public_bytes(Encoding.DER)
+    return found
+
+
+async def apply_templates(parts: Parts, texts: list[TemplateText]) -> list[TemplateLine]:
+    """Apply templates while nothing listens yet (first start).
+
+    Raises:
+        The first problem of a template that is refused.
+    """
+    lines = list(await parts.templates.apply(texts, ACTOR))
+    for line in lines:
+        if line.action is TemplateAction.REFUSE:
+            raise line.problems[0]
+    return lines
+
+
+async def station_token(parts: Parts, name: str, *, lab: bool, valid_for: timedelta) -> str:
+    """Make a join token while nothing listens yet (first start)."""
+    return await parts.enrolment.create_token(name, lab=lab, valid_for=valid_for)
+
+
+class Server:
+    """The three listeners over one set of parts."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Bind all listeners; `ConfigInvalid` where an address cannot be had."""
+        settings, identity = parts.settings, parts.identity
+        self._parts = parts
+        self._version = version("issuance-kiosk")
+        access = Access(parts.store.stations, parts.clock)
+        tls = ServerTls(key=identity.key, chain=identity.chain)
+        self._admin = bind_admin(settings.admin_socket_file, access=access)
+        self._stations = bind_stations(
+            str(settings.listen), tls, station_roots=pem(identity.stations_root), access=access
+        )
+        self._joining = bind_joining(str(settings.join_listen), tls, access=access)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The listeners."""
+        return (self._stations, self._joining, self._admin)
+
+    async def start(self) -> None:
+        """Serve."""
+        parts = self._parts
+        name = parts.settings.names[0]
+        store, services = parts.store, parts.services
+        console = Console(store.cards, store.templates, services.directories)
+        admin = Admin(
+            name=name,
+            version=self._version,
+            enrolment=parts.enrolment,
+            stations=store.stations,
+            templates=parts.templates,
+            probes=_probes(parts),
+            clock=parts.clock,
+        )
+        await self._stations.serve_stations(
+            engine=OperationEngine(services), console=console, server=name, version=self._version
+        )
+        await self._joining.serve_joining(parts.enrolment)
+        await self._admin.serve_admin(admin)
+
+    async def stop(self) -> None:
+        """Take no more calls, let operations record where they are, close the database."""
+        await asyncio.gather(*(endpoint.stop() for endpoint in self.endpoints))
+        await self._parts.store.close()
+
+
+def _probes(parts: Parts) -> Mapping[str, Callable[[], Awaitable[dict[str, Fact]]]]:
+    """Return what `kiosk-server doctor` tries."""
+
+    async def store() -> dict[str, Fact]:
+        return {"stations": len(await parts.store.stations.all())}
+
+    async def keystore() -> dict[str, Fact]:
+        return {"generation": parts.keystore.generation}
+
+    async def authority() -> dict[str, Fact]:
+        issuing = x509.load_der_x509_certificate(parts.identity.issuers.issuing)
+        return {"issuer": issuing.subject.rfc4514_string(), "until": issuing.not_valid_after_utc.isoformat()}
+
+    def directory(name: str) -> Callable[[], Awaitable[dict[str, Fact]]]:
+        async def probe() -> dict[str, Fact]:
+            people = await parts.services.directories[name].search("", 1)
+            return {"answers": len(people)}
+
+        return probe
+
+    return {
+        "store": store,
+        "key-store": keystore,
+        f"ca:{BUILT_IN}": authority,
+        **{f"directory:{name}": directory(name) for name in parts.services.directories},
+    }
