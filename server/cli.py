@@ -1,0 +1,368 @@
+"""The command `kiosk-server`: first start, serving, and administration of the running server.
+
+`--json` puts one object on one line on standard output; everything else goes to standard error.
+"""
+
+import asyncio
+import getpass
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from server.settings import Settings, read_settings
+from shared import errors, process
+from shared.clock import SystemClock
+from shared.errors import Fact
+from shared.secret import Secret
+
+PASSPHRASE_MAX: Final = 4096
+DEFAULT_TOKEN_HOURS: Final = 24
+
+
+@dataclass(slots=True)
+class Context:
+    """What every command shares."""
+
+    config: Path | None
+    as_json: bool
+
+    def settings(self) -> Settings:
+        """Read `kiosk.toml`."""
+        return read_settings(self.config)
+
+    def result(self, values: dict[str, Any], text: str) -> None:
+        """Print the result: one object, or words."""
+        click.echo(json.dumps(values, sort_keys=True) if self.as_json else text)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), help="kiosk.toml to read.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on one line.")
+@click.version_option(package_name="issuance-kiosk", prog_name="kiosk-server")
+@click.pass_context
+def cli(context: click.Context, config: Path | None, as_json: bool) -> None:  # noqa: FBT001  # click passes flags
+    """Run and administer the card management server."""
+    context.obj = Context(config, as_json)
+
+
+passphrase_fd = click.option(
+    "--passphrase-fd", type=int, help="Read the key store's passphrase from this file descriptor."
+)
+
+
+@cli.command()
+@passphrase_fd
+@click.option(
+    "--template",
+    "templates",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Apply this template; may be given again.",
+)
+@click.option("--station", help="Make a join token for a first station of this name.")
+@click.option("--lab", is_flag=True, help="The first station may use virtual cards.")
+@click.pass_obj
+def init(
+    context: Context,
+    passphrase_fd: int | None,
+    templates: tuple[Path, ...],
+    station: str | None,
+    lab: bool,  # noqa: FBT001  # click passes flags
+) -> None:
+    """Make key store, database and certificates, once."""
+    from server import wiring  # noqa: PLC0415  # only what a command needs is loaded
+    from server.authority.services import TemplateText  # noqa: PLC0415
+
+    settings = context.settings()
+    passphrase = _new_passphrase(settings, passphrase_fd)
+
+    async def run() -> dict[str, Any]:
+        parts = await wiring.initialise(settings.server, passphrase, SystemClock())
+        try:
+            texts = [TemplateText(source=path.name, text=path.read_text()) for path in templates]
+            lines = await wiring.apply_templates(parts, texts) if texts else []
+            made: dict[str, Any] = {
+                "data_folder": str(settings.server.data_folder),
+                "templates": [line.name for line in lines],
+            }
+            if station:
+                made["token"] = await wiring.station_token(
+                    parts, station, lab=lab, valid_for=timedelta(hours=DEFAULT_TOKEN_HOURS)
+                )
+            return made
+        finally:
+            await parts.store.close()
+
+    made = asyncio.run(run())
+    text = f"Key store, database and certificates are in {made['data_folder']}."
+    if "token" in made:
+        text += f"\nJoin the first station with:\n  kiosk join {made['token']}"
+    context.result(made, text)
+
+
+@cli.command()
+@passphrase_fd
+@click.option("--stop-on-eof", is_flag=True, help="Stop when standard input is closed.")
+@click.pass_obj
+def serve(context: Context, passphrase_fd: int | None, stop_on_eof: bool) -> None:  # noqa: FBT001  # click passes flags
+    """Run the server until it is told to stop (SIGTERM, SIGINT)."""
+    from server import wiring  # noqa: PLC0415  # only what a command needs is loaded
+    from shared import logs  # noqa: PLC0415
+
+    settings = context.settings()
+    logs.set_up(settings.log)
+    passphrase = _passphrase(settings, passphrase_fd)
+
+    async def run() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        if stop_on_eof:
+            loop.add_reader(sys.stdin, _stop_at_end, stopping)
+        parts = await wiring.open_parts(settings.server, passphrase, SystemClock())
+        passphrase.wipe()
+        server = wiring.Server(parts)
+        await server.start()
+        listen, join = str(settings.server.listen), str(settings.server.join_listen)
+        context.result(
+            {"ready": True, "listen": listen, "join_listen": join},
+            f"Serving stations on {listen}, joining on {join}.",
+        )
+        sys.stdout.flush()
+        await stopping.wait()
+        await server.stop()
+
+    asyncio.run(run())
+
+
+@cli.command()
+@click.pass_obj
+def doctor(context: Context) -> None:
+    """Check the running server and everything it needs."""
+    settings = context.settings()
+
+    async def run() -> dict[str, Any]:
+        async with _client(settings) as client:
+            status = await client.status()
+        return {
+            "server": status.server,
+            "version": status.version,
+            "started_at": status.started_at.isoformat(),
+            "checks": {
+                check.subject: {"ok": check.ok, **_shown(check.error, check.facts)} for check in status.checks
+            },
+        }
+
+    found = asyncio.run(run())
+    lines = [f"{found['server']} {found['version']}, up since {found['started_at']}"]
+    for subject, check in found["checks"].items():
+        rest = ", ".join(f"{key} {value}" for key, value in check.items() if key != "ok")
+        lines.append(f"{'✓' if check['ok'] else '✗'} {subject}: {rest}")
+    context.result(found, "\n".join(lines))
+    if not all(check["ok"] for check in found["checks"].values()):
+        sys.exit(5)
+
+
+@cli.group()
+def stations() -> None:
+    """Stations: let them in, list them."""
+
+
+@stations.command()
+@click.argument("name")
+@click.option("--lab", is_flag=True, help="The station may use virtual cards.")
+@click.option("--hours", type=click.IntRange(1, 720), default=DEFAULT_TOKEN_HOURS, show_default=True)
+@click.pass_obj
+def token(context: Context, name: str, lab: bool, hours: int) -> None:  # noqa: FBT001  # click passes flags
+    """Make a join token for the station NAME; it works once."""
+
+    async def run(client: Any) -> str:
+        return str(await client.create_token(name, lab=lab, valid_for=timedelta(hours=hours)))
+
+    made = _ask(context, run)
+    context.result({"token": made, "name": name, "lab": lab, "hours": hours}, made)
+
+
+@stations.command("list")
+@click.pass_obj
+def list_stations(context: Context) -> None:
+    """List every station."""
+    found = [
+        {
+            "id": str(station.station_id),
+            "name": station.name,
+            "state": station.state.value,
+            "lab": station.lab,
+            "joined_at": station.joined_at.isoformat(),
+            "not_after": station.not_after.isoformat(),
+        }
+        for station in _ask(context, lambda client: client.stations())
+    ]
+    lines = [
+        f"{item['name']}\t{item['state']}{' (lab)' if item['lab'] else ''}\tuntil {item['not_after']}"
+        for item in found
+    ]
+    context.result({"stations": found}, "\n".join(lines) or "no station joined yet")
+
+
+@cli.group()
+def templates() -> None:
+    """Templates: see what applying would do, and apply."""
+
+
+template_files = click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+
+
+@templates.command("plan")
+@template_files
+@click.pass_obj
+def plan_templates(context: Context, files: tuple[Path, ...]) -> None:
+    """Say what applying these template FILES would do; changes nothing."""
+    _templates(context, files, apply=False)
+
+
+@templates.command("apply")
+@template_files
+@click.pass_obj
+def apply_templates(context: Context, files: tuple[Path, ...]) -> None:
+    """Apply template FILES: all of them or, where one has a problem, none."""
+    _templates(context, files, apply=True)
+
+
+def _templates(context: Context, files: tuple[Path, ...], *, apply: bool) -> None:
+    from server.authority.services import TemplateAction, TemplateText  # noqa: PLC0415
+
+    texts = [TemplateText(source=str(path), text=path.read_text()) for path in files]
+    lines = _ask(
+        context, lambda client: client.apply_templates(texts) if apply else client.plan_templates(texts)
+    )
+    found = [
+        {
+            "source": line.source,
+            "name": line.name,
+            "action": line.action.value,
+            "from_version": line.from_version,
+            "to_version": line.to_version,
+            "changes": list(line.changes),
+            "problems": [{"code": problem.code, **problem.facts} for problem in line.problems],
+            "warnings": list(line.warnings),
+        }
+        for line in lines
+    ]
+    words = []
+    for line in lines:
+        words.append(f"{line.source}: {line.action.value} {line.name} {_versions(line)}".rstrip())
+        words += [f"  {change}" for change in line.changes if not apply]
+        words += [f"  problem: {problem}" for problem in line.problems]
+        words += [f"  warning: {warning}" for warning in line.warnings]
+    refused = any(line.action is TemplateAction.REFUSE for line in lines)
+    context.result({"applied": apply and not refused, "templates": found}, "\n".join(words))
+    if refused:
+        sys.exit(errors.PolicyError.exit_code)
+
+
+def _versions(line: Any) -> str:
+    if line.from_version == line.to_version:
+        return f"v{line.to_version}" if line.to_version else ""
+    return f"v{line.from_version} → v{line.to_version}" if line.from_version else f"v{line.to_version}"
+
+
+def _ask(context: Context, question: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+    """Put one question to the running server."""
+    settings = context.settings()
+
+    async def run() -> Any:
+        async with _client(settings) as client:
+            return await question(client)
+
+    return asyncio.run(run())
+
+
+def _stop_at_end(stopping: asyncio.Event) -> None:
+    """Stop once standard input is closed; what comes before is of no interest."""
+    if not os.read(sys.stdin.fileno(), 4096):
+        stopping.set()
+
+
+def _client(settings: Settings) -> Any:
+    from server.rpc.admin import AdminClient  # noqa: PLC0415  # only what a command needs is loaded
+
+    return AdminClient(settings.server.admin_socket_file)
+
+
+def _shown(error: errors.KioskError | None, facts: dict[str, Fact]) -> dict[str, Fact]:
+    return {"code": error.code, **error.facts} if error else facts
+
+
+def _passphrase(settings: Settings, descriptor: int | None) -> Secret:
+    """Get the passphrase: from a descriptor, from where the settings say, or from a person."""
+    if descriptor is not None:
+        return _read_descriptor(descriptor)
+    configured = settings.server.key_store.passphrase
+    if configured is not None:
+        return configured
+    if not sys.stdin.isatty():
+        raise errors.ConfigMissing(key="server.key-store.passphrase")
+    return Secret.from_text(getpass.getpass("Passphrase of the key store: "))
+
+
+def _new_passphrase(settings: Settings, descriptor: int | None) -> Secret:
+    """Get a new passphrase; a person types it twice."""
+    interactive = descriptor is None and settings.server.key_store.passphrase is None
+    passphrase = _passphrase(settings, descriptor)
+    if interactive and Secret.from_text(getpass.getpass("The same again: ")) != passphrase:
+        raise errors.Invalid(field="passphrase", why="the two are not the same")
+    return passphrase
+
+
+def _read_descriptor(descriptor: int) -> Secret:
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            return Secret(file.read(PASSPHRASE_MAX).rstrip(b"\r\n"))
+    except OSError as cause:
+        raise errors.ConfigInvalid(key="--passphrase-fd", why=cause.strerror or "cannot be read") from cause
+
+
+def main() -> None:
+    """Run a command; every failure ends with its exit code and one line that says what was wrong."""
+    as_json = "--json" in sys.argv
+    try:
+        process.harden()
+        cli(standalone_mode=False)
+    except click.ClickException as usage:
+        usage.show()
+        sys.exit(usage.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(1)
+    except errors.KioskError as error:
+        _fail(as_json, error)
+    except Exception as fault:  # noqa: BLE001  # the command line: no traceback with what was typed in it
+        traceback.print_tb(fault.__traceback__)
+        click.echo(f"internal error: {type(fault).__name__}", err=True)
+        sys.exit(errors.ServerFault.exit_code)
+
+
+def _fail(as_json: bool, error: errors.KioskError) -> None:  # noqa: FBT001
+    if as_json:
+        click.echo(json.dumps({"error": error.code, **error.facts}, sort_keys=True))
+    click.echo(f"{error}", err=True)
+    sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
