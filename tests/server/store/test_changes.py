@@ -1,0 +1,14 @@
+from typing import get_args
+
+from server.ports.store import AuditRecord, Change
+from server.store.changes import EXECUTORS
+from server.store.memory import apply_change
+
+
+def test_every_change_has_an_executor() -> None:
+    assert set(EXECUTORS) == set(get_args(Change))
+
+
+def test_every_change_has_one_in_memory() -> None:
+    # evidence is appended by the book itself, which has the clock
+    assert set(apply_change.registry) - {object} == set(get_args(Change)) - {AuditRecord}
