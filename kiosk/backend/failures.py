@@ -23,6 +23,8 @@ class Reason(StrEnum):
     OTHER_SERVER = "its certificate is not from the server that this station joined"
     OTHER_NAME = "its certificate is for another name"
     NOT_ACCEPTED = "it does not accept this station's certificate"
+    HUNG_UP = "it hung up at once: it may not accept this station's certificate"
+    """In TLS 1.3 a client learns no more: its certificate is judged after its side of the handshake is over."""
     HANDSHAKE = "the TLS handshake failed"
     CLOSED = "it closed the line"
     NO_ANSWER = "no answer"
@@ -51,6 +53,7 @@ _SIGNS: Final = (
     ("Broken pipe", Reason.CLOSED),
     ("GOAWAY", Reason.CLOSED),
     ("EOF", Reason.CLOSED),
+    ("Cancelling", Reason.CLOSED),
 )
 """What stands in gRPC's details, the more telling first: they are the only place where it says why."""
 
@@ -64,7 +67,10 @@ def reason_of(error: grpc.aio.AioRpcError) -> Reason:
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return Reason.TIMEOUT
     details = error.details() or ""
-    return next((reason for sign, reason in _SIGNS if sign in details), Reason.NO_ANSWER)
+    reason = next((reason for sign, reason in _SIGNS if sign in details), Reason.NO_ANSWER)
+    if reason is Reason.CLOSED and details.startswith("failed to connect"):
+        return Reason.HUNG_UP
+    return reason
 
 
 def failure_of(error: grpc.aio.AioRpcError, server: str) -> KioskError:

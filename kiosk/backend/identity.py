@@ -8,6 +8,7 @@ Source: [RFC 7468] 2 (text before a block is explanatory), 5.2.
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -77,10 +78,10 @@ def store_identity(folder: Path, identity: StationIdentity) -> Path:
     Raises:
         ConfigInvalid: the folder cannot be written.
     """
+    prepare_folder(folder)
     path = folder / FILE
     fresh = folder / f".{FILE}.{os.getpid()}"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
         with open(fresh, "xb", opener=_private) as file:
             file.write(_format(identity))
@@ -91,8 +92,23 @@ def store_identity(folder: Path, identity: StationIdentity) -> Path:
     except OSError as error:
         raise errors.ConfigInvalid(file=str(path), why=error.strerror or "cannot be written") from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
     return path
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make `folder` where it is not there, and see that an identity can be written into it.
+
+    Raises:
+        ConfigInvalid: it cannot.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.ConfigInvalid(file=str(folder), why=error.strerror or "cannot be made") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise errors.ConfigInvalid(file=str(folder), why="cannot be written")
 
 
 def _private(path: str, flags: int) -> int:

@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from kiosk.backend.client import OPTIONS
 from kiosk.backend.failures import Reason, failure_of
-from kiosk.backend.identity import StationIdentity, store_identity
+from kiosk.backend.identity import StationIdentity, prepare_folder, store_identity
 from shared import errors
 from shared.credential.model import StationId
 from shared.joining import Invitation, read_token
@@ -51,6 +51,7 @@ async def join(token: str, folder: Path, name: str) -> StationIdentity:
         ConfigInvalid: the folder cannot be written.
     """
     invitation = read_token(token)
+    await asyncio.to_thread(prepare_folder, folder)  # before the token is spent
     shown = await fetch_certificate(invitation.address)
     if not hmac.compare_digest(hashlib.sha256(shown).digest(), invitation.fingerprint):
         raise errors.JoinRefused(why="another server answers at the token's address")

@@ -292,6 +292,14 @@ async def test_an_expired_station_knows_why(world: World) -> None:
     await backend.close()
 
 
+async def test_a_certificate_of_another_root_is_named_as_a_reason(world: World) -> None:
+    backend = GrpcBackend(world.identity(world.pair(issuer=pki.root("other"))), world.clock)
+    with pytest.raises(errors.ServerUnreachable) as caught:
+        await backend.who_am_i()
+    assert caught.value.facts["reason"] == Reason.HUNG_UP
+    await backend.close()
+
+
 async def test_an_unknown_station_is_told(world: World) -> None:
     backend = GrpcBackend(world.identity(world.pair()), world.clock)
     with pytest.raises(errors.StationUnknown):

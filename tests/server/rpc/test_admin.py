@@ -1,0 +1,170 @@
+"""Administration over the Unix socket, both ends."""
+
+import stat
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from server.authority.services import (
+    AdminService,
+    Check,
+    ServerStatus,
+    TemplateAction,
+    TemplateLine,
+    TemplateText,
+)
+from server.ports.store import StationRecord, StationState
+from server.rpc.admin import AdminClient
+from server.rpc.server import Endpoint, bind_admin
+from shared import errors
+from shared.credential.model import StationId
+from tests.server.rpc.test_gate import knock
+from tests.server.rpc.world import World
+
+NOW = datetime(2026, 3, 1, 12, 30, 1, 250_000, tzinfo=UTC)
+RECORD = StationRecord(
+    station_id=StationId(uuid4()),
+    name="Gate",
+    fingerprint=bytes(32),
+    lab=True,
+    state=StationState.BLOCKED,
+    joined_at=NOW,
+    not_after=NOW + timedelta(days=700),
+)
+STATUS = ServerStatus(
+    server="Main",
+    version="0.1.0",
+    started_at=NOW,
+    checks=(
+        Check(subject="store", facts={"cards": 12}),
+        Check(subject="directory:hr", error=errors.ConnectorUnreachable(connection="hr", reason="refused")),
+    ),
+)
+
+
+@dataclass(slots=True)
+class Admin:
+    """Answers the same every time and remembers what it was asked."""
+
+    asked: list[object] = field(default_factory=list)
+
+    async def create_token(self, name: str, *, lab: bool, valid_for: timedelta) -> str:
+        self.asked.append((name, lab, valid_for))
+        if not name:
+            raise errors.Invalid(field="name", why="empty")
+        return "kiosk-join-1.abc"
+
+    async def stations(self) -> Sequence[StationRecord]:
+        return (RECORD,)
+
+    async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
+        self.asked.append(tuple(texts))
+        return tuple(
+            TemplateLine(
+                source=text.source,
+                name="badge",
+                action=TemplateAction.REFUSE,
+                from_version=2,
+                problems=(errors.TemplateInvalid(line=3, why="unknown key", nearest="slots"),),
+                warnings=("no place for a record id",),
+            )
+            for text in texts
+        )
+
+    async def apply_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
+        return (
+            TemplateLine(
+                source=texts[0].source,
+                name="badge",
+                action=TemplateAction.UPDATE,
+                from_version=2,
+                to_version=3,
+                changes=("- a", "+ b"),
+            ),
+        )
+
+    async def status(self) -> ServerStatus:
+        return STATUS
+
+
+@dataclass(slots=True)
+class Room:
+    """A server with its socket."""
+
+    path: Path
+    admin: Admin
+    endpoint: Endpoint
+    client: AdminClient
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    path = tmp_path / "run" / "admin.sock"
+    endpoint = bind_admin(path, access=World().access)
+    admin = Admin()
+    await endpoint.serve_admin(admin)
+    async with AdminClient(path) as client:
+        yield Room(path=path, admin=admin, endpoint=endpoint, client=client)
+    await endpoint.stop(0)
+
+
+async def test_both_ends_agree(room: Room) -> None:
+    service: AdminService = room.client
+    assert await service.create_token("Gate", lab=True, valid_for=timedelta(hours=2)) == "kiosk-join-1.abc"
+    assert room.admin.asked == [("Gate", True, timedelta(hours=2))]
+    assert await service.stations() == (RECORD,)
+    assert repr(await service.status()) == repr(STATUS)
+    texts = (TemplateText(source="badge.toml", text='name = "bädge"'),)
+    assert await service.apply_templates(texts) == await room.admin.apply_templates(texts)
+    assert repr(await service.plan_templates(texts)) == repr(await room.admin.plan_templates(texts))
+    assert room.admin.asked[1] == texts
+
+
+async def test_errors_arrive(room: Room) -> None:
+    with pytest.raises(errors.Invalid) as caught:
+        await room.client.create_token("", lab=False, valid_for=timedelta(hours=1))
+    assert caught.value.facts == {"field": "name", "why": "empty"}
+    with pytest.raises(errors.Invalid):
+        await room.client.create_token("x", lab=False, valid_for=timedelta())
+    with pytest.raises(errors.Invalid):
+        await room.client.plan_templates(())
+
+
+async def test_only_the_owner_may_open_it(room: Room) -> None:
+    assert stat.S_IMODE(room.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(room.path.parent.stat().st_mode) == 0o700
+
+
+async def test_it_serves_administration_alone(room: Room) -> None:
+    async with grpc.aio.insecure_channel(f"unix:{room.path}") as channel:
+        for name in ("/kiosk.v1.Operations/Run", "/kiosk.v1.Stations/Join", "/grpc.health.v1.Health/Check"):
+            assert await knock(channel, name) is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_socket_in_use_is_not_taken_over(room: Room) -> None:
+    with pytest.raises(errors.ConfigInvalid, match="another server"):
+        bind_admin(room.path, access=World().access)
+    assert await room.client.stations() == (RECORD,)
+
+
+async def test_a_socket_left_behind_is_replaced(room: Room) -> None:
+    await room.endpoint.stop(0)
+    room.path.touch()
+    room.path.unlink()
+    endpoint = bind_admin(room.path, access=World().access)
+    await endpoint.serve_admin(room.admin)
+    async with AdminClient(room.path) as client:
+        assert await client.stations() == (RECORD,)
+    await endpoint.stop(0)
+
+
+async def test_no_server(tmp_path: Path) -> None:
+    async with AdminClient(tmp_path / "admin.sock") as client:
+        with pytest.raises(errors.ServerUnreachable) as caught:
+            await client.stations()
+    assert caught.value.facts["reason"] == "no server listens there"
