@@ -76,6 +76,31 @@ class LdapSettings:
     timeout_s: int = 5
 
 
+class VerifiedTls(ldap3.Tls):
+    """TLS as Python's ssl module has it today: 1.2 or later, server name sent, chain and name verified.
+
+    The library's own way switches the name check off and does it afterwards, without naming the server it wants.
+    """
+
+    def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 (its form)
+        """Encrypt the connection's socket; the handshake is made here, so that nothing is sent before it."""
+        context = ssl.create_default_context(cafile=self.ca_certs_file)
+        connection.socket = context.wrap_socket(connection.socket, server_hostname=connection.server.host)
+
+
+def _encrypt(connection: Any) -> None:
+    """Start TLS on an open connection; whatever goes wrong, no password follows."""
+    if not (connection.start_tls() and isinstance(connection.socket, ssl.SSLSocket)):
+        message = "StartTLS did not take place"
+        raise ldap_errors.LDAPStartTLSError(message)
+
+
+def _drop(connection: Any) -> None:
+    """Close what the library leaves open where a connection failed half-way."""
+    if connection.socket is not None:
+        connection.socket.close()
+
+
 class LdapDirectory:
     """Find people in an LDAP directory."""
 
@@ -108,7 +133,8 @@ class LdapDirectory:
             ConnectorUnreachable: no connection, or no answer in time.
             ConnectorRefused: wrong password, no right, untrusted certificate, no such base.
         """
-        if limit <= 0:
+        if limit <= 0 or not "".join(text.split()).isprintable():
+            # directories drop control characters before they compare ([RFC 4518] 2.2): *\00* would match everybody
             return ()
         names = [name for name in self._schema.attributes if name != "photo"]
         people = await self._in_thread(lambda: self._find(self._search_filter(text), names, limit))
@@ -204,7 +230,7 @@ class LdapDirectory:
         if self._connection is not None:
             return self._connection
         settings = self._settings
-        tls = ldap3.Tls(
+        tls = VerifiedTls(
             validate=ssl.CERT_REQUIRED,
             ca_certs_file=str(settings.ca_file) if settings.ca_file is not None else None,
         )
@@ -230,12 +256,11 @@ class LdapDirectory:
         try:
             connection.open()
             if settings.tls is TlsMode.STARTTLS:
-                connection.start_tls()
-                self._require("StartTLS", connection.result, SUCCESS)
+                _encrypt(connection)
             connection.bind()
             self._require("bind", connection.result, SUCCESS)
         except BaseException:
-            connection.strategy.close()
+            _drop(connection)
             raise
         finally:
             connection.password = None
@@ -248,7 +273,8 @@ class LdapDirectory:
             try:
                 connection.unbind()
             except (ldap_errors.LDAPExceptionError, OSError):
-                connection.strategy.close()  # it was dead already
+                pass  # it was dead already
+            _drop(connection)
 
     def _require(self, what: str, result: Mapping[str, Any], *accepted: int) -> None:
         """Raise what a result means unless it is accepted; the server's own text stays out, it may quote names."""
