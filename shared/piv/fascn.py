@@ -1,6 +1,6 @@
 """The Federal Agency Smart Credential Number: 40 characters of four bits and a parity bit in 25 bytes.
 
-Sources: [TIG SCEPACS 2.3] section 6 (encoding, example in 6.2); [SP 800-73-5] part 1, section 3.1.2.
+Sources: [TIG SCEPACS 2.3] section 6 (encoding and example); [SP 800-73-5] part 1, section 3.1.2.
 """
 
 from dataclasses import dataclass
