@@ -1,0 +1,82 @@
+"""`kiosk demo`: everything on this machine, with a screen or without."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from typing import Final
+
+import click
+
+from kiosk.demo.cards import desk_readers, reader_name
+from kiosk.demo.headless import run as run_headless
+from kiosk.demo.late import LateBackend
+from kiosk.demo.machine import Machine
+from kiosk.station.core import StationCore
+from shared import errors
+from shared.clock import SystemClock
+
+READERS: Final = 3
+PEOPLE: Final = 200
+PART_FAILED: Final = 6
+MAX_READERS: Final = 32
+
+
+@click.command()
+@click.option("--headless", is_flag=True, help="No screen: issue cards and print a summary.")
+@click.option("--cards", type=click.IntRange(1, 100_000), default=8, show_default=True)
+@click.option("--readers", type=click.IntRange(1, MAX_READERS), default=READERS, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Fixes people and serial numbers.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on one line.")
+@click.pass_context
+def demo(
+    context: click.Context,
+    headless: bool,  # noqa: FBT001  # click passes flags
+    cards: int,
+    readers: int,
+    seed: int,
+    as_json: bool,  # noqa: FBT001  # click passes flags
+) -> None:
+    """Try a whole desk: server, virtual readers and cards, sample people. Nothing is kept."""
+    if not headless:
+        asyncio.run(_desk(readers, seed))
+        return
+    summary = asyncio.run(run_headless(SystemClock(), cards=cards, count=readers, seed=seed))
+    if as_json or bool(getattr(context.find_root().obj, "as_json", False)):
+        click.echo(json.dumps(summary, sort_keys=True))
+    else:
+        click.echo("\n".join(f"{key.replace('_', ' ')}: {value}" for key, value in summary.items()))
+    if summary["failed"]:
+        sys.exit(PART_FAILED)
+
+
+async def _desk(count: int, seed: int) -> None:
+    """Open the desk at once; the server starts behind it."""
+    from kiosk.tui.app import DeskApp  # noqa: PLC0415  # without a screen, no screen library
+
+    clock = SystemClock()
+    machine = Machine(clock, people=PEOPLE, seed=seed)
+    late = LateBackend()
+    readers = desk_readers(count, seed)
+    station = StationCore(readers, late, clock)
+    for number, card in zip(range(1, count), readers.cards(), strict=False):
+        await readers.insert(reader_name(number), card)
+
+    async def start() -> None:
+        try:
+            late.arrive(await machine.start())
+        except errors.KioskError as failure:
+            late.fail(failure)
+
+    starting = asyncio.create_task(start())
+    try:
+        await station.start()
+        app = DeskApp(station=station, virtual=readers, banner="nothing is kept", title="Demo desk")
+        await app.run_async()
+    finally:
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        await station.close()
+        await readers.close()
+        await machine.close()

@@ -1,0 +1,117 @@
+"""The demo without a screen: issue a number of cards in several readers and say what it took."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kiosk.demo.cards import reader_name
+from kiosk.demo.machine import Machine
+from kiosk.devices.virtual.reader import VirtualReaders
+from kiosk.station.core import StationCore
+from kiosk.station.faces import Job, Outcome
+from shared.clock import Clock
+from shared.credential.pins import PinPolicy
+from shared.errors import KioskError
+from shared.piv.ids import ProfileName
+from shared.relay import OperationKind, StepLine
+from shared.secret import Secret
+from shared.virtual.card import VirtualCard
+
+TEMPLATE = "employee-badge"
+
+
+class Nobody:
+    """Nobody is there to answer: issuing asks for nothing."""
+
+    async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:  # noqa: ARG002
+        """Give none."""
+        return None
+
+    async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:  # noqa: ARG002
+        """Give none."""
+        return None
+
+    async def confirm_few_tries(self, tries_left: int) -> bool:  # noqa: ARG002
+        """Say no."""
+        return False
+
+    def steps(self, steps: Sequence[StepLine]) -> None:
+        """Look away."""
+
+    def step(self, index: int, *, done: bool, expected_ms: int) -> None:
+        """Look away."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of it."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    card_seconds: float = 0.0
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """Return the result as one flat object."""
+        good = [outcome for outcome in self.outcomes if outcome.error is None]
+        failed = [outcome for outcome in self.outcomes if outcome.error is not None]
+        count = len(good) or 1
+        return {
+            "issued": len(good),
+            "failed": len(failed),
+            "errors": sorted({outcome.error.code for outcome in failed if outcome.error}),
+            "seconds": round(seconds, 3),
+            "cards_per_second": round(len(good) / seconds, 2) if seconds else 0.0,
+            "round_trips_per_card": round(sum(outcome.round_trips for outcome in good) / count, 2),
+            "commands_per_card": round(sum(outcome.commands for outcome in good) / count, 2),
+            "card_ms_per_card": round(1000 * self.card_seconds / count, 2),
+        }
+
+
+async def issue_many(
+    machine: Machine, station: StationCore, readers: VirtualReaders, *, cards: int, count: int, seed: int
+) -> Tally:
+    """Issue `cards` new cards to the machine's people, in `count` readers at a time."""
+    draw = random.Random(seed)  # noqa: S311  # serial numbers, no secret
+    work = [(f"card {number}", draw.randrange(10_000_000, 30_000_000)) for number in range(cards)]
+    people = [person["id"] for person in machine.people]
+    tally = Tally()
+    waiting = list(enumerate(work))
+
+    async def one_reader(reader: str) -> None:
+        while waiting:
+            number, (name, serial) = waiting.pop()
+            card = VirtualCard.new(ProfileName.YUBIKEY_5_7, serial=serial, random=os.urandom)
+            readers.add_card(name, card)
+            await readers.insert(reader, name)
+            job = Job(
+                operation=OperationKind.ISSUE,
+                reader=reader,
+                holder=people[number % len(people)],
+                template=TEMPLATE,
+            )
+            tally.outcomes.append(await station.perform(job, Nobody(), Nobody()))
+            tally.card_seconds += card.busy_seconds
+            await readers.pull(reader)
+
+    await asyncio.gather(*(one_reader(reader_name(number)) for number in range(1, count + 1)))
+    return tally
+
+
+async def run(clock: Clock, *, cards: int, count: int, seed: int) -> dict[str, Any]:
+    """Do everything from an empty folder to a summary."""
+    machine = Machine(clock, people=max(20, min(cards, 500)), seed=seed, log_level="warning")
+    readers = VirtualReaders([reader_name(number) for number in range(1, count + 1)])
+    try:
+        station = StationCore(readers, await machine.start(), clock)
+        await station.start()
+        began = time.monotonic()
+        tally = await issue_many(machine, station, readers, cards=cards, count=count, seed=seed)
+        seconds = time.monotonic() - began
+        await station.close()
+        return tally.summary(seconds)
+    finally:
+        await readers.close()
+        await machine.close()

@@ -1,0 +1,155 @@
+"""The demo's server: a private folder and a child process that ends with us.
+
+The server has no code for demos: it gets a `kiosk.toml`, people in a file, templates and a join token like any other,
+and its passphrase through a pipe.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from kiosk.backend.client import GrpcBackend
+from kiosk.backend.joining import join
+from kiosk.demo.people import sample_people, write_people
+from kiosk.demo.templates import TEMPLATES
+from shared import errors
+from shared.clock import Clock
+
+STATION: Final = "demo-desk"
+START_TIMEOUT_S: Final = 30.0
+STOP_TIMEOUT_S: Final = 10.0
+
+CONFIG: Final = """\
+[server]
+organisation = "Example"
+names = ["localhost"]
+data-folder = "{folder}/server"
+listen = "127.0.0.1:{listen}"
+join-listen = "127.0.0.1:{join_listen}"
+allow-lab = true
+
+[server.directory.people]
+kind = "file"
+path = "{folder}/people.csv"
+
+[log]
+level = "{level}"
+file = "{folder}/server.log"
+"""
+
+
+class Machine:
+    """A server of our own, from an empty folder to a joined station."""
+
+    def __init__(self, clock: Clock, *, people: int, seed: int, log_level: str = "info") -> None:
+        """Nothing is started yet."""
+        self._clock = clock
+        self._people = sample_people(people, seed)
+        self._log_level = log_level
+        self._server: asyncio.subprocess.Process | None = None
+        self.folder: Path | None = None
+        self.backend: GrpcBackend | None = None
+
+    @property
+    def people(self) -> list[dict[str, str]]:
+        """The people in the directory."""
+        return self._people
+
+    async def start(self) -> GrpcBackend:
+        """Make everything, start the server, join it; return the line to it.
+
+        Raises:
+            ServerUnreachable: the server did not start; `reason` is its own last line.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="kiosk-demo-"))
+        write_people(self.folder / "people.csv", self._people)
+        for name, text in TEMPLATES.items():
+            (self.folder / name).write_text(text, encoding="utf-8")
+        listen, join_listen = _free_ports()
+        config = self.folder / "kiosk.toml"
+        config.write_text(
+            CONFIG.format(folder=self.folder, listen=listen, join_listen=join_listen, level=self._log_level),
+            encoding="utf-8",
+        )
+        passphrase = secrets.token_urlsafe(24).encode()
+        templates = [f"--template={self.folder / name}" for name in TEMPLATES]
+        made = await self._run(passphrase, "init", *templates, "--station", STATION, "--lab")
+        await self._serve(passphrase)
+        identity = await join(str(made["token"]), self.folder / "station", STATION)
+        self.backend = GrpcBackend(identity, self._clock)
+        return self.backend
+
+    async def _run(self, passphrase: bytes, *words: str) -> dict[str, object]:
+        """Run one command of the server to its end and return its result."""
+        process = await self._spawn(passphrase, *words)
+        assert process.stdin is not None
+        process.stdin.close()
+        out, err = await process.communicate()
+        if process.returncode:
+            raise errors.ServerUnreachable(server="demo", reason=_last_line(err))
+        result: dict[str, object] = json.loads(out)
+        return result
+
+    async def _serve(self, passphrase: bytes) -> None:
+        """Start the server; it stops when our end of its standard input is closed, however we end."""
+        self._server = await self._spawn(passphrase, "serve", "--stop-on-eof")
+        assert self._server.stdout is not None
+        assert self._server.stderr is not None
+        try:
+            ready = await asyncio.wait_for(self._server.stdout.readline(), START_TIMEOUT_S)
+        except TimeoutError as cause:
+            raise errors.ServerUnreachable(server="demo", reason="it did not start in time") from cause
+        if not ready:
+            raise errors.ServerUnreachable(server="demo", reason=_last_line(await self._server.stderr.read()))
+
+    async def _spawn(self, passphrase: bytes, *words: str) -> asyncio.subprocess.Process:
+        reading, writing = os.pipe()
+        try:
+            os.write(writing, passphrase)
+            os.close(writing)
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "server.cli", f"--config={self.folder}/kiosk.toml", "--json",
+                *words, f"--passphrase-fd={reading}",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(reading,),
+                start_new_session=True,
+            )  # fmt: skip
+        finally:
+            os.close(reading)
+
+    async def close(self) -> None:
+        """End the server and remove the folder."""
+        if self.backend is not None:
+            await self.backend.close()
+        if self._server is not None and self._server.returncode is None:
+            assert self._server.stdin is not None
+            self._server.stdin.close()
+            try:
+                await asyncio.wait_for(self._server.communicate(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                self._server.kill()
+                await self._server.wait()
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _free_ports() -> tuple[int, int]:
+    """Return two ports of the loopback that are free now."""
+    with socket.socket() as first, socket.socket() as second:
+        first.bind(("127.0.0.1", 0))
+        second.bind(("127.0.0.1", 0))
+        return first.getsockname()[1], second.getsockname()[1]
+
+
+def _last_line(text: bytes) -> str:
+    lines = text.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no reason given"
