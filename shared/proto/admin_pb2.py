@@ -26,19 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from shared.proto import facts_pb2 as shared_dot_proto_dot_facts__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18shared/proto/admin.proto\x12\x08kiosk.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18shared/proto/facts.proto\"M\n\x19\x43reateStationTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03lab\x18\x02 \x01(\x08\x12\x15\n\rvalid_seconds\x18\x03 \x01(\r\"(\n\x17\x43reateStationTokenReply\x12\r\n\x05token\x18\x01 \x01(\t\"\x15\n\x13ListStationsRequest\"=\n\x11ListStationsReply\x12(\n\x08stations\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.StationEntry\"\xd7\x01\n\x0cStationEntry\x12\x12\n\nstation_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\x12\x0b\n\x03lab\x18\x04 \x01(\x08\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.kiosk.v1.StationState\x12-\n\tjoined_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\rTemplateTexts\x12%\n\x05texts\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateText\",\n\x0cTemplateText\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"6\n\rTemplateLines\x12%\n\x05lines\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateLine\"\xc6\x01\n\x0cTemplateLine\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x18.kiosk.v1.TemplateAction\x12\x14\n\x0c\x66rom_version\x18\x04 \x01(\r\x12\x12\n\nto_version\x18\x05 \x01(\r\x12\x0f\n\x07\x63hanges\x18\x06 \x03(\t\x12!\n\x08problems\x18\x07 \x03(\x0b\x32\x0f.kiosk.v1.Error\x12\x10\n\x08warnings\x18\x08 \x03(\t\"\x15\n\x13ServerStatusRequest\"\x85\x01\n\x11ServerStatusReply\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x06\x63hecks\x18\x04 \x03(\x0b\x32\x0f.kiosk.v1.Check\"\xa1\x01\n\x05\x43heck\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x1e\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0f.kiosk.v1.Error\x12)\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32\x1a.kiosk.v1.Check.FactsEntry\x1a<\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.kiosk.v1.Fact:\x02\x38\x01*b\n\x0cStationState\x12\x1d\n\x19STATION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14STATION_STATE_ACTIVE\x10\x01\x12\x19\n\x15STATION_STATE_BLOCKED\x10\x02*\x9f\x01\n\x0eTemplateAction\x12\x1f\n\x1bTEMPLATE_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16TEMPLATE_ACTION_CREATE\x10\x01\x12\x1a\n\x16TEMPLATE_ACTION_UPDATE\x10\x02\x12\x18\n\x14TEMPLATE_ACTION_KEEP\x10\x03\x12\x1a\n\x16TEMPLATE_ACTION_REFUSE\x10\x04\x32\x84\x03\n\x05\x41\x64min\x12\\\n\x12\x43reateStationToken\x12#.kiosk.v1.CreateStationTokenRequest\x1a!.kiosk.v1.CreateStationTokenReply\x12J\n\x0cListStations\x12\x1d.kiosk.v1.ListStationsRequest\x1a\x1b.kiosk.v1.ListStationsReply\x12\x41\n\rPlanTemplates\x12\x17.kiosk.v1.TemplateTexts\x1a\x17.kiosk.v1.TemplateLines\x12\x42\n\x0e\x41pplyTemplates\x12\x17.kiosk.v1.TemplateTexts\x1a\x17.kiosk.v1.TemplateLines\x12J\n\x0cServerStatus\x12\x1d.kiosk.v1.ServerStatusRequest\x1a\x1b.kiosk.v1.ServerStatusReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18shared/proto/admin.proto\x12\x08kiosk.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18shared/proto/facts.proto\"M\n\x19\x43reateStationTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03lab\x18\x02 \x01(\x08\x12\x15\n\rvalid_seconds\x18\x03 \x01(\r\"(\n\x17\x43reateStationTokenReply\x12\r\n\x05token\x18\x01 \x01(\t\"\x15\n\x13ListStationsRequest\"=\n\x11ListStationsReply\x12(\n\x08stations\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.StationEntry\"\xd7\x01\n\x0cStationEntry\x12\x12\n\nstation_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\x12\x0b\n\x03lab\x18\x04 \x01(\x08\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.kiosk.v1.StationState\x12-\n\tjoined_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\rTemplateTexts\x12%\n\x05texts\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateText\",\n\x0cTemplateText\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"6\n\rTemplateLines\x12%\n\x05lines\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateLine\"\xc6\x01\n\x0cTemplateLine\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x18.kiosk.v1.TemplateAction\x12\x14\n\x0c\x66rom_version\x18\x04 \x01(\r\x12\x12\n\nto_version\x18\x05 \x01(\r\x12\x0f\n\x07\x63hanges\x18\x06 \x03(\t\x12!\n\x08problems\x18\x07 \x03(\x0b\x32\x0f.kiosk.v1.Error\x12\x10\n\x08warnings\x18\x08 \x03(\t\"\x15\n\x13ServerStatusRequest\"\x85\x01\n\x11ServerStatusReply\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x06\x63hecks\x18\x04 \x03(\x0b\x32\x0f.kiosk.v1.Check\"W\n\x05\x43heck\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x1e\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0f.kiosk.v1.Error\x12\x1d\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32\x0e.kiosk.v1.Fact*b\n\x0cStationState\x12\x1d\n\x19STATION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14STATION_STATE_ACTIVE\x10\x01\x12\x19\n\x15STATION_STATE_BLOCKED\x10\x02*\x9f\x01\n\x0eTemplateAction\x12\x1f\n\x1bTEMPLATE_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16TEMPLATE_ACTION_CREATE\x10\x01\x12\x1a\n\x16TEMPLATE_ACTION_UPDATE\x10\x02\x12\x18\n\x14TEMPLATE_ACTION_KEEP\x10\x03\x12\x1a\n\x16TEMPLATE_ACTION_REFUSE\x10\x04\x32\x84\x03\n\x05\x41\x64min\x12\\\n\x12\x43reateStationToken\x12#.kiosk.v1.CreateStationTokenRequest\x1a!.kiosk.v1.CreateStationTokenReply\x12J\n\x0cListStations\x12\x1d.kiosk.v1.ListStationsRequest\x1a\x1b.kiosk.v1.ListStationsReply\x12\x41\n\rPlanTemplates\x12\x17.kiosk.v1.TemplateTexts\x1a\x17.kiosk.v1.TemplateLines\x12\x42\n\x0e\x41pplyTemplates\x12\x17.kiosk.v1.TemplateTexts\x1a\x17.kiosk.v1.TemplateLines\x12J\n\x0cServerStatus\x12\x1d.kiosk.v1.ServerStatusRequest\x1a\x1b.kiosk.v1.ServerStatusReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.proto.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHECK_FACTSENTRY']._loaded_options = None
-  _globals['_CHECK_FACTSENTRY']._serialized_options = b'8\001'
-  _globals['_STATIONSTATE']._serialized_start=1204
-  _globals['_STATIONSTATE']._serialized_end=1302
-  _globals['_TEMPLATEACTION']._serialized_start=1305
-  _globals['_TEMPLATEACTION']._serialized_end=1464
+  _globals['_STATIONSTATE']._serialized_start=1129
+  _globals['_STATIONSTATE']._serialized_end=1227
+  _globals['_TEMPLATEACTION']._serialized_start=1230
+  _globals['_TEMPLATEACTION']._serialized_end=1389
   _globals['_CREATESTATIONTOKENREQUEST']._serialized_start=97
   _globals['_CREATESTATIONTOKENREQUEST']._serialized_end=174
   _globals['_CREATESTATIONTOKENREPLY']._serialized_start=176
@@ -61,10 +59,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVERSTATUSREQUEST']._serialized_end=902
   _globals['_SERVERSTATUSREPLY']._serialized_start=905
   _globals['_SERVERSTATUSREPLY']._serialized_end=1038
-  _globals['_CHECK']._serialized_start=1041
-  _globals['_CHECK']._serialized_end=1202
-  _globals['_CHECK_FACTSENTRY']._serialized_start=1142
-  _globals['_CHECK_FACTSENTRY']._serialized_end=1202
-  _globals['_ADMIN']._serialized_start=1467
-  _globals['_ADMIN']._serialized_end=1855
+  _globals['_CHECK']._serialized_start=1040
+  _globals['_CHECK']._serialized_end=1127
+  _globals['_ADMIN']._serialized_start=1392
+  _globals['_ADMIN']._serialized_end=1780
 # @@protoc_insertion_point(module_scope)

@@ -343,27 +343,6 @@ class Check(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class FactsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> _facts_pb2.Fact: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _facts_pb2.Fact | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     SUBJECT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
@@ -372,13 +351,13 @@ class Check(_message.Message):
     @_builtins.property
     def error(self) -> _facts_pb2.Error: ...
     @_builtins.property
-    def facts(self) -> _containers.MessageMap[_builtins.str, _facts_pb2.Fact]: ...
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_facts_pb2.Fact]: ...
     def __init__(
         self,
         *,
         subject: _builtins.str = ...,
         error: _facts_pb2.Error | None = ...,
-        facts: _abc.Mapping[_builtins.str, _facts_pb2.Fact] | None = ...,
+        facts: _abc.Iterable[_facts_pb2.Fact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -113,7 +113,7 @@ def decode_person(message: pb.Person) -> Person:
     return Person(
         holder=HolderId(message.holder),
         name=message.name,
-        attributes=dict(message.attributes),
+        attributes=dict(sorted(message.attributes.items())),  # a map's order is anything
         enabled=message.enabled,
     )
 

@@ -1,11 +1,14 @@
 """Facts and errors: message ↔ value."""
 
-from collections.abc import Mapping, MutableMapping
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from shared import errors
 from shared.errors import Fact, KioskError
 from shared.proto import facts_pb2 as pb
+
+if TYPE_CHECKING:  # the type of a message's list has no public name
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 MAX_FACTS: Final = 64
 MAX_NAME: Final = 64
@@ -47,31 +50,31 @@ def printable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
-def put_facts(facts: Mapping[str, Fact], into: MutableMapping[str, pb.Fact]) -> None:
-    """Write facts into a message's map. A number beyond 64 bits travels as text."""
+def put_facts(facts: Mapping[str, Fact], into: "RepeatedCompositeFieldContainer[pb.Fact]") -> None:
+    """Write facts into a message's list. A number beyond 64 bits travels as text."""
     for name, value in facts.items():
         if isinstance(value, int) and value in _INT64:
-            into[printable(name)].number = value
+            into.add(name=printable(name), number=value)
         else:
-            into[printable(name)].text = printable(str(value))
+            into.add(name=printable(name), text=printable(str(value)))
 
 
-def take_facts(message: Mapping[str, pb.Fact]) -> dict[str, Fact]:
+def take_facts(messages: Sequence[pb.Fact]) -> dict[str, Fact]:
     """Read facts.
 
     Raises:
-        Garbled: too many, too long, or one without a value.
+        Garbled: too many, too long, one twice, or one without a value.
     """
-    if not message:
+    if not messages:
         return {}
-    if len(message) > MAX_FACTS:
+    if len(messages) > MAX_FACTS:
         raise errors.Garbled(why=f"more than {MAX_FACTS} facts")
     facts: dict[str, Fact] = {}
-    for name, fact in message.items():
+    for fact in messages:
         kind = fact.WhichOneof("value")
-        if kind is None or len(name) > MAX_NAME or len(fact.text) > MAX_FACT_TEXT:
-            raise errors.Garbled(why="a fact without value, or too long")
-        facts[name] = fact.number if kind == "number" else fact.text
+        if kind is None or len(fact.name) > MAX_NAME or len(fact.text) > MAX_FACT_TEXT or fact.name in facts:
+            raise errors.Garbled(why="a fact without value, twice, or too long")
+        facts[fact.name] = fact.number if kind == "number" else fact.text
     return facts
 
 

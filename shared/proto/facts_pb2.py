@@ -24,19 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18shared/proto/facts.proto\x12\x08kiosk.v1\"1\n\x04\x46\x61\x63t\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\x12H\x00\x42\x07\n\x05value\"~\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12)\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x1a.kiosk.v1.Error.FactsEntry\x1a<\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.kiosk.v1.Fact:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18shared/proto/facts.proto\x12\x08kiosk.v1\"?\n\x04\x46\x61\x63t\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x10\n\x06number\x18\x03 \x01(\x12H\x00\x42\x07\n\x05value\"4\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x1d\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x0e.kiosk.v1.Factb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.proto.facts_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERROR_FACTSENTRY']._loaded_options = None
-  _globals['_ERROR_FACTSENTRY']._serialized_options = b'8\001'
   _globals['_FACT']._serialized_start=38
-  _globals['_FACT']._serialized_end=87
-  _globals['_ERROR']._serialized_start=89
-  _globals['_ERROR']._serialized_end=215
-  _globals['_ERROR_FACTSENTRY']._serialized_start=155
-  _globals['_ERROR_FACTSENTRY']._serialized_end=215
+  _globals['_FACT']._serialized_end=101
+  _globals['_ERROR']._serialized_start=103
+  _globals['_ERROR']._serialized_end=155
 # @@protoc_insertion_point(module_scope)

@@ -688,27 +688,6 @@ class Ask(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class FactsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> _facts_pb2.Fact: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _facts_pb2.Fact | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     NUMBER_FIELD_NUMBER: _builtins.int
     QUESTION_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
@@ -730,7 +709,7 @@ class Ask(_message.Message):
         """Binds a new PIN."""
 
     @_builtins.property
-    def facts(self) -> _containers.MessageMap[_builtins.str, _facts_pb2.Fact]: ...
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_facts_pb2.Fact]: ...
     def __init__(
         self,
         *,
@@ -741,7 +720,7 @@ class Ask(_message.Message):
         uses: _builtins.int = ...,
         policy: Global___PinPolicy | None = ...,
         tries_left: _builtins.int | None = ...,
-        facts: _abc.Mapping[_builtins.str, _facts_pb2.Fact] | None = ...,
+        facts: _abc.Iterable[_facts_pb2.Fact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tries_left", b"_tries_left", "policy", b"policy", "tries_left", b"tries_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -796,37 +775,16 @@ class StepLine(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class FactsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> _facts_pb2.Fact: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _facts_pb2.Fact | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     KEY_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     @_builtins.property
-    def facts(self) -> _containers.MessageMap[_builtins.str, _facts_pb2.Fact]: ...
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_facts_pb2.Fact]: ...
     def __init__(
         self,
         *,
         key: _builtins.str = ...,
-        facts: _abc.Mapping[_builtins.str, _facts_pb2.Fact] | None = ...,
+        facts: _abc.Iterable[_facts_pb2.Fact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -891,38 +849,17 @@ Global___Progress: _TypeAlias = Progress  # noqa: Y015
 class Done(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class FactsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> _facts_pb2.Fact: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _facts_pb2.Fact | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     STATE_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
     state: _builtins.str
     """The combined state of card and credential now."""
     @_builtins.property
-    def facts(self) -> _containers.MessageMap[_builtins.str, _facts_pb2.Fact]: ...
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_facts_pb2.Fact]: ...
     def __init__(
         self,
         *,
         state: _builtins.str = ...,
-        facts: _abc.Mapping[_builtins.str, _facts_pb2.Fact] | None = ...,
+        facts: _abc.Iterable[_facts_pb2.Fact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -936,27 +873,6 @@ Global___Done: _TypeAlias = Done  # noqa: Y015
 class Failed(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class FactsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> _facts_pb2.Fact: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _facts_pb2.Fact | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     ERROR_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     NEXT_ACTION_FIELD_NUMBER: _builtins.int
@@ -968,14 +884,14 @@ class Failed(_message.Message):
     @_builtins.property
     def error(self) -> _facts_pb2.Error: ...
     @_builtins.property
-    def facts(self) -> _containers.MessageMap[_builtins.str, _facts_pb2.Fact]: ...
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_facts_pb2.Fact]: ...
     def __init__(
         self,
         *,
         error: _facts_pb2.Error | None = ...,
         state: _builtins.str = ...,
         next_action: _builtins.str = ...,
-        facts: _abc.Mapping[_builtins.str, _facts_pb2.Fact] | None = ...,
+        facts: _abc.Iterable[_facts_pb2.Fact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -45,7 +45,7 @@ def to_trailer(error: KioskError) -> tuple[tuple[str, bytes], ...]:
     """Return the trailing metadata that carries an error. Long texts are cut at 400 characters."""
     message = pb.Error()
     put_error(error, message)
-    for fact in message.facts.values():
+    for fact in message.facts:
         if len(fact.text) > MAX_TRAILER_TEXT:
             fact.text = printable(fact.text[: MAX_TRAILER_TEXT - 1]) + "…"
     return ((ERROR_KEY, message.SerializeToString()),)

@@ -111,6 +111,12 @@ def test_every_enum_has_a_number() -> None:
         assert 0 not in table.values()
 
 
+def test_facts_keep_their_order() -> None:
+    message = facts_pb2.Error()
+    convert_facts.put_error(errors.TemplateInvalid(why="b", line=3, nearest="a"), message)
+    assert list(convert_facts.take_error(over_the_wire(message)).facts) == ["why", "line", "nearest"]
+
+
 def test_a_number_beyond_64_bits_travels_as_text() -> None:
     message = facts_pb2.Error()
     convert_facts.put_error(errors.PinRejected(tries_left=2**63), message)
@@ -165,15 +171,16 @@ BAD_SERVER_TURNS = {
     ),
     "too many steps": pb.ServerTurn(steps=pb.Steps(steps=[pb.StepLine()] * 257)),
     "failed without error": pb.ServerTurn(failed=pb.Failed(state="issued")),
-    "fact without value": pb.ServerTurn(done=pb.Done(facts={"x": facts_pb2.Fact()})),
+    "fact without value": pb.ServerTurn(done=pb.Done(facts=[facts_pb2.Fact(name="x")])),
+    "a fact twice": pb.ServerTurn(done=pb.Done(facts=[facts_pb2.Fact(name="x", number=1)] * 2)),
     "too many facts": pb.ServerTurn(
-        done=pb.Done(facts={str(index): facts_pb2.Fact(number=1) for index in range(65)})
+        done=pb.Done(facts=[facts_pb2.Fact(name=str(index), number=1) for index in range(65)])
     ),
     "error that names self": pb.ServerTurn(
-        failed=pb.Failed(error=facts_pb2.Error(code="garbled", facts={"self": facts_pb2.Fact(text="x")}))
+        failed=pb.Failed(error=facts_pb2.Error(code="garbled", facts=[facts_pb2.Fact(name="self", text="x")]))
     ),
     "error with odd names": pb.ServerTurn(
-        failed=pb.Failed(error=facts_pb2.Error(code="garbled", facts={"a b": facts_pb2.Fact(text="x")}))
+        failed=pb.Failed(error=facts_pb2.Error(code="garbled", facts=[facts_pb2.Fact(name="a b", text="x")]))
     ),
 }
 
