@@ -159,8 +159,8 @@ class VirtualCard:
 
     def _with_faults(self, raw: bytes) -> bytes:
         """Execute a command that something may happen to."""
-        answer_lost = False
-        for fault in self.faults.due(raw):
+        due = self.faults.due(raw)
+        for fault in due:
             match fault.kind:
                 case FaultKind.DELAY:
                     self._wait(fault.seconds)
@@ -169,10 +169,10 @@ class VirtualCard:
                 case FaultKind.COMMAND_LOST:
                     self.pull()
                     return b""
-                case FaultKind.RESPONSE_LOST:
-                    answer_lost = True
+                case _:
+                    pass  # a lost response comes after the command
         response = self._physical(raw)
-        if answer_lost:
+        if any(fault.kind is FaultKind.RESPONSE_LOST for fault in due):
             self.pull()
             return b""
         return response

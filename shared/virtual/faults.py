@@ -3,6 +3,7 @@
 A fault counts *physical* commands, chaining blocks and GET RESPONSE included, from the moment it is armed.
 """
 
+import threading
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
@@ -39,11 +40,15 @@ class Fault:
 
 
 class FaultScript:
-    """The faults that are armed on one card, and how far each has counted."""
+    """The faults that are armed on one card, and how far each has counted.
+
+    May be armed from any thread while the card works in its own.
+    """
 
     def __init__(self) -> None:
         """Arm nothing."""
         self._armed: list[tuple[Fault, int]] = []
+        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         """Whether anything is armed."""
@@ -51,24 +56,27 @@ class FaultScript:
 
     def arm(self, *faults: Fault) -> None:
         """Add faults; each counts from here."""
-        self._armed.extend((fault, 0) for fault in faults)
+        with self._lock:
+            self._armed.extend((fault, 0) for fault in faults)
 
     def disarm(self) -> None:
         """Forget all faults."""
-        self._armed.clear()
+        with self._lock:
+            self._armed.clear()
 
     def due(self, command: bytes) -> list[Fault]:
         """Count one physical command and return the faults that hit it."""
-        hit: list[Fault] = []
-        armed: list[tuple[Fault, int]] = []
-        for fault, seen in self._armed:
-            if fault.ins is not None and (len(command) < 2 or command[1] != fault.ins):
-                armed.append((fault, seen))
-            elif seen + 1 < fault.at:
-                armed.append((fault, seen + 1))
-            else:
-                hit.append(fault)
-                if fault.every:
+        with self._lock:
+            hit: list[Fault] = []
+            armed: list[tuple[Fault, int]] = []
+            for fault, seen in self._armed:
+                if fault.ins is not None and (len(command) < 2 or command[1] != fault.ins):
                     armed.append((fault, seen))
-        self._armed = armed
-        return hit
+                elif seen + 1 < fault.at:
+                    armed.append((fault, seen + 1))
+                else:
+                    hit.append(fault)
+                    if fault.every:
+                        armed.append((fault, seen))
+            self._armed = armed
+            return hit

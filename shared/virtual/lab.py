@@ -77,14 +77,14 @@ def attestation(
     by: StoredKey,
     issuer: x509.Name,
     version: tuple[int, int, int],
-    serial: int | None,
+    serial: int,
     form_factor: int,
     number: bytes,
 ) -> bytes:
     """Return the certificate, in DER, by which a card says that it made this key itself.
 
-    `by` is the card's attestation key, `issuer` its certificate's subject, `serial` the card's number where
-    it has one, `number` 16 random bytes.
+    `by` is the card's attestation key, `issuer` its certificate's subject, `serial` the card's
+    number, `number` 16 random bytes.
     """
     builder = (
         _builder(
@@ -96,13 +96,10 @@ def attestation(
         .add_extension(x509.UnrecognizedExtension(FIRMWARE, bytes(version)), critical=False)
         .add_extension(x509.UnrecognizedExtension(POLICIES, bytes((key.pin, key.touch))), critical=False)
         .add_extension(x509.UnrecognizedExtension(FORM_FACTOR, bytes((form_factor,))), critical=False)
+        .add_extension(x509.UnrecognizedExtension(SERIAL, _integer(serial)), critical=False)
     )
-    if serial is not None:
-        builder = builder.add_extension(x509.UnrecognizedExtension(SERIAL, _integer(serial)), critical=False)
     signer = by.private
-    if isinstance(signer, x25519.X25519PrivateKey):
-        message = "X25519 keys sign nothing"
-        raise TypeError(message)
+    assert not isinstance(signer, x25519.X25519PrivateKey), "the ATTEST command refuses it before"
     algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else _SHA256
     return builder.sign(signer, algorithm).public_bytes(serialization.Encoding.DER)
 

@@ -30,8 +30,10 @@ def parse(data: bytes) -> Iterator[tuple[int, bytes]]:
     while at < len(data):
         tag = data[at]
         at += 1
-        while tag & 0x1F == 0x1F and (tag < 0x100 or tag & 0x80):
+        more = tag & 0x1F == 0x1F
+        while more:
             tag = tag << 8 | data[at]
+            more = bool(tag & 0x80)
             at += 1
         size = data[at]
         at += 1

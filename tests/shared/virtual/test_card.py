@@ -1,8 +1,13 @@
 """Framing, objects, memory image and faults of the virtual card."""
 
+import base64
+import json
 import os
+import zlib
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed448
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -225,13 +230,21 @@ def test_a_damaged_image_is_refused() -> None:
             Memory.from_bytes(wrong)
 
 
-def test_an_image_that_is_whole_but_senseless_is_refused() -> None:
-    import zlib
+def sealed(body: bytes) -> bytes:
+    return b"IKVC\x01" + len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big") + body
 
-    body = b'{"profile":"yubikey-9"}'
-    head = b"IKVC\x01" + len(body).to_bytes(4, "big") + zlib.crc32(body).to_bytes(4, "big")
-    with pytest.raises(errors.CardMalformed):
-        Memory.from_bytes(head + body)
+
+def test_an_image_that_is_whole_but_senseless_is_refused() -> None:
+    image = new_card().memory.to_bytes()
+    key = ed448.Ed448PrivateKey.generate().private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    document = json.loads(image[13:])
+    document["keys"]["F9"]["private"] = base64.b64encode(key).decode()
+    for body in (b'{"profile":"yubikey-9"}', b"[]", b"\xff", json.dumps(document).encode()):
+        with pytest.raises(errors.CardMalformed):
+            Memory.from_bytes(sealed(body))
+    assert Memory.from_bytes(sealed(image[13:])).serial == 20_114_501
 
 
 def test_no_secret_shows_in_the_memory() -> None:

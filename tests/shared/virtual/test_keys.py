@@ -263,3 +263,57 @@ def test_a_pool_of_keys_can_stand_in_for_the_generator() -> None:
     terminal = Terminal(card)
     assert terminal.manage() == 0x9000
     assert terminal.generate(0x9A, Algorithm.RSA_2048) == public_template(pool)
+
+
+def test_an_imported_attestation_key_attests_where_it_can() -> None:
+    terminal = opened(ProfileName.YUBIKEY_5_7)
+    terminal.generate(0x9A, Algorithm.P256)
+    signer = ed25519.Ed25519PrivateKey.generate()
+    terminal.ok("00FEE0F9", import_data(Algorithm.ED25519, signer))
+    leaf = x509.load_der_x509_certificate(terminal.ok("00F99A00"))
+    signer.public_key().verify(leaf.signature, leaf.tbs_certificate_bytes)
+    terminal.ok("00FEE1F9", import_data(Algorithm.X25519, x25519.X25519PrivateKey.generate()))
+    assert terminal.sw("00F99A00") == 0x6A80, "X25519 signs nothing"
+    terminal.ok("00F6FFF9")
+    assert terminal.sw("00F99A00") == 0x6A88, "deleted"
+
+
+def test_attestation_needs_its_certificate_and_a_key() -> None:
+    terminal = opened()
+    assert terminal.sw("00F99A00") == 0x6A88
+    terminal.generate(0x9A, Algorithm.P256)
+    assert terminal.sw("00F99A01") == 0x6A86
+    assert terminal.sw("00F9F900") == 0x6A86
+    terminal.ok("00DB3FFF", bytes.fromhex("5C035FFF01") + tlv(0x53, tlv(0x70, b"no certificate")))
+    assert terminal.sw("00F99A00") == 0x6A88
+
+
+def test_rsa_with_odd_padding_is_still_one_exponentiation() -> None:
+    terminal = opened()
+    public = rsa_public(terminal.generate(0x9E, Algorithm.RSA_2048)).public_numbers()
+    for block in (
+        b"\0\1\xff\0".ljust(256, b"\x11"),
+        b"\0\1" + b"\xff" * 20 + b"\x01" * 234,
+        b"\0\1" + b"\xff" * 10 + b"\x7f\0" + b"\x02" * 242,
+    ):
+        result, sw = terminal.use(0x9E, Algorithm.RSA_2048, block)
+        assert sw == 0x9000
+        assert pow(int.from_bytes(result, "big"), public.e, public.n) == int.from_bytes(block, "big")
+
+
+def test_what_a_key_is_not_for() -> None:
+    terminal = opened()
+    terminal.generate(0x9E, Algorithm.RSA_2048)
+    assert terminal.use(0x9E, Algorithm.RSA_2048, bytes(65), 0x85)[1] == 0x6A86, "no agreement with RSA"
+    assert terminal.use(0x9E, Algorithm.RSA_2048, bytes(256), 0x86)[1] == 0x6A80
+    assert terminal.sw("0047019E", tlv(0xAC, tlv(0x80, b"\x11"))) == 0x6A86
+    assert terminal.sw("0047009E", tlv(0xAC, tlv(0x81, b"\x11"))) == 0x6A80
+    assert terminal.sw("0047009E", tlv(0xAC, tlv(0x80, b"\x11\x11"))) == 0x6A80
+    assert terminal.sw("00F69A9E", b"x") == 0x6D00
+
+
+def test_an_rsa_key_of_another_length_is_refused() -> None:
+    terminal = opened(ProfileName.YUBIKEY_5_7)
+    data = import_data(Algorithm.RSA_2048, generate_key(Algorithm.RSA_2048))
+    assert terminal.sw("00FE059A", data) == 0x6A80
+    assert terminal.sw("00F6829A", b"x") == 0x6A80

@@ -353,3 +353,23 @@ def test_slots_of_an_applet_of_unknown_make() -> None:
     terminal.generate(0x8C, Algorithm.P256)
     assert terminal.sw("0047008D", tlv(0xAC, tlv(0x80, b"\x11"))) == 0x6A86
     assert terminal.sw("00F99A00") == 0x6D00
+
+
+def test_a_challenge_under_algorithm_00_is_random_and_opens_nothing() -> None:
+    terminal = Terminal(new_card(ProfileName.YUBIKEY_5_7))
+    ask = bytes.fromhex("7C028100")
+    answers = {inner(terminal.ok("0087009B", ask), 0x7C, 0x81) for _ in range(4)}
+    assert len(answers) == 4
+    assert terminal.sw("0087009B", tlv(0x7C, tlv(0x82, bytes(16)))) == 0x6A86
+    assert terminal.sw("00470096", tlv(0xAC, tlv(0x80, b"\x11"))) == 0x6A86
+
+
+def test_a_mutual_authentication_needs_a_whole_challenge() -> None:
+    terminal = Terminal(new_card())
+    for proof in (tlv(0x80, bytes(8)), tlv(0x80, bytes(8)) + tlv(0x81, bytes(4))):
+        terminal.ok("0087039B", bytes.fromhex("7C028000"))
+        assert terminal.sw("0087039B", tlv(0x7C, proof)) == 0x6A80
+
+
+def test_reset_takes_no_parameters() -> None:
+    assert Terminal(new_card()).sw("00FB0001") == 0x6A86
