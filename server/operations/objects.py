@@ -1,0 +1,94 @@
+"""The data objects of a card: what identifies it, and the issuer's signatures over them.
+
+Source: [SP 800-73-5] part 1, sections 3.1.1 (CCC), 3.1.2 (CHUID), 3.1.7 (Security Object).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from cryptography import x509
+
+from server.operations.operation import Operation
+from server.ports.store import AuditKind
+from shared.credential import plan
+from shared.credential.model import RecordId
+from shared.piv import cms
+from shared.piv.ccc import Ccc
+from shared.piv.certificate import CertificateContainer
+from shared.piv.chuid import Chuid
+from shared.piv.fascn import FascN
+from shared.piv.ids import ObjectId, Slot
+from shared.piv.inspect import CardFacts
+from shared.piv.security_object import Digests
+
+FASCN: Final = FascN()
+"""The FASC-N of issuers outside the federal government: all nines; the GUID tells cards apart ([FIPS 201-3] 4.2.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityObjects:
+    """What the card says it is: the contents of CHUID and CCC as they are to be on the card."""
+
+    chuid: bytes
+    ccc: bytes
+
+
+async def identity_objects(
+    op: Operation, record_id: RecordId, steps: Sequence[plan.Step], facts: CardFacts, expires: date
+) -> IdentityObjects:
+    """Make the objects that the plan writes; keep those that are on the card already."""
+    chuid, ccc = facts.objects.get(ObjectId.CHUID), facts.objects.get(ObjectId.CCC)
+    if chuid is None or any(isinstance(step, plan.WriteChuid) for step in steps):
+        chuid = await _chuid(op, record_id, expires)
+    if ccc is None or any(isinstance(step, plan.WriteCcc) for step in steps):
+        ccc = bytes(Ccc(card_id=record_id.bytes[:14]))
+    return IdentityObjects(chuid=chuid, ccc=ccc)
+
+
+async def _chuid(op: Operation, record_id: RecordId, expires: date) -> bytes:
+    """Make a CHUID with the issuer's signature; its GUID is the record id."""
+    chuid = Chuid(fasc_n=FASCN, guid=record_id, expires=expires)
+    certificate = _signer(op)
+    content = chuid.signed_content
+    text = cms.to_be_signed(content_type=cms.CHUID_CONTENT, content=content, certificate=certificate)
+    signed = cms.assemble(
+        content_type=cms.CHUID_CONTENT,
+        content=content,
+        certificate=certificate,
+        signature=await _sign(op, record_id, text, "chuid"),
+        detached=True,
+        with_certificate=True,
+    )
+    return bytes(chuid.with_signature(signed))
+
+
+async def credential_objects(
+    op: Operation,
+    record_id: RecordId,
+    identity: IdentityObjects,
+    certificates: Mapping[Slot, bytes],
+    object_max: int,
+) -> dict[ObjectId, bytes]:
+    """Return the certificates' containers and the Security Object over everything, as they are to be written."""
+    objects = {
+        slot.certificate_object: bytes(CertificateContainer.fitting(certificate, object_max=object_max))
+        for slot, certificate in certificates.items()
+    }
+    digests = Digests(
+        objects={ObjectId.CHUID: identity.chuid, ObjectId.CCC: identity.ccc, **objects},
+        certificate=_signer(op),
+    )
+    signature = await _sign(op, record_id, digests.to_be_signed(), "security-object")
+    return {**objects, ObjectId.SECURITY: bytes(digests.assemble(signature))}
+
+
+async def _sign(op: Operation, record_id: RecordId, text: bytes, what: str) -> bytes:
+    signer = op.services.signer
+    op.journal.evidence(AuditKind.KEY_USED, "signed", record_id, key=signer.key, what=what)
+    return await op.services.keystore.sign(signer.key, text)
+
+
+def _signer(op: Operation) -> x509.Certificate:
+    return x509.load_der_x509_certificate(op.services.signer.certificate)
