@@ -32,13 +32,11 @@ class CaSettings:
     """
 
     crl_url: str = ""
-    crl_hours: int = 24
-    certificate_days: int = 1095
 
     def __post_init__(self) -> None:
-        """Refuse lives that end before they begin."""
-        if min(self.crl_hours, self.certificate_days) < 1:
-            message = "crl-hours and certificate-days must be at least 1"
+        """Refuse what no relying party could fetch."""
+        if self.crl_url and not self.crl_url.startswith(("http://", "https://", "ldap://")):
+            message = "crl-url must begin with http://, https:// or ldap://"
             raise ValueError(message)
 
 

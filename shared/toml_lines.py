@@ -49,13 +49,18 @@ def _note(found: dict[KeyPath, int], table: KeyPath, key: KeyPath, line: int) ->
 
 def _length(lines: list[str]) -> int:
     """Return how many lines the statement at the beginning of `lines` has."""
-    for count in range(1, len(lines) + 1):
-        try:
-            tomllib.loads("\n".join(lines[:count]))
-        except tomllib.TOMLDecodeError:
-            continue
-        return count
+    for count in range(1, len(lines)):
+        if _whole("\n".join(lines[:count])):
+            return count
     return len(lines)
+
+
+def _whole(text: str) -> bool:
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    return True
 
 
 def _parts(dotted: str) -> KeyPath:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import sqlcipher3
 from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from server.store.cards import CardTables
@@ -98,8 +99,8 @@ def upgrade_store(path: Path, key: Secret) -> None:
         with engine.begin() as transaction:
             migrate(transaction)
             _check_references(transaction)
-    except sqlcipher3.Error as error:
-        raise errors.StoreUnavailable(why=str(error)) from error
+    except DBAPIError as error:
+        raise errors.StoreUnavailable(why=str(error.orig)) from error
     finally:
         engine.dispose()
         connection.close()

@@ -120,14 +120,36 @@ def test_a_file_of_something_else_is_refused(path: Path) -> None:
         open_store(path, Secret(KEY), FixedClock())
 
 
-def test_a_damaged_page_is_noticed_when_it_is_read(made: Path) -> None:
-    connection = connect(made, Secret(KEY))
-    query = "SELECT rootpage FROM sqlite_master WHERE name = 'template'"
-    page = connection.execute(query).fetchone()[0]
+def damage(path: Path, table: str) -> None:
+    """Flip one bit in the table's first page."""
+    connection = connect(path, Secret(KEY))
+    query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+    page = connection.execute(query, (table,)).fetchone()[0]
     connection.close()
-    content = bytearray(made.read_bytes())
+    content = bytearray(path.read_bytes())
     content[(page - 1) * 4096 + 100] ^= 1
-    made.write_bytes(content)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("opening", [open_store, lambda path, key, _clock: upgrade_store(path, key)])
+def test_a_damaged_page_is_noticed_when_it_is_opened(made: Path, opening: object) -> None:
+    assert callable(opening)
+    damage(made, "alembic_version")
+    with pytest.raises(errors.StoreUnavailable, match=r"malformed|corrupt|disk"):
+        opening(made, Secret(KEY), FixedClock())
+
+
+def test_rows_that_point_nowhere_stop_an_upgrade(made: Path) -> None:
+    connection = connect(made, Secret(KEY))
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("INSERT INTO card_carrier VALUES ('0', '1', 2)")
+    connection.close()
+    with pytest.raises(errors.StoreUnavailable, match="1 rows of card_carrier point nowhere"):
+        upgrade_store(made, Secret(KEY))
+
+
+def test_a_damaged_page_is_noticed_when_it_is_read(made: Path) -> None:
+    damage(made, "template")
 
     async def read() -> None:
         store = open_store(made, Secret(KEY), FixedClock())
