@@ -147,7 +147,7 @@ class Guard:
             raise _refused(command, "a drawn PIN would take the holder's card away")
         if power.open_for is not None and command.ins not in _ALLOWED[power.open_for]:
             raise _refused(command, f"not while a PIN is open for {power.open_for}")
-        if self._purpose is Purpose.CHANGE_PIN and not _changes_or_proves_change(command, pins):
+        if self._purpose is Purpose.CHANGE_PIN and not _changes_or_proves_change(command):
             raise _refused(command, "a change of the PIN uses it for nothing else")
         if command.ins == Ins.RESET_RETRY_COUNTER:
             return power  # sets the PIN and verifies nothing
@@ -178,11 +178,9 @@ def first_risk(items: Sequence[Item], pins: HeldPins) -> int | None:
     return None
 
 
-def _changes_or_proves_change(command: Command, pins: dict[int, HeldPin]) -> bool:
-    """Whether the command changes the PIN, or verifies the new one to prove that the change took."""
-    if command.ins == Ins.CHANGE_REFERENCE_DATA:
-        return True
-    return command.ins == Ins.VERIFY and all(pin.kind is PinKind.NEW for pin in pins.values())
+def _changes_or_proves_change(command: Command) -> bool:
+    """Whether the command changes the PIN, or verifies: the present one before, the new one after the change."""
+    return command.ins in {Ins.CHANGE_REFERENCE_DATA, Ins.VERIFY}
 
 
 def _placed(command: Command, pins: HeldPins) -> dict[int, HeldPin]:

@@ -21,6 +21,7 @@ from kiosk.station.guard import Guard, first_risk
 from kiosk.station.pins import HeldPins, PinKind, RandomBelow
 from shared import errors
 from shared.clock import Clock
+from shared.credential.model import State
 from shared.credential.pins import PIN_FIELD_LENGTH, PinPolicy, check_pin
 from shared.errors import Fact, KioskError
 from shared.iso7816.apdu import ANY_STATUS, Command, Hole, Item, Response
@@ -428,7 +429,7 @@ def _check_field(pin: bytes) -> None:
 
 def _verdict(end: Done | Failed) -> tuple[KioskError | None, str, str, dict[str, Fact]]:
     if isinstance(end, Done):
-        return None, end.state, "none", end.facts
+        return None, end.state, "activate" if end.state == State.ISSUED else "none", end.facts
     return end.error, end.state, end.next_action, end.facts
 
 

@@ -107,6 +107,7 @@ def template_view(template: Template, version: int) -> TemplateView:
         for spec in template.certificates
         for text in (spec.subject, spec.upn, spec.mail, spec.sid)
         for name in variables_in(text)
+        if name.startswith("user.")
     }
     return TemplateView(
         name=template.name,

@@ -16,6 +16,9 @@ from shared.relay import Purpose, Question, StepLine
 PIN: Final = Hole(name="pin")
 NEW_PIN: Final = Hole(name="new-pin")
 
+USES: Final = 6
+"""Fillings of the present PIN: once to see that it is right, then once for every new PIN that the card is offered."""
+
 STEPS: Final = (StepLine(key="change-pin"), StepLine(key="verify"))
 
 
@@ -40,32 +43,22 @@ async def change_pin(op: Operation) -> Ended:
     _, template = await op.template(record.credential.template)
     await op.open(record.record_id, template=record.credential.template)
     await op.talk.show(STEPS)
-    tries_left = facts.pin.tries_left
-    problem: errors.KioskError | None = None
+    await op.talk.progress(0, done=False)
+    chuid = facts.chuid_raw
+    await _present_pin(op, facts.pin.tries_left, chuid)
+    problem: errors.PinNotAccepted | None = None
     while True:
-        await op.talk.ask_pin(
-            Question.CURRENT_PIN,
-            Purpose.CHANGE_PIN,
-            hole=PIN.name,
-            uses=1,
-            tries_left=tries_left,
-            problem=problem if isinstance(problem, errors.PinRejected) else None,
-        )
         await op.talk.ask_pin(
             Question.NEW_PIN,
             Purpose.CHANGE_PIN,
             hole=NEW_PIN.name,
             uses=2,
             policy=template.pin.policy,
-            problem=problem if isinstance(problem, errors.PinNotAccepted) else None,
+            problem=problem,
         )
         try:
-            await op.talk.converse(
-                fresh(together(change(PIN, NEW_PIN), fresh(verify_pin(NEW_PIN))), chuid=facts.chuid_raw),
-                release=True,
-            )
-        except errors.PinRejected as rejected:
-            problem, tries_left = rejected, int(rejected.facts["tries_left"])
+            change_it = together(change(PIN, NEW_PIN), fresh(verify_pin(NEW_PIN), chuid=chuid))
+            await op.talk.converse(fresh(change_it, chuid=chuid), release=True)
         except errors.PinNotAccepted as refused:
             problem = refused
         else:
@@ -75,3 +68,28 @@ async def change_pin(op: Operation) -> Ended:
     for index in range(len(STEPS)):
         await op.talk.progress(index, done=True)
     return Ended(facts={"holder": record.credential.holder_name})
+
+
+async def _present_pin(op: Operation, tries_left: int | None, chuid: bytes | None) -> None:
+    """Ask for the present PIN until the card takes it, so that nobody chooses a new one in vain.
+
+    Raises:
+        PinBlocked: that was the last try.
+        Cancelled: the holder gave up.
+    """
+    problem: errors.PinRejected | None = None
+    while True:
+        await op.talk.ask_pin(
+            Question.CURRENT_PIN,
+            Purpose.CHANGE_PIN,
+            hole=PIN.name,
+            uses=USES,
+            tries_left=tries_left,
+            problem=problem,
+        )
+        try:
+            await op.talk.converse(fresh(verify_pin(PIN), chuid=chuid), release=True)
+        except errors.PinRejected as rejected:
+            problem, tries_left = rejected, int(rejected.facts["tries_left"])
+        else:
+            return

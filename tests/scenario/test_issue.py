@@ -34,8 +34,9 @@ async def test_a_card_is_issued_activated_and_its_pin_changed(lab: Lab, profile:
     assert outcome.error is None
     assert outcome.state == State.ACTIVE
 
-    holder = Holder(current_pins=["111119", "739154"], new_pins=["482615", "482615"])
+    holder = Holder(current_pins=["111119", "739154"], new_pins=["482615"])
     outcome = await lab.perform(OperationKind.CHANGE_PIN, holder)
     assert outcome.error is None
     assert outcome.state == State.ACTIVE
-    assert holder.problems[2] is not None
+    assert [problem.code if problem else None for problem in holder.problems] == [None, "pin-rejected", None]
+    assert holder.tries_seen == [3, 2]
