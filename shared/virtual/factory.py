@@ -3,6 +3,9 @@
 Sources: [SP 800-73-5] part 1, sections 3.1.1 (CCC) and 3.1.2 (CHUID); Yubico's published factory values.
 """
 
+from typing import Final
+
+from shared import errors
 from shared.piv.ids import FACTORY_PIN, FACTORY_PUK, Ins, ObjectId, Origin, PinPolicyId, Slot
 from shared.secret import Secret
 from shared.virtual.applet import KeySource, RandomSource
@@ -12,6 +15,8 @@ from shared.virtual.memory import ManagementKey, Memory, Reference, StoredKey
 from shared.virtual.profiles import VirtualProfile
 from shared.virtual.tlv import put
 
+_LARGEST_SERIAL: Final = 0xFFFF_FFFF
+
 
 def blank(
     profile: VirtualProfile, *, serial: int, random: RandomSource, before: Memory | None = None
@@ -19,7 +24,12 @@ def blank(
     """Return the application's factory state.
 
     The key and certificate for attestation, which no reset touches, are taken over from `before`.
+
+    Raises:
+        Invalid: `serial` has more than four bytes.
     """
+    if not 0 < serial <= _LARGEST_SERIAL:
+        raise errors.Invalid(field="serial", why="not a number of four bytes")
     keys: dict[Slot, StoredKey] = {}
     objects: dict[int, bytes] = {}
     if before is not None:

@@ -307,3 +307,9 @@ def test_the_card_counts_commands_and_its_own_time() -> None:
     card.transmit(SELECT)
     card.transmit(b"\0\0")
     assert (card.commands, card.busy_seconds) == (2, 2.0)
+
+
+@pytest.mark.parametrize("serial", [0, -1, 1 << 32])
+def test_a_serial_number_has_four_bytes(serial: int) -> None:
+    with pytest.raises(errors.Invalid):
+        new_card(serial=serial)

@@ -1,6 +1,7 @@
 """Every algorithm of every slot: what the card computes, another library checks."""
 
 import hashlib
+import os
 
 import pytest
 from cryptography import x509
@@ -8,6 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils, x25519
 
 from shared.piv.ids import Algorithm, Origin, PinPolicyId, ProfileName, Slot
+from shared.virtual.card import VirtualCard
 from shared.virtual.keys import generate_key, public_template
 from shared.virtual.lab import FIRMWARE, FORM_FACTOR, POLICIES, SERIAL, lab_root
 from tests.shared.virtual.talk import Terminal, inner, new_card, opened, parse, tlv
@@ -254,10 +256,6 @@ def test_keys_need_the_management_key() -> None:
 
 
 def test_a_pool_of_keys_can_stand_in_for_the_generator() -> None:
-    import os
-
-    from shared.virtual.card import VirtualCard
-
     pool = generate_key(Algorithm.RSA_2048)
     card = VirtualCard.new(ProfileName.PLAIN, serial=1, random=os.urandom, key_source=lambda _: pool)
     terminal = Terminal(card)

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kiosk.devices.virtual.command import virtual_card
 from kiosk.devices.virtual.image import ImageFile
 from kiosk.devices.virtual.vpcd import serve_vpcd
 from shared import errors
@@ -93,8 +95,17 @@ async def test_the_protocol() -> None:
         assert await driver.ask(WRONG_PIN) == b"\x69\x86", "reset: nothing is selected"
         await driver.tell(b"\x00")
         assert await driver.ask(SELECT) == b"", "no power"
-        await driver.tell(b"\x07")
+        await driver.tell(b"")
+        assert await driver.ask(b"\x04") == card.atr
         await stop(task)
+
+
+async def test_one_connection_only() -> None:
+    async with listening() as (port, attach):
+        task = asyncio.create_task(serve_vpcd(new_card(), host="localhost", port=port, reconnect=False))
+        driver = await attach()
+        driver.writer.close()
+        await asyncio.wait_for(task, 5)
 
 
 async def test_a_pulled_card_leaves_the_reader_without_an_answer() -> None:
@@ -121,6 +132,20 @@ async def test_the_card_waits_for_a_driver_that_comes_back() -> None:
         assert await second.ask(b"\x04") == card.atr
         assert len(connections) == 2
         await stop(task)
+
+
+async def test_the_card_may_come_before_the_driver() -> None:
+    async with listening() as (port, _):
+        pass
+    inserted = asyncio.Event()
+    task = asyncio.create_task(serve_vpcd(new_card(), host="127.0.0.1", port=port, connected=inserted.set))
+    await asyncio.sleep(0.05)
+    assert not inserted.is_set()
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+    await asyncio.wait_for(inserted.wait(), 5)
+    await stop(task)
+    server.close()
+    await server.wait_closed()
 
 
 async def test_nobody_listens() -> None:
@@ -200,16 +225,21 @@ async def test_the_command_serves_a_card_until_a_signal(tmp_path: Path, number: 
     assert (memory.serial, memory.pin.left) == (4711, 2)
 
 
-async def test_the_command_refuses_another_cards_image(tmp_path: Path) -> None:
+def test_the_command_refuses_another_cards_image(tmp_path: Path) -> None:
     ImageFile(tmp_path / "card").save(new_card().memory)
-    process = await start("--vpcd", "127.0.0.1:1", "--image", str(tmp_path / "card"), "--serial", "8")
-    out, err = await asyncio.wait_for(process.communicate(), 10)
-    assert (process.returncode, out) == (1, b"")
-    assert b"serial 7" in err
+    options = ["--vpcd", "127.0.0.1:1", "--image", str(tmp_path / "card")]
+    for more in (["--serial", "8"], ["--profile", "sp800-73"]):
+        result = CliRunner().invoke(virtual_card, [*options, *more])
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "YubiKey 5.4.3, serial 7" in result.stderr
 
 
-async def test_the_command_wants_host_and_port() -> None:
-    process = await start("--vpcd", "35963")
-    _, err = await asyncio.wait_for(process.communicate(), 10)
-    assert process.returncode == 2
-    assert b"HOST:PORT" in err
+@pytest.mark.parametrize(
+    "arguments", [["--vpcd", "35963"], ["--vpcd", "host:0"], ["--serial", "0"], ["--profile", "x"]]
+)
+def test_the_command_wants_sensible_options(arguments: list[str]) -> None:
+    assert CliRunner().invoke(virtual_card, arguments).exit_code == 2
+
+
+def test_the_command_says_that_the_card_is_virtual() -> None:
+    assert "VIRTUAL" in CliRunner().invoke(virtual_card, ["--help"]).stdout
