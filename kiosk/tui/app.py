@@ -23,6 +23,7 @@ from kiosk.tui.desk import Desk
 from kiosk.tui.failure import Failure
 from kiosk.tui.find import FindPerson
 from kiosk.tui.help import Help
+from kiosk.tui.labels import NO_TEMPLATE
 from kiosk.tui.messages import OutcomeSeen, Reread, Search, StopWanted, VirtualWanted, Wanted
 from kiosk.tui.questions import Questions
 from kiosk.tui.run import Run
@@ -180,7 +181,7 @@ class DeskApp(App[None], inherit_bindings=False):
             return
         templates = await self._station.templates()
         if not templates:
-            self.push_screen(Failure(None, "no-template"))
+            self.push_screen(Failure(None, "no-template", NO_TEMPLATE))
             return
         template: TemplateView | None = templates[0]
         if len(templates) > 1:

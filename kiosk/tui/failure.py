@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from kiosk.station import wording
 from kiosk.tui.dialog import Dialog
-from kiosk.tui.labels import FAILED
+from kiosk.tui.labels import FAILED, UNFORESEEN
 from shared.errors import KioskError
 
 
@@ -18,21 +18,17 @@ class Failure(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "leave", "Go on", key_display="Enter")]
 
-    def __init__(self, error: KioskError | None, code: str = "") -> None:
-        """Show `error`, or `code` where there is no error of ours."""
+    def __init__(self, error: KioskError | None, code: str = "", words: str = UNFORESEEN) -> None:
+        """Show `error`, or `words` and `code` where there is no error of ours."""
         super().__init__("That did not work")
-        self._error, self._code = error, error.code if error else code
+        self._words = wording.failure(error) if error else words
+        self._code = error.code if error else code
 
     def compose(self) -> ComposeResult:
         """Compose the sentence, and the code for whoever is asked for help."""
         with self.box():
-            words = (
-                wording.failure(self._error)
-                if self._error
-                else "Something unexpected happened in this program. Take the card out and insert it again; "
-                "what was begun is continued."
-            )
             yield Static(
-                Content.assemble((f"{FAILED} ", "bold $text-error"), (words, "bold")), classes="question"
+                Content.assemble((f"{FAILED} ", "bold $text-error"), (self._words, "bold")),
+                classes="question",
             )
             yield Static(Content.styled(f"code {self._code}", "$text-dim"), classes="facts")

@@ -61,3 +61,9 @@ WAITING: Final = "·"
 FAILED: Final = "✗"
 PRESENT: Final = "●"
 ABSENT: Final = "○"
+
+UNFORESEEN: Final = (
+    "Something unexpected happened in this program. Take the card out and insert it again; what was begun is "
+    "continued."
+)
+NO_TEMPLATE: Final = "There is no template that this station may issue. Ask an administrator for one."

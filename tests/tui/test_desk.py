@@ -48,7 +48,7 @@ async def test_nothing_is_clipped(desk: Desk, size: tuple[int, int]) -> None:
 async def test_a_terminal_too_small_still_shows_the_next_action(desk: Desk) -> None:
     app = desk()
     async with app.run_test(size=(60, 20)) as pilot:
-        await shows(pilot, "Change the PIN", "Quit")
+        await shows(pilot, "Change the PIN", "Quit", "● ACTIVE", " p ", "► Suspended")
 
 
 async def test_keys_choose_readers(desk: Desk) -> None:

@@ -31,10 +31,11 @@ DEPARTMENT: Final = "department"
 DIM: Final = "$text-dim"
 
 
-def person_line(person: Person) -> Content:
-    """Return department and mail, as far as the directory has them."""
-    known = [person.attributes.get(name, "") for name in (DEPARTMENT, MAIL)]
-    return Content.styled(" · ".join(part for part in known if part), DIM)
+def person_lines(person: Person, width: int) -> list[Content]:
+    """Return department and mail, as far as the directory has them: in one line where they fit."""
+    known = [part for part in (person.attributes.get(name, "") for name in (DEPARTMENT, MAIL)) if part]
+    together = " · ".join(known)
+    return [Content.styled(part, DIM) for part in ([together] if len(together) <= width else known)]
 
 
 def next_operation(reader: ReaderView | None) -> OperationKind | None:
@@ -87,17 +88,16 @@ class CardFacts(Widget):
         if record.holder is not None:
             template = f"{record.template_title or record.template}"
             version = f"  v{record.template_version}" if record.template_version else ""
+            since = Content.styled(f"since {record.issued_at[:10]}" if record.issued_at else "", DIM)
+            places = person_lines(record.holder, width - since.cell_length - 1) or [Content("")]
             lines += [
                 line(
                     Content.styled(record.holder.name, "bold"),
                     Content.assemble(template, (version, DIM)),
                     width,
                 ),
-                line(
-                    person_line(record.holder),
-                    Content.styled(f"since {record.issued_at[:10]}" if record.issued_at else "", DIM),
-                    width,
-                ),
+                line(places[0], since, width),
+                *places[1:],
             ]
             if not record.holder.enabled:
                 lines.append(

@@ -4,6 +4,9 @@ Nothing is told by colour alone: the present state is filled, in capitals and ma
 carries its key on its frame. Only characters of the oldest terminal fonts are used.
 """
 
+import itertools
+import operator
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -56,6 +59,7 @@ WIDTHS: Final = (9, 14, 12, 13)
 LOW_BOX: Final = 3
 HIGH_BOX: Final = 5
 LEAST_RISE: Final = 2
+LEAST_GAP: Final = 2
 LEGEND: Final = f"{PRESENT} the card is here     ┌ a ┐ in reach, with its key"
 
 
@@ -75,7 +79,15 @@ class Canvas:
 
     def content(self) -> Content:
         """Return what was drawn."""
-        return Content("\n").join(Content.assemble(*row) for row in self._cells)
+        return Content("\n").join(
+            Content.assemble(
+                *(
+                    ("".join(character for character, _ in run), style)
+                    for style, run in itertools.groupby(row, key=operator.itemgetter(1))
+                )
+            )
+            for row in self._cells
+        )
 
 
 class LifePicture(Widget):
@@ -94,19 +106,35 @@ class LifePicture(Widget):
     def render(self) -> Content:
         """Draw the picture into the middle of the space there is."""
         width, height = self.size
-        gap = clamp((width - sum(WIDTHS)) // 3, 2, 7)
-        box = HIGH_BOX if height >= 2 * HIGH_BOX + LEAST_RISE + 5 else LOW_BOX
-        words = 4 if height >= 2 * box + LEAST_RISE + 4 else 0
+        if width < sum(WIDTHS) + 3 * LEAST_GAP or height < 2 * LOW_BOX + LEAST_RISE:
+            return self._strip(width)
+        gap = clamp((width - sum(WIDTHS)) // 3, LEAST_GAP, 7)
+        box = HIGH_BOX if height >= 2 * HIGH_BOX + LEAST_RISE + 6 else LOW_BOX
+        words = 5 if height >= 2 * box + LEAST_RISE + 5 else 0
         rise = clamp(height - 2 * box - words, LEAST_RISE, 4)
         left = max(0, (width - sum(WIDTHS) - 3 * gap) // 2)
         top = max(0, (height - 2 * box - rise - words) // 2)
         canvas = Canvas(width, height)
         if words:
             below = top + 2 * box + rise
-            says = wording.state(self.state) if self.state else ""
-            canvas.put(max(0, (width - len(says)) // 2), below + 1, says, "bold")
-            canvas.put(max(0, (width - len(LEGEND)) // 2), below + 3, LEGEND, PLAIN)
+            says = textwrap.wrap(wording.state(self.state), width - 4) if self.state else []
+            for row, text in enumerate(says[:2]):
+                canvas.put((width - len(text)) // 2, below + 1 + row, text, "bold")
+            canvas.put(max(0, (width - len(LEGEND)) // 2), below + 4, LEGEND, PLAIN)
         return _Drawing(self, canvas, left, top, gap, rise, box).draw()
+
+    def _strip(self, width: int) -> Content:
+        """Say it in one line, where there is no room for a picture."""
+        parts = []
+        for state in ROUND:
+            key, name = self.ways.get(state, ""), STATE_NAMES[state]
+            if state is self.state:
+                parts.append(Content.styled(f" {PRESENT} {name.upper()} ", FILLED))
+            elif key:
+                parts.append(Content.assemble((f" {key} ", KEY), (f" {name}", BRIGHT)))
+            else:
+                parts.append(Content.styled(name, PLAIN))
+        return Content("\n").join(Content.styled(" ► ", PLAIN).join(parts).wrap(width))
 
 
 class _Drawing:

@@ -59,9 +59,10 @@ class ReaderBar(Widget):
         width, height = self.size
         if width >= NARROW:
             return stack(self._row(number, width) for number in self._window(height))
-        tall = 5 if len(self.readers) * 5 - 1 <= height else 2
-        blocks = [self._block(number, width, tall) for number in self._window(max(1, (height + 1) // tall))]
-        return stack(row for block in blocks for row in block)
+        blocks = [self._block(number, width) for number in range(len(self.readers))]
+        if sum(len(block) + 1 for block in blocks) - 1 > height:
+            blocks = [self._short_block(number, width) for number in self._window(max(1, (height + 1) // 3))]
+        return stack(row for block in blocks for row in [*block, Content("")])
 
     def _window(self, room: int) -> range:
         names = [reader.name for reader in self.readers]
@@ -100,17 +101,22 @@ class ReaderBar(Widget):
             condition(reader).truncate(state, ellipsis=True),
         )
 
-    def _block(self, number: int, width: int, tall: int) -> list[Content]:
+    def _block(self, number: int, width: int) -> list[Content]:
+        """Draw a reader in two to four lines."""
         reader = self.readers[number]
-        title = self._title(number, reader).truncate(width, ellipsis=True)
-        if tall == 2:
-            known = holder_name(reader) or (card_name(reader.card) if reader.card else "")
-            return [title, line(Content(f"   {known}"), condition(reader), width)]
-        room = width - 3
         lines = [
             Content(card_name(reader.card)) if reader.card else Content(""),
             Content(holder_name(reader)),
             condition(reader),
         ]
-        shown = [Content("   ") + text.truncate(room, ellipsis=True) for text in lines if text]
-        return [title, *shown, *[Content("")] * (tall - 1 - len(shown))]
+        shown = [Content("   ") + text.truncate(width - 3, ellipsis=True) for text in lines if text]
+        return [self._title(number, reader).truncate(width, ellipsis=True), *shown]
+
+    def _short_block(self, number: int, width: int) -> list[Content]:
+        """Draw a reader in two lines, for a desk with many."""
+        reader = self.readers[number]
+        known = holder_name(reader) or (card_name(reader.card) if reader.card else "")
+        return [
+            self._title(number, reader).truncate(width, ellipsis=True),
+            line(Content(f"   {known}"), condition(reader), width),
+        ]

@@ -1,5 +1,6 @@
 """What an operation is doing, step by step, and how it ended."""
 
+import textwrap
 from typing import Final
 
 from textual.content import Content
@@ -11,8 +12,9 @@ from kiosk.tui.labels import DONE, FAILED, RUNNING, WAITING
 from kiosk.tui.run import Mark, Run, StepState
 from kiosk.tui.widgets.text import line, seconds, stack
 
+DIM: Final = "$text-dim"
 LOOKS: Final = {
-    Mark.WAITING: (WAITING, "$text-dim"),
+    Mark.WAITING: (WAITING, DIM),
     Mark.RUNNING: (RUNNING, "bold $accent"),
     Mark.DONE: (DONE, "$text-success"),
     Mark.FAILED: (FAILED, "bold $text-error"),
@@ -47,10 +49,9 @@ class StepsPane(Widget):
         if self.run is None:
             return
         self.border_title = wording.operation(self.run.job.operation)
+        count = f"{self.run.done} of {len(self.run.states)}" if self.run.states else ""
         self.border_subtitle = (
-            f"{self.run.done} of {len(self.run.states)} · {seconds(self.run.seconds())}"
-            if self.run.states
-            else None
+            f"{count} · {seconds(self.run.seconds())}" if count and self.run.running else count
         )
         outcome = self.run.outcome
         self.set_class(outcome is not None and outcome.error is None, "-done")
@@ -86,14 +87,12 @@ class StepsPane(Widget):
         took = ""
         if state.mark is Mark.RUNNING:
             took = f"{state.seconds(now):.1f}"
-            took += f" of ~{state.expected_ms / 1000:.0f} s" if state.expected_ms >= 1000 else " s"
+            took += f"/{state.expected_ms / 1000:.0f} s" if state.expected_ms >= 1000 else " s"
         elif state.mark is Mark.DONE and state.seconds(now) >= 0.05:
             took = seconds(state.seconds(now))
         words = wording.step(state.line)
         body = style if state.mark is not Mark.DONE else ""
-        return line(
-            Content.assemble((f"{mark} ", style), (words, body)), Content.styled(took, "$text-dim"), width
-        )
+        return line(Content.assemble((f"{mark} ", style), (words, body)), Content.styled(took, DIM), width)
 
     def _foot(self, run: Run, width: int) -> list[Content]:
         outcome = run.outcome
@@ -101,29 +100,22 @@ class StepsPane(Widget):
             words = "Stopping after this step …" if run.stopping else ""
             bar = _bar(run.done, len(run.states), width)
             return [Content.styled(words, "bold $text-warning"), bar] if words else [bar]
-        if outcome.error is None:
-            head = Content.styled(
-                f" {DONE} {wording.done(outcome.operation)} ", "bold $done-foreground on $done"
-            )
-            body: list[Content] = []
-        else:
-            head = Content.styled(
-                f" {FAILED} {wording.operation(outcome.operation)} stopped ",
-                "bold $failed-foreground on $failed",
-            )
-            body = Content(wording.failure(outcome.error)).wrap(width)
+        good = outcome.error is None
+        said = wording.done(outcome.operation) if good else f"{wording.operation(outcome.operation)} stopped"
+        look = "bold $done-foreground on $done" if good else "bold $failed-foreground on $failed"
+        head = [
+            Content.styled(f" {row} ", look)
+            for row in textwrap.wrap(f"{DONE if good else FAILED} {said}", width - 2)
+        ]
         following = wording.next_action(outcome.next_action) if outcome.next_action else ""
         after = Content.styled(following, "bold").wrap(width) if following else []
-        code = [Content.styled(f"code {outcome.error.code}", "$text-dim")] if outcome.error else []
-        took = f"{seconds(outcome.seconds or run.seconds())}"
+        if outcome.error is not None:
+            body = Content(wording.failure(outcome.error)).wrap(width)
+            return [*head, *body, *after, Content.styled(f"code {outcome.error.code}", DIM)]
+        took = seconds(outcome.seconds or run.seconds())
         if outcome.round_trips:
-            took += f" · {outcome.round_trips} round trips · {outcome.commands} card commands"
-        return [
-            head,
-            *body,
-            *after,
-            *(code or [Content.styled(took, "$text-dim").truncate(width, ellipsis=True)]),
-        ]
+            took += f" · {outcome.round_trips} round trips · {outcome.commands} commands"
+        return [*head, *after, *Content.styled(took, DIM).wrap(width)]
 
 
 def _bar(done: int, total: int, width: int) -> Content:
@@ -131,4 +123,4 @@ def _bar(done: int, total: int, width: int) -> Content:
     if not total:
         return Content.styled(f"{RUNNING} working …".ljust(width)[:width], "$accent")
     filled = width * done // total
-    return Content.assemble(("█" * filled, "$accent"), ("░" * (width - filled), "$text-dim"))
+    return Content.assemble(("█" * filled, "$accent"), ("░" * (width - filled), DIM))

@@ -1,0 +1,161 @@
+"""What running things has taught: keys that must do nothing, bursts, words for everything."""
+
+import asyncio
+
+import pytest
+from textual.widget import Widget
+
+from kiosk.station.faces import Job, Outcome
+from kiosk.tui import labels
+from kiosk.tui.picture import picture
+from kiosk.tui.run import Mark, Run
+from shared.credential.lifecycle import OperationKind
+from shared.credential.model import State
+from shared.credential.pins import Characters
+from shared.relay import StepLine
+from tests.tui.conftest import Desk, StillClock
+from tests.tui.look import lines, shows, text
+from tests.tui.scripted import PEOPLE, ScriptedStation, reader
+
+
+@pytest.mark.parametrize("key", ["ctrl+q", "ctrl+p", "ctrl+c", "ctrl+z", "ctrl+backslash", "f1"])
+async def test_the_framework_has_no_keys_of_its_own(desk: Desk, key: str) -> None:
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "● ACTIVE")
+        for keys in ((), ("question_mark",), ("escape", "2", "i"), ("escape", "1", "p")):
+            await pilot.press(*keys)
+            await pilot.pause()
+            before, stack = text(app), list(app.screen_stack)
+            await pilot.press(key)
+            await pilot.pause()
+            assert app.is_running
+            assert not app._exit
+            assert list(app.screen_stack) == stack
+            assert text(app).split("searching")[0][:400] == before.split("searching")[0][:400]
+
+
+async def test_a_burst_of_progress_paints_few_frames(desk: Desk, station: ScriptedStation) -> None:
+    gate = station.gate = asyncio.Event()
+    await station.put(reader(1, State.ISSUED, PEOPLE[0]))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("a")
+        await shows(pilot, "Choose a new PIN")
+        await pilot.press(*"735172", "enter", *"735172", "enter")
+        await shows(pilot, "◐ Prove")
+        run = app._runs["Virtual reader 1"]
+        pane = app._desk.query_one("StepsPane")
+        painted = 0
+        render = pane.render
+
+        def counted() -> object:
+            nonlocal painted
+            painted += 1
+            return render()
+
+        pane.render = counted  # type: ignore[method-assign,assignment]  # counts, then paints
+        lines_of = tuple(StepLine(key="key", facts={"slot": f"{slot:02X}"}) for slot in range(200))
+        run.steps(lines_of)
+        for _ in range(20):
+            for index in range(200):
+                run.step(index, done=False, expected_ms=1)
+                run.step(index, done=True, expected_ms=0)
+        await shows(pilot, "200 of 200")
+        assert painted < 20
+        gate.set()
+        await shows(pilot, "✓ The PIN is set")
+
+
+async def test_views_in_a_burst_end_at_the_last(desk: Desk, station: ScriptedStation) -> None:
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "● ACTIVE")
+        for number in range(300):
+            await station.put(reader(1, State.ISSUED if number % 2 else State.ACTIVE, PEOPLE[number % 6]))
+        await shows(pilot, "● ISSUED", PEOPLE[299 % 6].name)
+
+
+async def test_more_steps_than_lines_keep_the_running_one_in_sight(
+    desk: Desk, station: ScriptedStation
+) -> None:
+    station.gate = asyncio.Event()
+    await station.put(reader(1, State.ISSUED, PEOPLE[0]))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("a")
+        await shows(pilot, "Choose a new PIN")
+        await pilot.press(*"735172", "enter", *"735172", "enter")
+        await shows(pilot, "◐ Prove")
+        run = app._runs["Virtual reader 1"]
+        run.steps([StepLine(key="key", facts={"slot": f"{slot:02X}"}) for slot in range(60)])
+        for index in range(40):
+            run.step(index, done=True, expected_ms=0)
+        run.step(40, done=False, expected_ms=3000)
+        await shows(pilot, "◐ Key 28", "✓ Key 27", "· Key 29", "0.0/3 s", "40 of 60")
+        station.gate.set()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_every_question_fits(desk: Desk, size: tuple[int, int]) -> None:
+    app = desk()
+    async with app.run_test(size=size) as pilot:
+        await shows(pilot, "● ACTIVE")
+        for keys, words in (
+            (("question_mark",), "running, still to come"),
+            (("escape", "v"), "Plain PIV card"),
+            (("escape", "2", "i"), "6 people"),
+            (("enter",), "9E  P-256"),
+            (("enter",), "No, go back"),
+            (("escape", "1", "p"), "Tries"),
+            ((*"123456", "enter"), "no rows such as"),
+        ):
+            for key in keys:
+                await pilot.press(key)
+                await pilot.pause()
+            await shows(pilot, words)
+            box = app.screen.query_one(".dialog")
+            assert app.screen.region.contains_region(box.region)
+            assert box.max_scroll_y == 0, "something in the box is cut"
+            for child in box.walk_children(Widget):
+                assert box.region.contains_region(child.region), child
+            shown = "\n".join(lines(app))
+            assert all(corner in shown for corner in "╔╗╚╝")
+
+
+def test_every_operation_state_and_kind_of_character_has_words() -> None:
+    assert set(labels.OPERATION_KEYS) == set(OperationKind)
+    assert len(set(labels.OPERATION_KEYS.values())) == len(OperationKind)
+    assert not set(labels.OPERATION_KEYS.values()) & set("qvrxjk?")
+    assert set(labels.OPERATION_BUTTONS) == set(labels.CONTINUE_BUTTONS) == set(OperationKind)
+    assert set(labels.OPERATION_CUT) == set(OperationKind)
+    assert set(labels.STATE_NAMES) == set(State)
+    assert set(labels.CHARACTERS) == set(Characters)
+
+
+def test_a_changed_plan_keeps_the_marks_of_what_is_the_same() -> None:
+    changes: list[None] = []
+    job = Job(operation=OperationKind.ISSUE, reader="r")
+    run = Run(job, "", StillClock(), lambda: changes.append(None))
+    first, second, third = (StepLine(key=key) for key in ("chuid", "ccc", "puk"))
+    run.steps([first, second])
+    run.step(0, done=True, expected_ms=0)
+    run.step(1, done=False, expected_ms=900)
+    run.step(7, done=True, expected_ms=0)
+    run.steps([first, third])
+    assert [state.mark for state in run.states] == [Mark.DONE, Mark.WAITING]
+    run.step(1, done=False, expected_ms=0)
+    run.end(Outcome(operation=OperationKind.ISSUE, state="issued"))
+    assert [state.mark for state in run.states] == [Mark.DONE, Mark.DONE]
+    assert not run.running
+    assert len(changes) == 6
+
+
+async def test_a_picture_is_whole_in_itself(desk: Desk) -> None:
+    svg = await picture(desk(), (120, 40), ["2"])
+    assert svg.startswith("<svg")
+    assert "NEW" in svg
+    assert "@font-face" not in svg
+    assert "http" not in svg.replace("http://www.w3.org/2000/svg", "").replace(
+        "https://www.textualize.io", ""
+    )
