@@ -20,17 +20,15 @@ class ReaderKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """`[station.server]`: where the server is, and how long to wait for it."""
+    """`[station.server]`. Without an address it is the server that the station joined."""
 
-    address: Address
-    connect_timeout_s: float = 5.0
-    call_timeout_s: float = 20.0
-    keepalive_s: float = 20.0
+    address: Address | None = None
+    call_timeout_s: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse times that cannot be waited for."""
-        if min(self.connect_timeout_s, self.call_timeout_s, self.keepalive_s) <= 0:
-            message = "times must be more than 0 seconds"
+        """Refuse a time that cannot be waited for."""
+        if self.call_timeout_s <= 0:
+            message = "call-timeout-s must be more than 0"
             raise ValueError(message)
 
 
@@ -53,11 +51,14 @@ MAX_VIRTUAL_READERS: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationSettings:
-    """`[station]`. `state_folder` holds the station's key and certificate; `name` is shown to people."""
+    """`[station]`. `state_folder` holds the station's key and certificate.
 
-    name: str
+    `name` is shown to people; without one it is the name under which the station joined.
+    """
+
     state_folder: Path
-    server: ServerSettings
+    name: str = ""
+    server: ServerSettings = field(default_factory=ServerSettings)
     readers: ReaderSettings = field(default_factory=ReaderSettings)
 
 

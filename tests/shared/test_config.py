@@ -376,7 +376,7 @@ def test_a_server_that_could_not_work_is_refused(sample: Path, old: str, new: st
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("keepalive-s = 20.0", "keepalive-s = 0.0", "more than 0"),
+        ("call-timeout-s = 10.0", "call-timeout-s = 0.0", "more than 0"),
         ("virtual-count = 1", "virtual-count = 65", "virtual-count"),
         ('kind = "pcsc"', 'kind = "ccid"', "pcsc, virtual"),
     ],
