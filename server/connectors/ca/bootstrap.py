@@ -25,6 +25,9 @@ ISSUING_KEY: Final = "ca/issuing"
 STATIONS_KEY: Final = "stations/root"
 CONTENT_SIGNING_KEY: Final = "content-signing"
 
+MAX_ORGANISATION: Final = 64
+"""Characters ([X.520], ub-organization-name)."""
+
 ROOT_VALIDITY: Final = 20 * YEAR
 ISSUING_VALIDITY: Final = 10 * YEAR
 
@@ -105,15 +108,14 @@ async def certify_content_signer(
 
 
 def _name(organisation: str, role: str) -> x509.Name:
-    try:
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
-                x509.NameAttribute(NameOID.COMMON_NAME, role),
-            ]
-        )
-    except ValueError as cause:
-        raise errors.Invalid(field="organisation", why="1 to 64 characters") from cause
+    if not 1 <= len(organisation) <= MAX_ORGANISATION or not organisation.isprintable():
+        raise errors.Invalid(field="organisation", why=f"1 to {MAX_ORGANISATION} characters")
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation),
+            x509.NameAttribute(NameOID.COMMON_NAME, role),
+        ]
+    )
 
 
 class _Maker:

@@ -113,7 +113,7 @@ class FileDirectory:
             for row in reader:
                 yield reader.line_num, self._row(reader.line_num, key, row)
         except csv.Error as cause:
-            raise self._wrong(reader.line_num, str(cause)) from cause
+            raise self._wrong(reader.reader.line_num, str(cause)) from cause
 
     def _row(self, line: int, key: str, row: dict[str, str]) -> Person:
         if None in row or None in row.values():

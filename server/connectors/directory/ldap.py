@@ -9,6 +9,7 @@ Sources: [RFC 4511], [RFC 4513] 5.1.2 (a simple bind without a password is no lo
 """
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -270,10 +271,8 @@ class LdapDirectory:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
+            with contextlib.suppress(ldap_errors.LDAPExceptionError, OSError):  # it may be dead already
                 connection.unbind()
-            except (ldap_errors.LDAPExceptionError, OSError):
-                pass  # it was dead already
             _drop(connection)
 
     def _require(self, what: str, result: Mapping[str, Any], *accepted: int) -> None:

@@ -90,8 +90,11 @@ async def test_the_password_never_crosses_a_wire_that_is_not_encrypted(server: S
 
     async def pretend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received.extend(await reader.read(4096))
-        oid = b"1.3.6.1.4.1.1466.20037"  # [RFC 4511] 4.14.2: ExtendedResponse, success, to message 1
-        writer.write(bytes.fromhex("3024020101781f0a0100040004008a16") + oid)
+        oid = b"1.3.6.1.4.1.1466.20037"  # [RFC 4511] 4.14.2: ExtendedResponse, success
+        message = received[4]  # SEQUENCE, length, INTEGER of one byte
+        writer.write(
+            b"\x30\x24\x02\x01" + bytes([message]) + b"\x78\x1f\x0a\x01\x00\x04\x00\x04\x00\x8a\x16" + oid
+        )
         await writer.drain()
         while more := await reader.read(4096):
             received.extend(more)
