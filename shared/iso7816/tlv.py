@@ -152,9 +152,7 @@ def _encode_tag(tag: int) -> bytes:
 
 
 def _tag_length(raw: bytes) -> int | None:
-    """Return how many bytes of `raw` are its first tag, or None if that is cut or too long."""
-    if not raw:
-        return None
+    """Return how many bytes of `raw`, which is not empty, are its first tag, or None if that is cut or too long."""
     if raw[0] & _MULTI_BYTE != _MULTI_BYTE:
         return 1
     for count, byte in enumerate(raw[1:TAG_BYTES_MAX], start=2):

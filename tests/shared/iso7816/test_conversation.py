@@ -98,3 +98,10 @@ def test_a_batch_that_ends_without_reason_is_garbled() -> None:
     next(talk)
     with pytest.raises(errors.Garbled):
         talk.send([Response(b"", SW.OK)])
+
+
+def test_together_notices_a_batch_that_ends_without_reason() -> None:
+    talk = together(send_all(ask(1)), send_all(ask(2)))
+    next(talk)
+    with pytest.raises(errors.Garbled):
+        talk.send([Response(b"", SW.OK)])

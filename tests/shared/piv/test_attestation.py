@@ -164,6 +164,20 @@ def test_who_may_not_sign_does_not_vouch() -> None:
         judged(own_ca=False)
 
 
+def test_extensions_that_nobody_can_read_vouch_for_nothing() -> None:
+    garbage = {x509.ObjectIdentifier("2.5.29.19"): b"garbage"}
+    with pytest.raises(errors.CardNotGenuine, match="malformed extensions"):
+        judged(extensions={**EXTENSIONS, **garbage})
+    with pytest.raises(errors.CardNotGenuine, match="malformed extensions"):
+        verify_attestation(
+            issued(3, 2, extensions=EXTENSIONS).public_bytes(Encoding.DER),
+            issued(2, 0, extensions=garbage).public_bytes(Encoding.DER),
+            Trust(roots=(issued(0, 0, ca=True),)),
+            public_key=KEYS[3].public_key(),
+            at=NOW,
+        )
+
+
 def test_loops_of_intermediates_end() -> None:
     with pytest.raises(errors.CardNotGenuine, match="root"):
         verify_attestation(

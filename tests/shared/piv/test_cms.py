@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shared import errors
 from shared.piv import cms, security_object
 from shared.piv.ccc import Ccc
-from shared.piv.der import integer, oid, read_integer
+from shared.piv.der import algorithm, integer, octet_string, oid, read_integer, sequence
 from shared.piv.ids import ObjectId
 from shared.piv.security_object import Digests, SecurityObject
 from tests.shared.piv.terminal import rsa_key
@@ -150,6 +150,58 @@ def test_no_byte_of_signed_data_can_be_changed_unnoticed(data: st.DataObject) ->
 SAMPLE = sign(SIGNERS["p256"], detached=False, with_certificate=False)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "why"),
+    [
+        ("p256", "020103310d", "020102310d", "version"),
+        ("p256", "2a8648ce3d040302", "2a8648ce3d040303", "do not go together"),
+        ("rsa", "2a864886f70d01010b", "2a864886f70d01010c", "do not go together"),
+        ("p256", "608648016503040201", "608648016503040204", "not SHA-2"),
+        ("p256", "2a864886f70d010904", "2a864886f70d010903", "attribute twice"),
+        ("p256", "02010130", "02010330", "issuer and serial"),
+    ],
+)
+def test_other_structures_are_refused(name: str, old: str, new: str, why: str) -> None:
+    raw, certificate = sign(SIGNERS[name], detached=False, with_certificate=False)
+    text = raw.hex().replace(old, new)
+    assert text != raw.hex()
+    with pytest.raises(errors.CardMalformed, match=why):
+        cms.verify(bytes.fromhex(text), content_type=cms.CHUID_CONTENT, certificate=certificate)
+
+
+def test_another_certificate_or_key_is_refused() -> None:
+    raw, certificate = sign(SIGNERS["p256"], detached=False)
+    inside = certificate.public_bytes(Encoding.DER)
+    with pytest.raises(errors.CardMalformed, match="no single certificate"):
+        cms.verify(raw.replace(inside, b"\x31" + inside[1:]), content_type=cms.CHUID_CONTENT)
+    bare, _ = sign(SIGNERS["p256"], detached=False, with_certificate=False)
+    for key, why in (
+        (Ed25519PrivateKey.generate(), "not known"),
+        (ec.generate_private_key(ec.SECP256R1()), "verify"),
+    ):
+        with pytest.raises(errors.CardMalformed, match=why):
+            cms.verify(bare, content_type=cms.CHUID_CONTENT, certificate=certificate_of(key))
+
+
+def test_a_content_type_that_was_not_signed_is_refused() -> None:
+    """The outer content type is not signed itself: the attribute is."""
+    certificate = certificate_of(SIGNERS["p256"])
+    message = cms.to_be_signed(content_type=cms.LDS_CONTENT, content=CONTENT, certificate=certificate)
+    raw = cms.assemble(
+        content_type=cms.LDS_CONTENT,
+        content=CONTENT,
+        certificate=certificate,
+        signature=signed_by(SIGNERS["p256"], message),
+        detached=True,
+        with_certificate=True,
+    )
+    at = raw.index(oid(cms.LDS_CONTENT))
+    other = "1.3.27.1.1.2"
+    changed = raw[:at] + oid(other) + raw[at + len(oid(other)) :]
+    with pytest.raises(errors.CardMalformed, match="content type was changed"):
+        cms.verify(changed, content_type=other, content=CONTENT)
+
+
 def test_a_key_that_readers_do_not_know_does_not_sign() -> None:
     certificate = certificate_of(Ed25519PrivateKey.generate())
     with pytest.raises(errors.NotSupportedByCard):
@@ -218,3 +270,25 @@ def test_a_security_object_covers_one_to_sixteen_objects() -> None:
     ):
         with pytest.raises(errors.Garbled):
             Digests(objects=objects, certificate=certificate)
+
+
+@pytest.mark.parametrize(
+    ("version", "numbers", "why"),
+    [(1, [1, 2], "version"), (0, [1, 1], "twice"), (0, [1], "different groups")],
+)
+def test_other_digests_are_refused(version: int, numbers: list[int], why: str) -> None:
+    groups = (sequence(integer(number), octet_string(bytes(32))) for number in numbers)
+    content = sequence(integer(version), algorithm("2.16.840.1.101.3.4.2.1"), sequence(*groups))
+    certificate = certificate_of(SIGNERS["p256"])
+    message = cms.to_be_signed(content_type=cms.LDS_CONTENT, content=content, certificate=certificate)
+    signed = cms.assemble(
+        content_type=cms.LDS_CONTENT,
+        content=content,
+        certificate=certificate,
+        signature=signed_by(SIGNERS["p256"], message),
+        detached=False,
+        with_certificate=False,
+    )
+    made = SecurityObject(groups={1: ObjectId.CCC, 2: ObjectId.KEY_HISTORY}, signed=signed)
+    with pytest.raises(errors.CardMalformed, match=why):
+        security_object.verify(made, OBJECTS, certificate)

@@ -164,6 +164,9 @@ def test_an_rsa_key_decrypts() -> None:
         terminal.drive(decrypt(Slot.KEY_MANAGEMENT, Algorithm.RSA_2048, ciphertext[1:]))
     with pytest.raises(errors.Garbled):
         terminal.drive(decrypt(Slot.KEY_MANAGEMENT, Algorithm.P256, ciphertext))
+    script = Script(Response(encode(0x7C, encode(0x82, b"short")), 0x9000))
+    with pytest.raises(errors.CardMalformed):
+        drive(decrypt(Slot.KEY_MANAGEMENT, Algorithm.RSA_2048, ciphertext), script)
 
 
 @pytest.mark.parametrize("block", ["", "0001FF00AA", "000201020304050607" + "00AA", "0002" + "01" * 20])

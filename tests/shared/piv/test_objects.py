@@ -188,6 +188,34 @@ def test_every_flipped_bit_of_a_fasc_n_is_noticed(at: int) -> None:
         FascN.from_bytes(raw.to_bytes(25, "big"))
 
 
+def fasc_n(characters: list[int]) -> bytes:
+    """Encode 39 characters with parity, and their check behind them."""
+    check = 0
+    for character in characters:
+        check ^= character
+    bits = ""
+    for character in [*characters, check]:
+        value = f"{character:04b}"[::-1]
+        bits += value + str((value.count("1") + 1) % 2)
+    return int(bits, 2).to_bytes(25, "big")
+
+
+CHARACTERS = [0xB, *[1] * 4, 0xD, *[2] * 4, 0xD, *[3] * 6, 0xD, 4, 0xD, 5, 0xD, *[6] * 16, 0xF]
+
+
+@pytest.mark.parametrize(
+    ("at", "character", "why"),
+    [(0, 0xF, "sentinels"), (38, 0xB, "sentinels"), (1, 0xA, "agency"), (5, 0xE, "separator after agency")],
+)
+def test_a_fasc_n_with_the_right_check_is_still_read_strictly(at: int, character: int, why: str) -> None:
+    assert FascN.from_bytes(fasc_n(CHARACTERS)).person == "6666666666"
+    wrong = [*CHARACTERS[:at], character, *CHARACTERS[at + 1 :]]
+    with pytest.raises(errors.CardMalformed, match=why):
+        FascN.from_bytes(fasc_n(wrong))
+    with pytest.raises(errors.CardMalformed, match="redundancy check"):
+        FascN.from_bytes((int.from_bytes(fasc_n(CHARACTERS), "big") ^ 0x18).to_bytes(25, "big"))
+
+
 @pytest.mark.parametrize("field", ["agency", "person"])
 @pytest.mark.parametrize("value", ["", "12", "abcd", "١٢٣٤"])
 def test_a_fasc_n_is_made_of_digits(field: str, value: str) -> None:

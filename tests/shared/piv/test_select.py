@@ -75,6 +75,13 @@ def test_an_error_in_what_follows_is_its_own() -> None:
         drive(fresh(read_object(ObjectId.CCC)), script)
 
 
+def test_a_batch_that_ends_within_the_prefix_is_garbled() -> None:
+    talk = fresh(read_object(ObjectId.CCC))
+    next(talk)
+    with pytest.raises(errors.Garbled):
+        talk.send([Response(b"", 0x9000), said(YUBIKEY)])
+
+
 def test_a_fresh_start_may_stand_alone() -> None:
     script = Script(said(YUBIKEY))
     drive(fresh(nothing()), script)
