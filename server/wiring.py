@@ -258,7 +258,7 @@ def _probes(parts: Parts) -> Mapping[str, Callable[[], Awaitable[dict[str, Fact]
     """Return what `kiosk-server doctor` tries."""
 
     async def store() -> dict[str, Fact]:
-        return {"stations": len(await parts.store.stations.all())}
+        return {"stations": len(await parts.store.stations.all()), "commits": parts.store.commits}
 
     async def keystore() -> dict[str, Fact]:
         return {"generation": parts.keystore.generation}

@@ -62,6 +62,12 @@ class Machine:
         """The people in the directory."""
         return self._people
 
+    @property
+    def server_pid(self) -> int:
+        """The server's process id, for those who measure it."""
+        assert self._server is not None
+        return self._server.pid
+
     async def start(self) -> GrpcBackend:
         """Make everything, start the server, join it; return the line to it.
 

@@ -18,7 +18,14 @@ async def _floor(cards: int) -> Report:
     return {f"readers_{readers}": (await floor(readers, cards)).as_json() for readers in READERS}
 
 
-BENCHMARKS: Final[Mapping[str, Callable[[int], Awaitable[Report]]]] = {"floor": _floor}
+async def _issue(cards: int) -> Report:
+    """Measure issuing beside its floor."""
+    from tests.bench.issue import issue
+
+    return await issue(cards)
+
+
+BENCHMARKS: Final[Mapping[str, Callable[[int], Awaitable[Report]]]] = {"floor": _floor, "issue": _issue}
 
 
 @click.command()

@@ -22,6 +22,7 @@ class Figures:
     p95_ms: float
     p99_ms: float
     round_trips_per_card: float
+    commands_per_card: float
     commits_per_card: float
     commit_ms: float
     server_cpu_ms_per_card: float

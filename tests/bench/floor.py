@@ -63,6 +63,7 @@ async def _measure(
         p95_ms=percentile(times, 95) * 1000,
         p99_ms=percentile(times, 99) * 1000,
         round_trips_per_card=len(rounds),
+        commands_per_card=0.0,
         commits_per_card=len(commits) / cards,
         commit_ms=median(commits) * 1000,
         server_cpu_ms_per_card=(after["cpu"] - before["cpu"]) * 1000 / cards,
