@@ -43,9 +43,11 @@ MAX_MESSAGE: Final = 4_194_304
 
 OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
-    # a dead line is noticed within half a minute, also while a person thinks
+    # a dead line is noticed within half a minute, also while a person thinks; without the ping's own time-out
+    # (a minute) the one of the keepalive has no effect
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # a counter must not wait for a back-off of minutes
@@ -67,7 +69,10 @@ class GrpcBackend:
     """`kiosk.ports.Backend` over one channel that reconnects by itself."""
 
     def __init__(self, identity: StationIdentity, clock: Clock, server: str = "") -> None:
-        """Speak as `identity` with its server, or with the one at `server` (host:port) under the same root."""
+        """Speak as `identity` with its server, or with the one at `server` (host:port) under the same root.
+
+        Made inside a running event loop, which it belongs to.
+        """
         self._server = server or identity.server
         self._identity = identity
         self._clock = clock
@@ -124,7 +129,8 @@ class GrpcBackend:
                 speech.exception()  # it was raised above, or the line's end is the cause of it
             if ended:
                 await _last_word(call)
-            call.cancel()
+            if not call.done():
+                call.cancel()
 
     async def link(self) -> AsyncGenerator[LinkState, None]:
         """Report the line's state now and at every change; ends when the line is closed.

@@ -13,7 +13,8 @@ from enum import StrEnum, unique
 from types import MappingProxyType
 from typing import Final
 
-from server.ports.store import StationState, StationStore
+from server.authority.throttle import Limit, Throttle
+from server.ports.store import AuditKind, AuditRecord, AuditStore, StationState, StationStore
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import StationId
@@ -72,6 +73,9 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 )
 """Full method name to rule."""
 
+NOTED: Final = Limit(burst=1, seconds=60)
+NOTED_OVERALL: Final = Limit(burst=60, seconds=1)
+
 _LISTENER_OF: Final = {
     Rule.REGISTERED_STATION: Listener.STATIONS,
     Rule.LAB_STATION: Listener.STATIONS,
@@ -83,10 +87,16 @@ _LISTENER_OF: Final = {
 class Access:
     """Judge calls by the rules and by the record of stations."""
 
-    def __init__(self, stations: StationStore, clock: Clock) -> None:
-        """Look stations up in `stations`; `clock` judges whether a certificate has expired."""
+    def __init__(self, stations: StationStore, clock: Clock, audit: AuditStore | None = None) -> None:
+        """Look stations up in `stations`; `clock` judges whether a certificate has expired.
+
+        What is refused to a certificate of our own root becomes evidence in `audit`, once a minute for each
+        certificate and reason: a peer that tries for ever must not fill the database.
+        """
         self._stations = stations
         self._clock = clock
+        self._audit = audit
+        self._noted = Throttle(per_peer=NOTED, overall=NOTED_OVERALL, clock=clock)
 
     async def admit(self, listener: Listener, method: str, fingerprint: bytes | None) -> Caller | None:
         """Return who calls, or refuse.
@@ -100,6 +110,14 @@ class Access:
             StationBlocked: an administrator blocked the station.
             StationExpired: the registered certificate has expired; the line outlived it.
         """
+        try:
+            return await self._judge(listener, method, fingerprint)
+        except errors.PolicyError as refused:
+            if fingerprint is not None:
+                await self._note(refused, method, fingerprint.hex())
+            raise
+
+    async def _judge(self, listener: Listener, method: str, fingerprint: bytes | None) -> Caller | None:
         rule = RULES.get(method)
         if rule is None or _LISTENER_OF[rule] is not listener:
             raise errors.NotAllowed(what=method)
@@ -109,6 +127,18 @@ class Access:
         if rule is Rule.LAB_STATION and not caller.lab:
             raise errors.NotAllowed(what=method)
         return caller
+
+    async def _note(self, refused: errors.PolicyError, method: str, fingerprint: str) -> None:
+        """Leave evidence of a refusal."""
+        if self._audit is None:
+            return
+        try:
+            self._noted.attempt(f"{refused.code} {fingerprint}")
+        except errors.TooManyAttempts:
+            return
+        await self._audit.append(
+            [AuditRecord(kind=AuditKind.REFUSED, event=refused.code, actor=fingerprint, subject=method)]
+        )
 
     async def _station(self, fingerprint: bytes | None) -> Caller:
         record = await self._stations.by_fingerprint(fingerprint) if fingerprint else None

@@ -70,13 +70,15 @@ _COMMON: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.enable_http_proxy", 0),
 )
-_OPTIONS: Final[dict[Listener, Sequence[tuple[str, Any]]]] = {
+OPTIONS: Final[dict[Listener, Sequence[tuple[str, Any]]]] = {
     Listener.STATIONS: (
         *_COMMON,
         ("grpc.max_receive_message_length", MAX_TURN),
-        # a station that was unplugged is noticed within half a minute
+        # a station that was unplugged is noticed within half a minute; without the ping's own time-out (a minute)
+        # the one of the keepalive has no effect
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
     ),
@@ -110,7 +112,7 @@ class Endpoint:
         self._operations: OperationsServicer | None = None
         self._health: HealthServicer | None = None
         self.server = grpc.aio.server(
-            interceptors=(Gate(listener, access),), options=_OPTIONS[listener], maximum_concurrent_rpcs=calls
+            interceptors=(Gate(listener, access),), options=OPTIONS[listener], maximum_concurrent_rpcs=calls
         )
 
     async def serve_stations(

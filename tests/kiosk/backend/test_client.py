@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,8 +13,9 @@ from kiosk.backend import client
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.failures import Reason
 from kiosk.ports import LinkState
-from server.authority.access import Caller
+from server.authority.access import Caller, Listener
 from server.operations.link import StationLink
+from server.rpc.server import OPTIONS
 from shared import errors
 from shared.clock import SystemClock
 from shared.console import CardHints, ServerView
@@ -32,7 +33,7 @@ from shared.relay import (
     StationTurn,
 )
 from tests.server.rpc import pki
-from tests.server.rpc.world import World, moved
+from tests.server.rpc.world import World, moved, running
 
 BEGIN = Begin(operation=OperationKind.ISSUE, reader="Virtual 1", virtual=True, holder="42", template="badge")
 HINTS = CardHints(profile="yubikey-5.7", serial=20114)
@@ -343,6 +344,70 @@ async def test_the_line_comes_back(world: World, backend: GrpcBackend) -> None:
     assert await until(LinkState.CONNECTED) == [LinkState.CONNECTED]
     assert (await backend.who_am_i()).station == "Desk"
     await states.aclose()
+
+
+def quick(options: Sequence[tuple[str, object]]) -> list[tuple[str, object]]:
+    """Return the same options with every time of the keepalive 300 ms, where there is one."""
+    hurried = {"grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms"}
+    assert hurried <= {name for name, _ in options}
+    return [(name, 300 if name in hurried else value) for name, value in options]
+
+
+@asynccontextmanager
+async def swallowing_line(world: World) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """A relay before the server that, once told, takes all bytes and passes none on, as a pulled cable does."""
+    swallowing = asyncio.Event()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                if not swallowing.is_set():
+                    writer.write(data)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", world.port)
+        await asyncio.gather(pipe(reader, behind_writer), pipe(behind_reader, writer))
+
+    proxy = await asyncio.start_server(relay, "127.0.0.1", 0)
+    try:
+        yield proxy.sockets[0].getsockname()[1], swallowing
+    finally:
+        proxy.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+
+
+async def test_a_pulled_cable_is_noticed_by_the_station(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "OPTIONS", quick(client.OPTIONS))
+    world.engine.behaviour = wait_for_ever
+    async with swallowing_line(world) as (port, swallowing):
+        backend = GrpcBackend(moved(await world.lab_station(), port), world.clock)
+        async with aclosing(backend.operation(say(BEGIN))) as operation:
+            assert isinstance(await anext(operation), Exchange)
+            swallowing.set()
+            with pytest.raises(errors.ConnectionLost):
+                await asyncio.wait_for(anext(operation), 8)
+        await backend.close()
+
+
+async def test_a_pulled_cable_is_noticed_by_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurried = quick(OPTIONS[Listener.STATIONS])
+    monkeypatch.setitem(OPTIONS, Listener.STATIONS, hurried)
+    async with running() as world:
+        world.engine.behaviour = wait_for_ever
+        async with swallowing_line(world) as (port, swallowing):
+            backend = GrpcBackend(moved(await world.lab_station(), port), world.clock)
+            async with aclosing(backend.operation(say(BEGIN))) as operation:
+                assert isinstance(await anext(operation), Exchange)
+                swallowing.set()
+                ended = await asyncio.wait_for(world.engine.ended.get(), 8)
+            assert isinstance(ended, errors.ConnectionLost)
+            await backend.close()
 
 
 async def test_closing_ends_the_watch(world: World) -> None:

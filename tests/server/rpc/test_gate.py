@@ -1,6 +1,11 @@
 """Who gets through: every kind of peer at every method of every listener."""
 
+import asyncio
+import contextlib
+import ssl
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from server.authority.access import RULES, Access, Listener, Rule
+from server.ports.store import AuditKind
 from server.rpc.server import bind_admin
 from shared import errors
 from shared.errors import KioskError
@@ -169,6 +175,70 @@ async def test_a_method_without_rule_is_refused() -> None:
     for listener in Listener:
         with pytest.raises(errors.NotAllowed):
             await access.admit(listener, "/kiosk.v1.Console/DoAnything", b"x" * 32)
+
+
+async def test_refusals_leave_evidence_once_a_minute(world: World) -> None:
+    pair = await blocked(world)
+    async with world.raw(pair) as channel:
+        for _ in range(3):
+            await knock(channel, "/kiosk.v1.Stations/WhoAmI")
+        world.clock.later = timedelta(minutes=1)
+        await knock(channel, "/kiosk.v1.Console/FindPeople")
+    entries = [entry.record for entry in await world.store.audit.page(0, 10)]
+    refused = [record for record in entries if record.kind is AuditKind.REFUSED]
+    assert [(record.event, record.subject) for record in refused] == [
+        ("station-blocked", "/kiosk.v1.Stations/WhoAmI"),
+        ("station-blocked", "/kiosk.v1.Console/FindPeople"),
+    ]
+    assert refused[0].actor == pair.fingerprint.hex()
+
+
+async def test_strangers_without_certificate_leave_no_evidence(world: World) -> None:
+    await world.start_joining()
+    async with world.raw(None, world.joining_port) as channel:
+        assert isinstance(await knock(channel, "/kiosk.v1.Stations/WhoAmI"), errors.NotAllowed)
+    assert not await world.store.audit.page(0, 10)
+
+
+async def test_noise_on_the_ports_harms_nobody(world: World) -> None:
+    await world.start_joining()
+    for port in (world.port, world.joining_port):
+        for noise in (b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 40, b""):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(noise)
+            with contextlib.suppress(OSError):
+                await writer.drain()
+                writer.write_eof()
+                await asyncio.wait_for(reader.read(), 5)
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+    async with world.raw(await lab(world)) as channel:
+        assert await knock(channel, "/kiosk.v1.Stations/WhoAmI") is None
+
+
+async def speak_tls(port: int, newest: ssl.TLSVersion) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are the point
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = newest
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def test_old_tls_is_refused(world: World) -> None:
+    await world.start_joining()
+    await speak_tls(world.joining_port, ssl.TLSVersion.TLSv1_2)
+    for old in (ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1):
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            await speak_tls(world.joining_port, old)
 
 
 async def test_bytes_of_strangers_are_not_parsed(world: World) -> None:

@@ -120,7 +120,7 @@ class World:
         self.console = Console()
         self.root = pki.root("stations")
         self.server = self.server_pair()
-        self.access = Access(self.store.stations, self.clock)
+        self.access = Access(self.store.stations, self.clock, self.store.audit)
         self.port = 0
         self.joining_port = 0
         self._endpoints: list[Endpoint] = []
