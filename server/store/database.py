@@ -20,7 +20,6 @@ from sqlalchemy.pool import StaticPool
 from server.store.cards import CardTables
 from server.store.evidence import AuditTable
 from server.store.ledger import LedgerTable
-from server.store.migrate import migrate
 from server.store.schema import REVISION
 from server.store.stations import StationTables
 from server.store.templates import TemplateTable
@@ -92,6 +91,8 @@ def upgrade_store(path: Path, key: Secret) -> None:
     Raises:
         StoreUnavailable: the file does not open, or its tables are newer than this program.
     """
+    from server.store.migrate import migrate  # noqa: PLC0415  # serving does not wait for Alembic to load
+
     connection = connect(path, key)
     engine = _engine(connection)
     try:

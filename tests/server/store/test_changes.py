@@ -2,7 +2,7 @@ from typing import get_args
 
 from server.ports.store import AuditRecord, Change
 from server.store.changes import EXECUTORS
-from server.store.memory import apply_change
+from server.store.memory_cards import apply_change
 
 
 def test_every_change_has_an_executor() -> None:

@@ -1,5 +1,7 @@
 """The migrations make the tables that the program works with."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +79,9 @@ def test_every_table_has_a_key_and_every_closed_set_a_constraint() -> None:
         }
         closed = {column.name.rsplit("_", 1)[-1] for column in table.columns if hasattr(column.type, "kind")}
         assert closed <= checked, table.name
+
+
+def test_serving_does_not_load_alembic() -> None:
+    program = "import sys, server.store.database; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

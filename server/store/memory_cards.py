@@ -1,0 +1,272 @@
+"""Cards, their journal and their leases, in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import singledispatch
+
+from server.ports.store import (
+    AuditRecord,
+    CertificateChanged,
+    Change,
+    CredentialChanged,
+    KeyChanged,
+    Lease,
+    ManagementAlgorithmChanged,
+    Opening,
+    OperationClosed,
+    PinChanged,
+    SecretChanged,
+    SecretsCarried,
+    StateChanged,
+)
+from server.store.memory_state import Book, Draft, LeaseRow, Operation
+from server.store.rules import (
+    CLOSED_CREDENTIAL,
+    DONE,
+    FORGOTTEN_CREDENTIAL,
+    LEASE_PROVEN_S,
+    LEASE_UNPROVEN_S,
+    check_opening,
+)
+from shared import errors
+from shared.credential.model import (
+    CardRecord,
+    CredentialRecord,
+    HolderId,
+    OpenOperation,
+    RecordId,
+    SecretKind,
+    StationId,
+    TemplateRef,
+)
+
+
+class MemoryCards:
+    """The port `CardStore`, judged by the book's clock."""
+
+    def __init__(self, book: Book) -> None:
+        """Work on `book`."""
+        self._book = book
+
+    async def card(self, record_id: RecordId) -> CardRecord | None:
+        """Return the card with this record id."""
+        state = self._book.state
+        card = state.cards.get(record_id)
+        return None if card is None else _whole(state, card)
+
+    async def cards_by_hint(self, *, profile: str, serial: int | None) -> Sequence[CardRecord]:
+        """Return cards that a serial may mean; none where there is no serial."""
+        state = self._book.state
+        if serial is None:
+            return ()
+        return tuple(
+            _whole(state, card)
+            for card in state.cards.values()
+            if card.profile == profile and card.serial == serial
+        )
+
+    async def open(self, opening: Opening) -> Lease:
+        """Open an operation, or continue the cut one."""
+        check_opening(opening)
+        now = self._book.clock.now()
+        with self._book.writing() as draft:
+            if opening.new_card is not None:
+                if opening.record_id in draft.cards:
+                    raise errors.StoreConflict(what="card")
+                _register(draft, opening.new_card)
+            if opening.record_id not in draft.cards:
+                raise errors.UnknownCard
+            before = draft.leases.get(opening.record_id)
+            if (
+                before is not None
+                and before.live
+                and before.expires_at > now
+                and before.station != opening.station
+            ):
+                raise errors.CardLeased(station=_station_name(draft, before.station))
+            _begin(draft, opening, now)
+            lease = Lease(
+                record_id=opening.record_id,
+                operation_id=opening.operation_id,
+                epoch=before.lease.epoch + 1 if before is not None else 1,
+            )
+            draft.leases[opening.record_id] = LeaseRow(
+                lease=lease, station=opening.station, expires_at=now + timedelta(seconds=LEASE_UNPROVEN_S)
+            )
+            self._apply(draft, lease, opening.changes)
+        return lease
+
+    async def apply(self, lease: Lease, changes: Sequence[Change]) -> None:
+        """Apply changes in order, all or none, and extend the lease."""
+        with self._book.writing() as draft:
+            self._renew(draft, lease, proven=True)
+            self._apply(draft, lease, changes)
+
+    async def extend(self, lease: Lease) -> None:
+        """Keep the lease alive while a card is busy."""
+        with self._book.writing() as draft:
+            self._renew(draft, lease, proven=False)
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease up after a cut; one that is lost already stays lost."""
+        with self._book.writing() as draft:
+            row = draft.leases.get(lease.record_id)
+            if row is not None and row.lease == lease:
+                draft.leases[lease.record_id] = replace(row, live=False)
+
+    def _renew(self, draft: Draft, lease: Lease, *, proven: bool) -> None:
+        row = draft.leases.get(lease.record_id)
+        if row is None or row.lease != lease or not row.live:
+            raise errors.LeaseLost
+        proven = proven or row.proven
+        life = timedelta(seconds=LEASE_PROVEN_S if proven else LEASE_UNPROVEN_S)
+        draft.leases[lease.record_id] = replace(row, proven=proven, expires_at=self._book.clock.now() + life)
+
+    def _apply(self, draft: Draft, lease: Lease, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if isinstance(change, AuditRecord):
+                self._book.note(draft, change)
+            else:
+                apply_change(change, draft, lease)
+
+
+def _whole(state: Draft, card: CardRecord) -> CardRecord:
+    """Add the credential and the open operation, which are kept apart."""
+    shown = [
+        credential
+        for record_id, credential in state.credentials.values()
+        if record_id == card.record_id and credential.state not in FORGOTTEN_CREDENTIAL
+    ]
+    cut = [row.open for row in state.operations.values() if row.record_id == card.record_id and not row.ended]
+    return replace(card, credential=shown[-1] if shown else None, open_operation=cut[0] if cut else None)
+
+
+def _register(draft: Draft, card: CardRecord) -> None:
+    draft.cards[card.record_id] = replace(card, credential=None, open_operation=None)
+    if card.credential is not None:
+        _keep_credential(draft, card.record_id, card.credential)
+
+
+def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
+    running = [
+        operation_id
+        for operation_id, row in draft.operations.items()
+        if row.record_id == opening.record_id and not row.ended
+    ]
+    if running == [opening.operation_id]:
+        row = draft.operations[opening.operation_id]
+        draft.operations[opening.operation_id] = replace(row, station=opening.station)
+        return
+    if running or opening.operation_id in draft.operations:
+        raise errors.StoreConflict(what="operation")
+    if opening.template is not None:
+        _check_template(draft, opening.template)
+    draft.operations[opening.operation_id] = Operation(
+        record_id=opening.record_id,
+        station=opening.station,
+        open=OpenOperation(
+            operation_id=opening.operation_id,
+            kind=opening.kind,
+            holder=HolderId(opening.holder),
+            template=opening.template,
+            began_at=now,
+        ),
+    )
+
+
+def _check_template(draft: Draft, ref: TemplateRef) -> None:
+    kept = draft.templates.get((ref.name, ref.version))
+    if kept is None or kept.ref != ref:
+        raise errors.StoreConflict(what="template")
+
+
+def _keep_credential(draft: Draft, record_id: RecordId, credential: CredentialRecord) -> None:
+    _check_template(draft, credential.template)
+    known = draft.credentials.get(credential.credential_id)
+    if known is not None and known[0] != record_id:
+        raise errors.StoreConflict(what="credential")
+    draft.credentials[credential.credential_id] = (record_id, credential)
+    still_open = [
+        kept
+        for card, kept in draft.credentials.values()
+        if card == record_id and kept.state not in CLOSED_CREDENTIAL
+    ]
+    if len(still_open) > 1:
+        raise errors.StoreConflict(what="credential")
+
+
+def _station_name(draft: Draft, station_id: StationId) -> str:
+    station = draft.stations.get(station_id)
+    return str(station_id) if station is None else station.name
+
+
+@singledispatch
+def apply_change(change: object, draft: Draft, lease: Lease) -> None:
+    """Carry out one change on a draft; a type that is not registered is a fault of this program."""
+    message = f"{type(change).__name__}, {type(draft).__name__}, {lease.epoch}"
+    raise TypeError(message)
+
+
+def _update(draft: Draft, lease: Lease, change: Callable[[CardRecord], CardRecord]) -> None:
+    draft.cards[lease.record_id] = change(draft.cards[lease.record_id])
+
+
+@apply_change.register
+def _(change: SecretChanged, draft: Draft, lease: Lease) -> None:
+    if change.kind is SecretKind.PUK:
+        _update(draft, lease, lambda card: replace(card, puk=change.value))
+    else:
+        _update(draft, lease, lambda card: replace(card, management_key=change.value))
+
+
+@apply_change.register
+def _(change: ManagementAlgorithmChanged, draft: Draft, lease: Lease) -> None:
+    _update(draft, lease, lambda card: replace(card, management_algorithm=change.algorithm))
+
+
+@apply_change.register
+def _(change: PinChanged, draft: Draft, lease: Lease) -> None:
+    _update(draft, lease, lambda card: replace(card, pin=change.pin))
+
+
+@apply_change.register
+def _(change: KeyChanged, draft: Draft, lease: Lease) -> None:
+    _update(draft, lease, lambda card: replace(card, keys={**card.keys, change.key.slot: change.key}))
+
+
+@apply_change.register
+def _(change: CertificateChanged, draft: Draft, lease: Lease) -> None:
+    request_id = change.certificate.request_id
+    for card in draft.cards.values():
+        if card.record_id != lease.record_id and any(
+            certificate.request_id == request_id for certificate in card.certificates
+        ):
+            raise errors.StoreConflict(what="certificate")
+    kept = {certificate.request_id: certificate for certificate in draft.cards[lease.record_id].certificates}
+    kept[request_id] = change.certificate
+    _update(draft, lease, lambda card: replace(card, certificates=tuple(kept.values())))
+
+
+@apply_change.register
+def _(change: CredentialChanged, draft: Draft, lease: Lease) -> None:
+    _keep_credential(draft, lease.record_id, change.credential)
+
+
+@apply_change.register
+def _(change: StateChanged, draft: Draft, lease: Lease) -> None:
+    _update(draft, lease, lambda card: replace(card, state=change.state))
+
+
+@apply_change.register
+def _(change: SecretsCarried, draft: Draft, lease: Lease) -> None:
+    draft.carriers |= {(lease.record_id, change.station)}
+
+
+@apply_change.register
+def _(change: OperationClosed, draft: Draft, lease: Lease) -> None:
+    ended = change.code == DONE or change.abandon
+    row = draft.operations[lease.operation_id]
+    draft.operations[lease.operation_id] = replace(row, ended=ended, code=change.code)
+    if ended:
+        draft.leases[lease.record_id] = replace(draft.leases[lease.record_id], live=False)
