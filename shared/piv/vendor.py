@@ -122,7 +122,12 @@ class ManagementMetadata:
         policies = fields.get(_POLICY, bytes(2))
         try:
             return cls(
-                algorithm=ManagementAlgorithm(_one(fields, _ALGORITHM)),
+                # firmware that knows no other kind leaves the algorithm out
+                algorithm=(
+                    ManagementAlgorithm(_one(fields, _ALGORITHM))
+                    if _ALGORITHM in fields
+                    else ManagementAlgorithm.TDES
+                ),
                 default=bool(_one(fields, _DEFAULT)),
                 touch=TouchPolicyId(policies[1] if len(policies) == 2 else 0),
             )

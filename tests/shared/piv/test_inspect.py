@@ -252,5 +252,11 @@ def test_other_answers_are_malformed(talk: Callable[[], object], raw: str) -> No
         drive(talk(), Script(Response(bytes.fromhex(raw), 0x9000)))  # type: ignore[arg-type]
 
 
+def test_a_management_key_without_algorithm_is_3des() -> None:
+    metadata = ManagementMetadata.from_bytes(bytes.fromhex("02020001050101"))
+    assert metadata.algorithm is ManagementAlgorithm.TDES
+    assert metadata.default
+
+
 def test_versions_have_an_order() -> None:
     assert Version(4, 2, 6) < Version(4, 3, 4) < Version(5, 0)
