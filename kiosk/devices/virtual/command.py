@@ -1,6 +1,7 @@
 """`kiosk virtual-card`: a virtual card behind a real pcscd."""
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -57,38 +58,47 @@ class Endpoint(click.ParamType[tuple[str, int]]):
 @click.option(
     "--serial", type=click.IntRange(1, 0xFFFFFFFF), default=None, help="The serial number of a new card."
 )
-def virtual_card(vpcd: tuple[str, int], image: Path | None, profile: str | None, serial: int | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Say which card is where as one JSON object.")
+def virtual_card(
+    vpcd: tuple[str, int], image: Path | None, profile: str | None, serial: int | None, *, as_json: bool
+) -> None:
     """Put a VIRTUAL card behind a real pcscd, until interrupted.
 
     It keeps its keys and PINs in clear and is for laboratories only. It needs pcscd with the virtual reader
     driver (Debian: vsmartcard-vpcd); without --image it is a new card every time.
     """
     try:
-        asyncio.run(_run(vpcd, image, profile, serial))
+        file = None if image is None else ImageFile(image)
+        asyncio.run(_run(_card(file, profile, serial), vpcd, file, as_json=as_json))
     except errors.KioskError as failed:
         click.echo(f"virtual card: {failed}", err=True)
         raise SystemExit(failed.exit_code) from failed
 
 
-async def _run(vpcd: tuple[str, int], image: Path | None, profile: str | None, serial: int | None) -> None:
-    """Serve the card until a signal ends it."""
-    file = None if image is None else ImageFile(image)
-    card = _card(file, profile, serial)
+async def _run(card: VirtualCard, vpcd: tuple[str, int], file: ImageFile | None, *, as_json: bool) -> None:
+    """Serve the card until a signal ends it; say which card is behind which reader, and when it waits."""
     host, port = vpcd
+    told: set[str] = set()
 
-    def connected() -> None:
-        """Tell which card is behind which reader."""
-        click.echo(
-            f"VIRTUAL card: {card.profile.product}, serial {card.memory.serial}, "
-            f"in the vpcd reader at {host}:{port}"
-        )
+    def say(text: str, *, err: bool) -> None:
+        """Say it once."""
+        if text not in told:
+            click.echo(text, err=err)
+            told.add(text)
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     serving = asyncio.create_task(
-        serve_vpcd(card, host=host, port=port, save=file.save if file else None, connected=connected)
+        serve_vpcd(
+            card,
+            host=host,
+            port=port,
+            save=file.save if file else None,
+            connected=lambda: say(_placed(card, host, port, as_json=as_json), err=False),
+            waiting=lambda: say(f"waiting for a vpcd reader at {host}:{port}", err=True),
+        )
     )
     waiting = asyncio.create_task(stopping.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,6 +107,24 @@ async def _run(vpcd: tuple[str, int], image: Path | None, profile: str | None, s
     outcome, _ = await asyncio.gather(serving, waiting, return_exceptions=True)
     if isinstance(outcome, Exception):
         raise outcome
+
+
+def _placed(card: VirtualCard, host: str, port: int, *, as_json: bool) -> str:
+    """Say which card is behind which reader."""
+    if as_json:
+        return json.dumps(
+            {
+                "virtual": True,
+                "product": card.profile.product,
+                "profile": card.profile.name.value,
+                "serial": card.memory.serial,
+                "vpcd": f"{host}:{port}",
+            }
+        )
+    return (
+        f"VIRTUAL card: {card.profile.product}, serial {card.memory.serial}, "
+        f"in the vpcd reader at {host}:{port}"
+    )
 
 
 def _card(file: ImageFile | None, profile: str | None, serial: int | None) -> VirtualCard:

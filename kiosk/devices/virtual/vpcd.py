@@ -41,13 +41,14 @@ async def serve_vpcd(
     port: int,
     save: Callable[[Memory], None] | None = None,
     connected: Callable[[], None] | None = None,
+    waiting: Callable[[], None] | None = None,
     reconnect: bool = True,
 ) -> None:
     """Keep a card in the vpcd reader at `host`:`port` until cancelled, or until a fault pulls it.
 
     `save` is called after every command that changed the card's memory, before it is answered. `connected`
-    is called each time the card goes into the reader. Where the driver does not listen, or ends, the card
-    waits for it, unless `reconnect` is False.
+    is called each time the card goes into the reader, `waiting` each time nobody listens there. Where the driver
+    does not listen, or ends, the card waits for it, unless `reconnect` is False.
 
     Raises:
         NoReader: `reconnect` is False, and nobody listens there.
@@ -65,6 +66,8 @@ async def serve_vpcd(
         except OSError as failed:
             if not reconnect:
                 raise errors.NoReader(reader=f"{host}:{port}") from failed
+            if waiting is not None:
+                waiting()
         finally:
             card.power_off()
         if not reconnect:

@@ -1,6 +1,7 @@
 """The vpcd client against a driver made of sockets, the image file, and the command that joins them."""
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -137,9 +138,11 @@ async def test_the_card_waits_for_a_driver_that_comes_back() -> None:
 async def test_the_card_may_come_before_the_driver() -> None:
     async with listening() as (port, _):
         pass
-    inserted = asyncio.Event()
-    task = asyncio.create_task(serve_vpcd(new_card(), host="127.0.0.1", port=port, connected=inserted.set))
-    await asyncio.sleep(0.05)
+    inserted, waiting = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(
+        serve_vpcd(new_card(), host="127.0.0.1", port=port, connected=inserted.set, waiting=waiting.set)
+    )
+    await asyncio.wait_for(waiting.wait(), 5)
     assert not inserted.is_set()
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
     await asyncio.wait_for(inserted.wait(), 5)
@@ -193,8 +196,9 @@ def test_images_that_cannot_be_used(tmp_path: Path) -> None:
         ImageFile(tmp_path / "no" / "folder").save(new_card().memory)
 
 
-async def start(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def command(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         "from kiosk.devices.virtual.command import virtual_card; virtual_card()",
@@ -202,6 +206,12 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -209,13 +219,13 @@ async def test_the_command_serves_a_card_until_a_signal(tmp_path: Path, number: 
     image = tmp_path / "card"
     async with listening() as (port, attach):
         options = ("--vpcd", f"127.0.0.1:{port}", "--image", str(image), "--serial", "4711")
-        process = await start(*options, "--profile", "yubikey-5.3")
-        driver = await attach()
-        await driver.tell(b"\x01")
-        assert (await driver.ask(SELECT))[-2:] == b"\x90\x00"
-        assert await driver.ask(WRONG_PIN) == b"\x63\xc2"
-        process.send_signal(number)
-        out, err = await asyncio.wait_for(process.communicate(), 10)
+        async with command(*options, "--profile", "yubikey-5.3") as process:
+            driver = await attach()
+            await driver.tell(b"\x01")
+            assert (await driver.ask(SELECT))[-2:] == b"\x90\x00"
+            assert await driver.ask(WRONG_PIN) == b"\x63\xc2"
+            process.send_signal(number)
+            out, err = await asyncio.wait_for(process.communicate(), 10)
     assert (process.returncode, err) == (0, b"")
     assert (
         out.decode() == f"VIRTUAL card: YubiKey 5.3.0, serial 4711, in the vpcd reader at 127.0.0.1:{port}\n"
@@ -223,6 +233,30 @@ async def test_the_command_serves_a_card_until_a_signal(tmp_path: Path, number: 
     memory = ImageFile(image).load()
     assert memory is not None
     assert (memory.serial, memory.pin.left) == (4711, 2)
+
+
+async def test_the_command_waits_aloud_and_speaks_json() -> None:
+    async with listening() as (port, _):
+        pass
+    options = ("--vpcd", f"127.0.0.1:{port}", "--profile", "sp800-73", "--serial", "3", "--json")
+    async with command(*options) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stderr.readline(), 10)
+        assert line.decode() == f"waiting for a vpcd reader at 127.0.0.1:{port}\n"
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+        assert json.loads(await asyncio.wait_for(process.stdout.readline(), 10)) == {
+            "virtual": True,
+            "product": "SP 800-73 card",
+            "profile": "sp800-73",
+            "serial": 3,
+            "vpcd": f"127.0.0.1:{port}",
+        }
+        process.terminate()
+        assert await asyncio.wait_for(process.communicate(), 10) == (b"", b"")
+        assert process.returncode == 0
+        server.close()
+        await server.wait_closed()
 
 
 def test_the_command_refuses_another_cards_image(tmp_path: Path) -> None:
