@@ -303,7 +303,11 @@ class CertificateLedger(Protocol):
     """The built-in certificate authority's own book: what it signed and what it revoked."""
 
     async def record(self, entries: "Sequence[LedgerEntry]") -> None:
-        """Store certificates in one durable commit, before they leave the certificate authority."""
+        """Store certificates in one durable commit, before they leave the certificate authority.
+
+        Raises:
+            StoreConflict: a serial number or a request id is recorded already; nothing was stored.
+        """
         ...
 
     async def by_request(self, request_id: RequestId) -> "LedgerEntry | None":

@@ -34,6 +34,7 @@ _UNREADABLE: Final = (
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.ExtensionNotFound,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
 """What cryptography raises for bytes that are no certificate that we can judge."""
@@ -86,7 +87,8 @@ def check_certificate(
         try:
             parsed, issuers = x509.load_der_x509_certificate(certificate), _chain(tuple(trust))
             why = (
-                _wrong_subject(parsed, public_key, subject)
+                _wrong_form(certificate, parsed)
+                or _wrong_subject(parsed, public_key, subject)
                 or _wrong_names(parsed.extensions, required, allowed, sid)
                 or _wrong_usage(parsed.extensions, usage)
                 or _wrong_issuer(parsed, issuers, now)
@@ -113,6 +115,19 @@ def check_names(
 
 def _too_long(certificate: bytes, max_length: int) -> str:
     return f"{len(certificate)} bytes, more than {max_length}" if len(certificate) > max_length else ""
+
+
+def _wrong_form(encoded: bytes, certificate: x509.Certificate) -> str:
+    """Find what a lenient parser lets through."""
+    if certificate.version is not x509.Version.v3:
+        return "not of version 3"
+    if certificate.serial_number <= 0:
+        return "a serial number that is not positive"
+    if not encoded.endswith(b"\0" + certificate.signature):
+        return (
+            "a signature that is no whole number of bytes"  # the unused bits of a BIT STRING are not signed
+        )
+    return ""
 
 
 def _wrong_subject(certificate: x509.Certificate, public_key: bytes, subject: str) -> str:

@@ -243,11 +243,14 @@ def test_no_bytes_pass_or_crash(junk: bytes) -> None:
     assert why(junk)
 
 
-@given(st.integers(0), st.integers(1, 255))
-def test_no_altered_byte_passes(place: int, change: int) -> None:
-    altered = bytearray(GOOD_DER)
-    altered[place % len(altered)] ^= change
-    assert why(bytes(altered))
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
+@pytest.mark.filterwarnings("ignore:Attribute's length must be")
+@pytest.mark.parametrize("change", [0x01, 0x02, 0x05, 0x10, 0x20, 0x7F, 0x80, 0xFF])
+def test_no_altered_byte_passes(change: int) -> None:
+    for place in range(len(GOOD_DER)):
+        altered = bytearray(GOOD_DER)
+        altered[place] ^= change
+        assert why(bytes(altered)), place
 
 
 GOOD_DER = ISSUING.sign(*GOOD)
