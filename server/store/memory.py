@@ -79,7 +79,7 @@ class _Stations:
     async def add_token(self, token: JoinToken, audit: AuditRecord) -> None:
         with self._book.writing() as draft:
             if token.digest in draft.tokens:
-                raise errors.StoreConflict(what="token")
+                raise errors.StoreConflict(what="join_token")
             draft.tokens[token.digest] = token
             self._book.note(draft, audit)
 
@@ -110,7 +110,7 @@ class _Ledger:
             for entry in entries:
                 asked = {known.request_id for known in draft.ledger.values()} - {None}
                 if entry.serial in draft.ledger or entry.request_id in asked:
-                    raise errors.StoreConflict(what="certificate")
+                    raise errors.StoreConflict(what="ledger")
                 draft.ledger[entry.serial] = replace(entry, audit=None)
                 if entry.audit is not None:
                     self._book.note(draft, entry.audit)

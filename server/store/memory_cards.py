@@ -178,7 +178,7 @@ def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
 def _check_template(draft: Draft, ref: TemplateRef) -> None:
     kept = draft.templates.get((ref.name, ref.version))
     if kept is None or kept.ref != ref:
-        raise errors.StoreConflict(what="template")
+        raise errors.StoreConflict(what="reference")
 
 
 def _keep_credential(draft: Draft, record_id: RecordId, credential: CredentialRecord) -> None:

@@ -8,6 +8,7 @@ Who stops waiting does not stop the work: a write that was handed over happens.
 """
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,7 +82,7 @@ class Writer:
         """Run `work` in a transaction and return its result when the disk has it.
 
         Raises:
-            StoreConflict: a constraint of the database says no.
+            StoreConflict: a constraint of the database says no; `what` is the table, or `reference`.
             StoreUnavailable: the database failed or was closed; nothing was written.
         """
         return cast("T", await self._hand_over(work, writes=True))
@@ -159,11 +160,18 @@ class Writer:
             job.error = error
 
 
+_UNIQUE: Final = re.compile(r"UNIQUE constraint failed: (\w+)\.")
+
+
 def _translate(error: sqlcipher3.Error) -> errors.StoreError:
     """Return our error for the driver's, whose words name tables and columns, never values."""
     made: errors.StoreError
     if isinstance(error, sqlcipher3.IntegrityError):
-        made = errors.StoreConflict(what=str(error))
+        unique = _UNIQUE.match(str(error))
+        missing = str(error).startswith("FOREIGN KEY")
+        made = errors.StoreConflict(
+            what=unique.group(1) if unique else "reference" if missing else str(error)
+        )
     else:
         made = errors.StoreUnavailable(why=str(error))
     made.__cause__ = error

@@ -1,7 +1,8 @@
 """What every store must do, whatever it is made of."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -109,6 +110,13 @@ def store(kept: Kept) -> Store:
 
 async def begin(store: Store, card: CardRecord, *changes: Change) -> Lease:
     return await store.cards.open(an_opening(card, HERE, *changes))
+
+
+@contextmanager
+def conflict(what: str) -> Iterator[None]:
+    with pytest.raises(errors.StoreConflict) as refused:
+        yield
+    assert refused.value.facts == {"what": what}
 
 
 async def read(store: Store, card: CardRecord) -> CardRecord:
@@ -230,7 +238,7 @@ async def test_nothing_of_a_refused_list_is_written(store: Store) -> None:
     lease = await begin(store, card)
     before = await read(store, card)
     evidence = len(await store.audit.page(0, 100))
-    with pytest.raises(errors.StoreConflict):
+    with conflict("certificate"):
         await store.cards.apply(
             lease, [StateChanged(state=State.ACTIVE), EVIDENCE, CertificateChanged(certificate=taken)]
         )
@@ -243,7 +251,7 @@ async def test_nothing_of_a_refused_list_is_written(store: Store) -> None:
 
 async def test_a_card_has_one_open_credential(store: Store) -> None:
     lease = await begin(store, a_card(), CredentialChanged(credential=a_credential()))
-    with pytest.raises(errors.StoreConflict):
+    with conflict("credential"):
         await store.cards.apply(lease, [CredentialChanged(credential=a_credential())])
 
 
@@ -266,14 +274,14 @@ async def test_a_credential_stays_with_its_card(store: Store) -> None:
     credential = a_credential()
     await begin(store, a_card(), CredentialChanged(credential=credential))
     lease = await begin(store, a_card())
-    with pytest.raises(errors.StoreConflict):
+    with conflict("credential"):
         await store.cards.apply(lease, [CredentialChanged(credential=credential)])
 
 
 async def test_a_credential_needs_a_template_that_exists(store: Store) -> None:
     lease = await begin(store, a_card())
     unknown = a_credential(template=replace(BADGE, digest=bytes(32)))
-    with pytest.raises(errors.StoreConflict):
+    with conflict("reference"):
         await store.cards.apply(lease, [CredentialChanged(credential=unknown)])
 
 
@@ -376,7 +384,7 @@ async def test_a_released_lease_lets_another_station_go_on_at_once(store: Store)
 async def test_a_card_has_one_open_operation(store: Store) -> None:
     card = a_card()
     await begin(store, card)
-    with pytest.raises(errors.StoreConflict):
+    with conflict("operation"):
         await store.cards.open(an_opening(card, HERE, new=False))
 
 
@@ -384,16 +392,16 @@ async def test_an_operation_is_opened_once(store: Store) -> None:
     card = a_card()
     lease = await begin(store, card)
     await store.cards.apply(lease, [OperationClosed(code="done")])
-    with pytest.raises(errors.StoreConflict):
+    with conflict("operation"):
         await store.cards.open(an_opening(card, HERE, new=False, operation_id=lease.operation_id))
-    with pytest.raises(errors.StoreConflict):
+    with conflict("operation"):
         await store.cards.open(an_opening(a_card(), HERE, operation_id=lease.operation_id))
 
 
 async def test_a_card_is_registered_once(store: Store) -> None:
     card = a_card()
     await begin(store, card)
-    with pytest.raises(errors.StoreConflict):
+    with conflict("card"):
         await begin(store, card)
 
 
@@ -407,7 +415,7 @@ async def test_an_operation_needs_a_card(store: Store) -> None:
 async def test_a_refused_opening_leaves_nothing(store: Store) -> None:
     card, taken = a_card(), a_certificate(Slot.SIGNATURE)
     await begin(store, a_card(), CertificateChanged(certificate=taken))
-    with pytest.raises(errors.StoreConflict):
+    with conflict("certificate"):
         await begin(store, card, CertificateChanged(certificate=taken))
     assert await store.cards.card(card.record_id) is None
 
@@ -476,7 +484,7 @@ async def test_versions_of_a_template_stay(store: Store) -> None:
 async def test_a_version_is_never_replaced(store: Store) -> None:
     before = len(await store.audit.page(0, 100))
     changed = StoredTemplate(ref=replace(BADGE, digest=bytes(32)), text="other", applied_at=NOON)
-    with pytest.raises(errors.StoreConflict):
+    with conflict("template"):
         await store.templates.add(changed, EVIDENCE)
     assert len(await store.audit.page(0, 100)) == before
 
@@ -491,14 +499,14 @@ async def test_a_station_is_found_by_its_certificate(store: Store) -> None:
     assert await store.stations.by_fingerprint(first.fingerprint) == first
     assert await store.stations.by_fingerprint(bytes(32)) is None
     assert list(await store.stations.all()) == [first, second]
-    with pytest.raises(errors.StoreConflict):
+    with conflict("station"):
         await store.stations.add_station(replace(a_station(), fingerprint=first.fingerprint), EVIDENCE)
 
 
 async def test_a_token_is_spent_once(store: Store) -> None:
     token = JoinToken(digest=b"d" * 32, name="Desk 9", lab=True, expires_at=NOON + timedelta(hours=1))
     await store.stations.add_token(token, EVIDENCE)
-    with pytest.raises(errors.StoreConflict):
+    with conflict("join_token"):
         await store.stations.add_token(token, EVIDENCE)
     came = await asyncio.gather(*(store.stations.spend_token(token.digest, NOON) for _ in range(5)))
     assert [each for each in came if each is not None] == [token]
@@ -538,9 +546,9 @@ async def test_what_was_signed_is_found_again(store: Store) -> None:
 async def test_a_request_is_signed_once(store: Store) -> None:
     first = an_entry(1)
     await store.ledger.record([first])
-    with pytest.raises(errors.StoreConflict):
+    with conflict("ledger"):
         await store.ledger.record([an_entry(2), an_entry(3, request_id=first.request_id)])
-    with pytest.raises(errors.StoreConflict):
+    with conflict("ledger"):
         await store.ledger.record([an_entry(1)])
     assert list(await store.ledger.by_public_key(first.public_key)) == [first]
 
