@@ -128,12 +128,6 @@ class Reader:
         """Read the template `tag`, which must be next, and return a reader for what is in it."""
         return Reader(self.expect(tag), self._what, self._depth + 1)
 
-    def rest(self) -> bytes:
-        """Return the bytes that were not read yet, and count them as read."""
-        left = self._raw[self._at :]
-        self._at = len(self._raw)
-        return left
-
     def end(self) -> None:
         """Make sure that everything was read.
 
