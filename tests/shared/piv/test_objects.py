@@ -349,7 +349,10 @@ def test_a_bomb_is_not_unpacked() -> None:
     assert len(CertificateContainer.from_bytes(bytes(largest)).certificate) == CERTIFICATE_MAX
 
 
-@pytest.mark.parametrize("raw", ["70017871010FFE00", "70017871020000FE00", "700178710101FE00", "700178FE00"])
+@pytest.mark.parametrize(
+    "raw",
+    ["7003FFFFFF710101FE00", "70017871010FFE00", "70017871020000FE00", "700178710101FE00", "700178FE00"],
+)
 def test_a_container_that_nobody_can_read_is_malformed(raw: str) -> None:
     with pytest.raises(errors.CardMalformed):
         CertificateContainer.from_bytes(bytes.fromhex(raw))
