@@ -1,8 +1,9 @@
 """What every certificate authority does: certificates as asked, refusals as values, nothing forgotten."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -26,11 +27,14 @@ from server.ports.ca import (
     SignRequest,
 )
 from server.ports.keystore import SigningAlgorithm
+from server.ports.store import Store
+from server.store.database import create_store
 from server.store.memory import MemoryStore
 from shared import errors
 from shared.credential.certificates import check_certificate, check_names, needed_usage
 from shared.credential.model import RequestId
 from shared.piv.ids import Slot
+from shared.secret import Secret
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
@@ -62,7 +66,7 @@ class FixedClock:
 class Bench:
     authority: BuiltinAuthority
     clock: FixedClock
-    store: MemoryStore
+    store: Store
 
     async def one(self, request: SignRequest) -> bytes:
         (outcome,) = await self.authority.issue([request])
@@ -86,11 +90,14 @@ KEYSTORES: Final = {
 """Kept between tests: an RSA key takes a second to make, and bootstrapping uses a present key again."""
 
 
-@pytest.fixture(params=KEYSTORES, ids=str)
-async def bench(request: pytest.FixtureRequest) -> Bench:
-    algorithm: SigningAlgorithm = request.param
+@pytest.fixture(params=[*KEYSTORES, "sqlcipher"], ids=str)
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    stored = request.param == "sqlcipher"
+    algorithm: SigningAlgorithm = SigningAlgorithm.P256_SHA256 if stored else request.param
     clock, keystore = FixedClock(), KEYSTORES[algorithm]
-    store = MemoryStore(clock)
+    store: Store = MemoryStore(clock)
+    if stored:
+        store = create_store(tmp_path / "store.db", Secret(bytes(32)), clock)
     issuers = await bootstrap(keystore, store.ledger, clock, "Example", algorithm=algorithm)
     authority = BuiltinAuthority(
         connection="built-in",
@@ -100,7 +107,8 @@ async def bench(request: pytest.FixtureRequest) -> Bench:
         clock=clock,
         issuers=issuers,
     )
-    return Bench(authority, clock, store)
+    yield Bench(authority, clock, store)
+    await store.close()
 
 
 RSA_KEY: Final = rsa.generate_private_key(65537, 2048)

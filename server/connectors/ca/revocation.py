@@ -41,16 +41,17 @@ async def revocation_list(
         KeyStoreDamaged: the key store signed with another key than the issuer's.
     """
     own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    lines = sorted(revoked, key=lambda line: line.serial)
     builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(issuer.subject)
+        # all lines at once: adding them one by one copies the list each time
+        x509.CertificateRevocationListBuilder(
+            issuer_name=issuer.subject, revoked_certificates=[_line(line) for line in lines]
+        )
         .last_update(now)
         .next_update(now + lifetime)
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own), critical=False)
     )
-    for line in sorted(revoked, key=lambda line: line.serial):
-        builder = builder.add_revoked_certificate(_line(line))
     signed = await sign_list(builder, keystore, key)
     public = issuer.public_key()
     if not isinstance(public, ec.EllipticCurvePublicKey | rsa.RSAPublicKey) or not (

@@ -1,15 +1,18 @@
 """What a certificate authority returned is checked, whatever it returned."""
 
 import datetime as dt
+import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -231,6 +234,20 @@ def test_configured_issuers_that_are_no_chain(trust: Sequence[bytes]) -> None:
 
 def test_a_configured_issuer_that_cannot_be_read() -> None:
     assert why(ISSUING.sign(*GOOD), (b"junk",)) == "cannot be read"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_certificate_without_extensions_is_of_an_old_version(tmp_path: Path) -> None:
+    """OpenSSL makes version 1 where no extensions are asked for."""
+    files = {name: str(tmp_path / name) for name in ("csr", "ca", "key", "out")}
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name.from_rfc4514_string(SUBJECT))
+    Path(files["csr"]).write_bytes(csr.sign(HOLDER, hashes.SHA256()).public_bytes(Encoding.PEM))
+    Path(files["ca"]).write_bytes(ROOT.certificate.public_bytes(Encoding.PEM))
+    Path(files["key"]).write_bytes(ROOT.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    command = ["openssl", "x509", "-req", "-in", files["csr"], "-CA", files["ca"], "-CAkey", files["key"]]
+    command += ["-set_serial", "7", "-outform", "DER", "-out", files["out"]]
+    subprocess.run(command, check=True, capture_output=True)
+    assert why(Path(files["out"]).read_bytes()) == "not of version 3"
 
 
 def test_size() -> None:
