@@ -16,6 +16,8 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Final, TextIO
 
+from shared import errors
+
 TRAFFIC: Final = 5
 """Below DEBUG: commands to cards and their responses, redacted by their writer."""
 
@@ -65,8 +67,9 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = sys.stderr) -> None
     owner, one JSON object a line.
 
     Raises:
-        OSError: the file cannot be opened.
+        ConfigInvalid: the file cannot be opened; nothing was changed.
     """
+    file = None if settings.file is None else _file_handler(settings.file)
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -76,8 +79,8 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = sys.stderr) -> None
         lines = logging.StreamHandler(stream)
         lines.setFormatter(JsonFormatter() if settings.format is Format.JSON else TextFormatter())
         root.addHandler(lines)
-    if settings.file is not None:
-        root.addHandler(_file_handler(settings.file))
+    if file is not None:
+        root.addHandler(file)
     if not root.handlers:
         root.addHandler(logging.NullHandler())  # or `logging` would write warnings to standard error itself
     for name in _LOUD_LIBRARIES:
@@ -86,8 +89,10 @@ def set_up(settings: LogSettings, *, stream: TextIO | None = sys.stderr) -> None
 
 
 def _file_handler(path: Path) -> logging.Handler:
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.close(descriptor)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise errors.ConfigInvalid(key="log.file", why=f"{path}: {error.strerror}") from error
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(JsonFormatter())
     return handler

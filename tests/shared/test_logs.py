@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shared import errors
 from shared.logs import TRAFFIC, Format, Level, LogSettings, set_up
 from shared.secret import Secret
 
@@ -106,3 +107,14 @@ def test_libraries_do_not_tell_more_than_warnings(tmp_path: Path) -> None:
     logging.getLogger("grpc._channel").debug("metadata")
     logging.getLogger("sqlalchemy.engine").info("SELECT")
     assert lines(tmp_path / "log") == []
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    before = logging.getLogger().handlers[:]
+    with pytest.raises(errors.ConfigInvalid) as refused:
+        set_up(LogSettings(file=tmp_path / "nowhere" / "log"))
+    assert refused.value.facts == {
+        "key": "log.file",
+        "why": f"{tmp_path}/nowhere/log: No such file or directory",
+    }
+    assert logging.getLogger().handlers == before
