@@ -35,7 +35,7 @@ from shared.clock import Clock, SystemClock
 from shared.console import CardView, TemplateView
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import Person
-from shared.errors import Cancelled, KioskError, UnknownFailure
+from shared.errors import Cancelled, CardChanged, KioskError, UnknownFailure
 
 DEBOUNCE_S: Final = 0.2
 """How long a search waits for the next letter."""
@@ -53,20 +53,20 @@ THEME: Final = Theme(
     accent="#f2c14e",
     warning="#f2c14e",
     error="#f7768e",
-    success="#7fd88f",
+    success="#5fe07a",
     foreground="#d8dee9",
     background="#0f141b",
     surface="#151c25",
     panel="#1d2733",
     variables={
         "text-dim": "#8592a3",
-        "text-success": "#7fd88f",
+        "text-success": "#5fe07a",
         "text-warning": "#f2c14e",
         "text-error": "#f7768e",
         "frame": "#3b4a5c",
         "present": "#4fc3d9",
         "present-foreground": "#0b1016",
-        "done": "#7fd88f",
+        "done": "#5fe07a",
         "done-foreground": "#0b1016",
         "failed": "#f7768e",
         "failed-foreground": "#0b1016",
@@ -107,6 +107,7 @@ class DeskApp(App[None], inherit_bindings=False):
         self._runs: dict[str, Run] = {}
         self._operations: dict[str, Worker[None]] = {}
         self._turn = asyncio.Lock()
+        """Held while somebody is asked something: people read one question at a time."""
         self._idle = asyncio.Event()
         self._desk = Desk(self._runs, clock=self._clock, title=title, virtual=virtual is not None)
 
@@ -175,28 +176,42 @@ class DeskApp(App[None], inherit_bindings=False):
             )
             self._begin(job, holder.name if holder else "")
             return
-        card = card_name(reader.card) if reader.card else reader.name
-        person = await self.push_screen_wait(FindPerson(card))
-        if person is None:
+        async with self._turn:
+            asked = await self._ask_for_issue(reader)
+        if asked is None:
             return
-        templates = await self._station.templates()
-        if not templates:
-            self.push_screen(Failure(None, "no-template", NO_TEMPLATE))
+        now = self._reader(reader.name)
+        if now is None or not now.present or now.card != reader.card:
+            self.push_screen(Failure(CardChanged()))
             return
-        template: TemplateView | None = templates[0]
-        if len(templates) > 1:
-            template = await self.push_screen_wait(ChooseTemplate(templates, person.name))
-        if template is None or not await self.push_screen_wait(_summary(reader, card, person, template)):
-            return
+        person, template = asked
         job = Job(
             operation=OperationKind.ISSUE, reader=reader.name, holder=person.holder, template=template.name
         )
         self._begin(job, f"{person.name} · {template.title}")
 
+    async def _ask_for_issue(self, reader: ReaderView) -> tuple[Person, TemplateView] | None:
+        """Ask who gets the card, which template, and whether all is right; None means "no"."""
+        card = card_name(reader.card) if reader.card else reader.name
+        person = await self.push_screen_wait(FindPerson(card))
+        if person is None:
+            return None
+        templates = await self._station.templates()
+        if not templates:
+            self.push_screen(Failure(None, "no-template", NO_TEMPLATE))
+            return None
+        template: TemplateView | None = templates[0]
+        if len(templates) > 1:
+            template = await self.push_screen_wait(ChooseTemplate(templates, person.name))
+        if template is None or not await self.push_screen_wait(_summary(reader, card, person, template)):
+            return None
+        return person, template
+
     def _begin(self, job: Job, subject: str) -> None:
         run = Run(job, subject, self._clock, lambda: self._desk.run_changed(job.reader))
         self._runs[job.reader] = run
         self._operations[job.reader] = self._start(self._perform(run), "operation")
+        self._desk.chosen = job.reader
         self._desk.redraw()
 
     async def _perform(self, run: Run) -> None:
@@ -269,7 +284,7 @@ class DeskApp(App[None], inherit_bindings=False):
     @on(VirtualWanted)
     def _virtual_wanted(self, wanted: VirtualWanted) -> None:
         if self._virtual is not None:
-            self._start(self._move(self._virtual, wanted.reader), "questions", exclusive=True)
+            self._start(self._move(self._virtual, wanted.reader), "virtual", exclusive=True)
 
     async def _move(self, virtual: VirtualDesk, chosen: str) -> None:
         readers = self._desk.view.readers if self._desk.view else ()
@@ -296,7 +311,7 @@ class DeskApp(App[None], inherit_bindings=False):
     def action_leave(self) -> None:
         """Quit; ask first while an operation runs."""
         if self._operations:
-            self._start(self._leave(), "questions", exclusive=True)
+            self._start(self._leave(), "leave", exclusive=True)
         else:
             self.exit()
 

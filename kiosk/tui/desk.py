@@ -15,8 +15,9 @@ from kiosk.station import wording
 from kiosk.station.faces import ReaderView, StationView
 from kiosk.tui.labels import OPERATION_KEYS
 from kiosk.tui.messages import OutcomeSeen, Reread, StopWanted, VirtualWanted, Wanted
+from kiosk.tui.offers import goal, offered, ways
 from kiosk.tui.run import Run
-from kiosk.tui.widgets.card import CardPane, next_operation
+from kiosk.tui.widgets.card import CardPane
 from kiosk.tui.widgets.detail import CardDetail
 from kiosk.tui.widgets.keybar import KeyBar
 from kiosk.tui.widgets.life import LifePicture
@@ -24,26 +25,7 @@ from kiosk.tui.widgets.readers import ReaderBar
 from kiosk.tui.widgets.steps import StepsPane
 from kiosk.tui.widgets.top import LabBanner, TopBar
 from shared.clock import Clock
-from shared.credential.lifecycle import LIFECYCLE, OperationKind
-from shared.credential.model import State
-
-
-def ways(reader: ReaderView | None) -> dict[State, str]:
-    """Return the states that the card can go to now, each with the key that takes it there."""
-    if reader is None or reader.record is None or reader.record.interrupted is not None:
-        return {}
-    state, reachable = reader.record.state, reader.record.reachable
-    found = {
-        way.target or state: OPERATION_KEYS[way.operation]
-        for way in reversed(LIFECYCLE)
-        if way.operation in reachable and state in way.sources
-    }
-    return dict(found)
-
-
-def goal(run: Run) -> State | None:
-    """Return the state that the operation leads to, None where it leaves the card as it is."""
-    return next(way.target for way in LIFECYCLE if way.operation is run.job.operation)
+from shared.credential.lifecycle import OperationKind
 
 
 class Desk(Screen[None]):
@@ -165,7 +147,7 @@ class Desk(Screen[None]):
         reader, run = self.reader, self.run
         running = run is not None and run.running
         if action == "operate":
-            return not running and self._may(OperationKind(str(parameters[0])))
+            return not running and OperationKind(str(parameters[0])) in offered(reader)
         allowed = {
             "next": not running,
             "stop": running and run is not None and not run.stopping,
@@ -176,14 +158,6 @@ class Desk(Screen[None]):
         }
         return allowed.get(action, True)
 
-    def _may(self, operation: OperationKind) -> bool:
-        reader = self.reader
-        if reader is None or reader.record is None or reader.busy or reader.reading:
-            return False
-        if reader.record.interrupted is not None:
-            return operation is reader.record.interrupted
-        return operation in reader.record.reachable
-
     def action_operate(self, operation: str) -> None:
         """Ask for an operation on the chosen card."""
         self.post_message(Wanted(OperationKind(operation), self.chosen))
@@ -191,9 +165,9 @@ class Desk(Screen[None]):
     def action_next(self) -> None:
         """Do the one obvious thing."""
         reader = self.reader
-        operation = next_operation(reader)
-        if operation is not None:
-            self.post_message(Wanted(operation, self.chosen))
+        possible = offered(reader)
+        if possible:
+            self.post_message(Wanted(possible[0], self.chosen))
         elif reader is not None and not reader.present and self._virtual:
             self.post_message(VirtualWanted(self.chosen))
         elif reader is not None and reader.present and reader.error is not None:

@@ -181,3 +181,26 @@ async def test_many_readers_keep_the_chosen_one_in_sight(desk: Desk) -> None:
             await pilot.press("9")
             await shows(pilot, "►9 Virtual reader 9")
         app = desk(station)
+
+
+async def test_a_blocked_pin_offers_no_change_and_says_what_helps(desk: Desk) -> None:
+    active = reader(1, State.ACTIVE, PEOPLE[1])
+    assert active.card is not None
+    station = ScriptedStation(replace(active, card=replace(active.card, pin_tries_left=0)))
+    app = desk(station)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "! The PIN of this card is blocked. Have the card unblocked.")
+        assert "Change" not in text(app)
+        await pilot.press("p", "enter")
+        await pilot.pause()
+        assert station.asked == []
+
+
+async def test_a_record_that_is_remarkable_says_so(desk: Desk) -> None:
+    known = record(State.ISSUED, PEOPLE[1], notices=("known-card-in-factory-state", "holder-disabled"))
+    app = desk(ScriptedStation(reader(1, State.ISSUED, PEOPLE[1], record=known)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(
+            pilot, "! The card is known, but it is in factory state", "! The directory says that this person"
+        )
+        await shows(pilot, "● ISSUED", " a   Activate", "Quit")

@@ -1,6 +1,7 @@
 """From an empty card to a working one: the questions, the live steps, the outcome."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from textual.widgets import DataTable
@@ -228,3 +229,35 @@ async def test_two_readers_work_at_the_same_time(desk: Desk, station: ScriptedSt
         await shows(pilot, "✓ The PIN is set")
         await pilot.press("2")
         await shows(pilot, "►2", "Anna Berg", "✓ The PIN is set")
+
+
+async def test_a_card_swapped_during_the_questions_is_not_written(
+    desk: Desk, station: ScriptedStation
+) -> None:
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "i")
+        await shows(pilot, "6 people")
+        other = reader(2, State.UNREGISTERED)
+        assert other.card is not None
+        await station.put(replace(other, card=replace(other.card, serial=5)))
+        await pilot.press("enter")
+        await shows(pilot, "Which kind")
+        await pilot.press("enter")
+        await shows(pilot, "Issue this card?")
+        await pilot.press("enter")
+        await shows(pilot, "That did not work", "Another card answered than before", "code card-changed")
+        assert not any(isinstance(asked, Job) for asked in station.asked)
+
+
+async def test_a_question_of_another_reader_waits_for_its_turn(desk: Desk, station: ScriptedStation) -> None:
+    await station.put(reader(3, State.ISSUED, PEOPLE[3]))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "i")
+        await shows(pilot, "6 people")
+        app._begin(Job(operation=OperationKind.ACTIVATE, reader="Virtual reader 3"), "Dana Fischer")
+        await until(pilot, lambda: station.reader("Virtual reader 3").busy)
+        await shows(pilot, "Who gets this card?")
+        await pilot.press("escape")
+        await shows(pilot, "Choose a new PIN", "Dana Fischer · YubiKey 5.7 · 20114003")

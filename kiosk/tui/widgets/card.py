@@ -21,10 +21,10 @@ from kiosk.tui.labels import (
     OPERATION_KEYS,
     RUNNING,
 )
+from kiosk.tui.offers import offered, pin_blocked
 from kiosk.tui.widgets.readers import card_name
 from kiosk.tui.widgets.text import line, stack
-from shared.credential.lifecycle import OperationKind
-from shared.credential.model import Person, State
+from shared.credential.model import Person
 
 MAIL: Final = "mail"
 DEPARTMENT: Final = "department"
@@ -36,15 +36,6 @@ def person_lines(person: Person, width: int) -> list[Content]:
     known = [part for part in (person.attributes.get(name, "") for name in (DEPARTMENT, MAIL)) if part]
     together = " · ".join(known)
     return [Content.styled(part, DIM) for part in ([together] if len(together) <= width else known)]
-
-
-def next_operation(reader: ReaderView | None) -> OperationKind | None:
-    """Return the one obvious operation: what was cut, else what the server names first."""
-    if reader is None or reader.record is None or reader.busy or reader.reading:
-        return None
-    if reader.record.interrupted is not None:
-        return reader.record.interrupted
-    return reader.record.reachable[0] if reader.record.reachable else None
 
 
 class CardFacts(Widget):
@@ -114,9 +105,11 @@ class CardFacts(Widget):
             )
         for notice in record.notices:
             lines += Content.styled(f"! {wording.notice(notice)}", "$text-warning").wrap(width)
-        tries = reader.card.pin_tries_left if reader.card else None
-        if record.state in (State.ACTIVE, State.SUSPENDED) and tries == 0:
-            lines += Content.styled("! The PIN is blocked.", "bold $text-warning").wrap(width)
+        if pin_blocked(reader):
+            words = wording.next_action("unblock")
+            if "pin-blocked" not in record.notices:
+                words = f"{wording.notice('pin-blocked')} {words}"
+            lines += Content.styled(f"! {words}", "bold $text-warning").wrap(width)
         return lines
 
 
@@ -167,21 +160,20 @@ class CardPane(Vertical):
             return ("r", "Read again") if reader.present else None
         if not reader.present:
             return ("v", "Insert a virtual card") if self.virtual and reader.virtual else None
-        operation = next_operation(reader)
+        operation = next(iter(offered(reader)), None)
         if operation is None:
             return None
         cut = reader.record is not None and reader.record.interrupted is operation
         return OPERATION_KEYS[operation], (CONTINUE_BUTTONS if cut else OPERATION_BUTTONS)[operation]
 
     def _others(self) -> Content:
-        obvious = next_operation(self.reader)
-        if self.reader is None or self.reader.record is None or obvious is None:
+        possible = offered(self.reader)
+        if not possible:
             return Content("")
         parts = [
             Content.assemble(
                 (f" {OPERATION_KEYS[other]} ", "bold reverse"), f" {OPERATION_BUTTONS[other]}   "
             )
-            for other in self.reader.record.reachable
-            if other is not obvious and self.reader.record.interrupted is None
+            for other in possible[1:]
         ]
         return Content("").join([Content.styled("  or Enter   ", DIM), *parts])

@@ -111,7 +111,8 @@ class StepsPane(Widget):
         after = Content.styled(following, "bold").wrap(width) if following else []
         if outcome.error is not None:
             body = Content(wording.failure(outcome.error)).wrap(width)
-            return [*head, *body, *after, Content.styled(f"code {outcome.error.code}", DIM)]
+            state = Content.styled(wording.state(outcome.state), DIM).wrap(width) if outcome.state else []
+            return [*head, *body, *state, *after, Content.styled(f"code {outcome.error.code}", DIM)]
         took = seconds(outcome.seconds or run.seconds())
         if outcome.round_trips:
             took += f" · {outcome.round_trips} round trips · {outcome.commands} commands"
