@@ -121,7 +121,7 @@ async def test_another_key_store_cannot_unseal(keystore: KeyRing) -> None:
         (SigningAlgorithm.P384_SHA384, hashes.SHA384()),
         (SigningAlgorithm.RSA3072_SHA256, hashes.SHA256()),
     ],
-    ids=str,
+    ids=["p256", "p384", "rsa3072"],
 )
 async def test_signatures_verify(
     keystore: KeyRing, algorithm: SigningAlgorithm, digest: hashes.HashAlgorithm

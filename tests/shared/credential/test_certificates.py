@@ -172,7 +172,8 @@ def test_another_subject(subject: str) -> None:
             "an alternative name that was not asked for",
         ),
     ],
-)  # fmt: skip
+    ids=["upn", "no upn", "no mail", "none", "second upn", "second mail", "host", "sid as uri"],
+)
 def test_other_names(certificate: bytes, expected: str) -> None:
     assert why(certificate) == expected
 
