@@ -46,6 +46,7 @@ def fill_subject(text: str, values: Mapping[str, str]) -> x509.Name:
     Raises:
         TemplateInvalid: the text is no distinguished name.
         VariableMissing: see `fill`.
+        Invalid: a value is longer than its attribute may be, or of another form.
     """
     marks = {f"\x1fV{index}\x1f": match[0] for index, match in enumerate(VARIABLE.finditer(text))}
     marked = text
@@ -63,7 +64,14 @@ def fill_subject(text: str, values: Mapping[str, str]) -> x509.Name:
             for mark, variable in marks.items():
                 value = value.replace(mark, fill(variable, values))
             if value:
-                filled.append(x509.NameAttribute(attribute.oid, value))
+                filled.append(_attribute(attribute.oid, value))
         if filled:
             rdns.append(x509.RelativeDistinguishedName(filled))
     return x509.Name(rdns)
+
+
+def _attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute:
+    try:
+        return x509.NameAttribute(oid, value)
+    except ValueError as cause:
+        raise errors.Invalid(field=f"subject {oid.dotted_string}", why=str(cause)) from cause

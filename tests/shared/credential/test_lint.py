@@ -1,0 +1,98 @@
+"""What a card or a certificate authority cannot do is found before a card is touched."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from shared import errors
+from shared.credential import lint
+from shared.credential.template import Template, parse_template
+from shared.piv.ids import ManagementAlgorithm, ProfileName
+from shared.piv.profiles import PROFILES
+from tests.shared.credential.test_template import SMALL
+
+
+@dataclass(frozen=True)
+class Authority:
+    profiles: tuple[str, ...] = ("signature",)
+    algorithms: tuple[str, ...] = ("P-256",)
+    proof_by_server: bool = False
+
+
+def small(old: str = "", new: str = "") -> Template:
+    return parse_template(SMALL.replace(old, new, 1) if old else SMALL)
+
+
+def reasons(problems: list[errors.TemplateImpossible]) -> str:
+    return " | ".join(str(problem.facts["why"]) for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("profile", "algorithm"),
+    [
+        (ProfileName.YUBIKEY_4, ManagementAlgorithm.TDES),
+        (ProfileName.YUBIKEY_5_4, ManagementAlgorithm.AES256),
+        (ProfileName.YUBIKEY_5_7, ManagementAlgorithm.AES256),
+    ],
+)
+def test_the_strongest_management_key_is_chosen(profile: ProfileName, algorithm: ManagementAlgorithm) -> None:
+    assert lint.management_algorithm(small(), PROFILES[profile]) is algorithm
+
+
+def test_a_fixed_management_key_is_kept_and_checked() -> None:
+    template = small('title = "Small"', 'title = "Small"\nmanagement-key = "AES-256"')
+    assert lint.management_algorithm(template, PROFILES[ProfileName.YUBIKEY_4]) is ManagementAlgorithm.AES256
+    assert "AES256" in reasons(lint.check_card(template, PROFILES[ProfileName.YUBIKEY_4]))
+
+
+def test_a_card_that_can_do_it_has_no_problem() -> None:
+    assert lint.check_card(small(), PROFILES[ProfileName.YUBIKEY_5_7]) == []
+
+
+def test_a_card_without_the_commands_is_refused() -> None:
+    template = small("[[certificate]]", "[pin]\ntries = 5\npuk-tries = 5\n\n[[certificate]]")
+    attesting = replace(template, attestation=replace(template.attestation, required=True, roots=("x",)))
+    found = reasons(lint.check_card(attesting, PROFILES[ProfileName.PLAIN]))
+    assert "no command that changes the management key" in found
+    assert "no command that sets retry counters" in found
+    assert "cannot attest keys" in found
+
+
+def test_a_key_that_the_card_does_not_make() -> None:
+    template = small('"P-256"', '"RSA-4096"')
+    assert "no RSA-4096 keys" in reasons(lint.check_card(template, PROFILES[ProfileName.YUBIKEY_5_4]))
+
+
+def test_connections_are_checked() -> None:
+    here = frozenset({"people"})
+    assert lint.check_connections(small(), {"built-in": Authority()}, here) == []
+    assert "no directory people" in reasons(
+        lint.check_connections(small(), {"built-in": Authority()}, frozenset())
+    )
+    assert "no certificate authority built-in" in reasons(lint.check_connections(small(), {}, here))
+    other = Authority(profiles=("logon",), algorithms=("RSA-2048",))
+    found = reasons(lint.check_connections(small(), {"built-in": other}, here))
+    assert "no profile signature" in found
+    assert "certifies no P-256 keys" in found
+
+
+def test_keys_that_do_not_sign_need_an_authority_that_believes_the_server() -> None:
+    template = small('"P-256"', '"X25519"')
+    strict = Authority(algorithms=("X25519",))
+    assert "do not sign" in reasons(
+        lint.check_connections(template, {"built-in": strict}, frozenset({"people"}))
+    )
+    trusting = Authority(algorithms=("X25519",), proof_by_server=True)
+    assert lint.check_connections(template, {"built-in": trusting}, frozenset({"people"})) == []
+
+
+def test_warnings_do_not_refuse() -> None:
+    assert lint.warnings(small()) == []
+    assert lint.warnings(small('"9A"', '"9C"')) == ["no key for authentication (9A)"]
+
+
+def test_require_raises_the_first_problem() -> None:
+    profile = PROFILES[ProfileName.YUBIKEY_5_7]
+    lint.require(small(), profile, {"built-in": Authority()}, frozenset({"people"}))
+    with pytest.raises(errors.TemplateImpossible):
+        lint.require(small(), profile, {}, frozenset({"people"}))

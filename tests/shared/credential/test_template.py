@@ -1,0 +1,148 @@
+"""Templates: read strictly, wrong where they are wrong."""
+
+import re
+
+import pytest
+
+from shared import errors
+from shared.credential.pins import Characters
+from shared.credential.template import ManagementKeyChoice, parse_template
+from shared.piv.ids import Algorithm, ManagementAlgorithm, PinPolicyId, Slot, TouchPolicyId
+
+FULL = """\
+name = "employee-badge"
+title = "Employee badge"
+directory = "people"
+management-key = "AES-192"
+expires-after-days = 365
+
+[pin]
+min-length = 7
+max-length = 8
+characters = "alphanumeric"
+allow-sequences = true
+allow-repeats = true
+forbidden = ["abc12345"]
+tries = 5
+puk-tries = 4
+
+[attestation]
+required = true
+roots = ["yubico"]
+
+[[certificate]]
+slot = "9a"
+algorithm = "p-256"
+ca = "built-in"
+profile = "smart-card-logon"
+subject = "CN=${user.name}"
+upn = "${user.upn}"
+mail = "${user.mail}"
+sid = "${user.sid?}"
+days = 100
+pin-policy = "once"
+touch-policy = "cached"
+
+[[certificate]]
+slot = "82"
+algorithm = "X25519"
+ca = "built-in"
+profile = "key-management"
+subject = "CN=${user.name}"
+"""
+
+SMALL = """\
+name = "small"
+title = "Small"
+directory = "people"
+
+[[certificate]]
+slot = "9A"
+algorithm = "P-256"
+ca = "built-in"
+profile = "signature"
+subject = "CN=x"
+"""
+
+
+def test_everything_is_read() -> None:
+    template = parse_template(FULL)
+    assert (template.name, template.title, template.directory) == (
+        "employee-badge",
+        "Employee badge",
+        "people",
+    )
+    assert template.management_key.algorithm is ManagementAlgorithm.AES192
+    assert template.expires_after_days == 365
+    assert template.pin.policy.characters is Characters.ALPHANUMERIC
+    assert (template.pin.policy.min_length, template.pin.policy.max_length) == (7, 8)
+    assert template.pin.policy.forbidden == ("abc12345",)
+    assert (template.pin.tries, template.pin.puk_tries) == (5, 4)
+    assert template.attestation.required
+    first, second = template.certificates
+    assert (first.slot, first.algorithm) == (Slot.AUTHENTICATION, Algorithm.P256)
+    assert (first.pin_policy, first.touch_policy) == (PinPolicyId.ONCE, TouchPolicyId.CACHED)
+    assert (first.days, first.sid) == (100, "${user.sid?}")
+    assert (second.slot, second.algorithm) == (Slot.RETIRED_1, Algorithm.X25519)
+    assert second.pin_policy is PinPolicyId.DEFAULT
+
+
+def test_what_is_left_out_has_a_sensible_value() -> None:
+    template = parse_template(SMALL)
+    assert template.management_key is ManagementKeyChoice.BEST
+    assert template.management_key.algorithm is None
+    assert template.pin.tries is None
+    assert not template.attestation.required
+    assert template.pin.policy.min_length == 6
+
+
+def test_the_digest_is_of_the_meaning_not_of_the_text() -> None:
+    spaced = SMALL.replace("name =", "name   =") + "\n# a comment\n"
+    assert parse_template(spaced).digest == parse_template(SMALL).digest
+    assert parse_template(SMALL.replace("CN=x", "CN=y")).digest != parse_template(SMALL).digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "why"),
+    [
+        ("profile =", "profil =", 9, "no setting profil here"),
+        ('name = "small"', 'name = "Small One"', 1, "small letters"),
+        ('title = "Small"', "title = 3", 2, "title is a text"),
+        ('title = "Small"', 'title = " "', 2, "not empty"),
+        ('"9A"', '"F9"', 6, "no slot F9"),
+        ('"P-256"', '"P-521"', 7, "no algorithm P-521"),
+        ('subject = "CN=x"', 'subject = "CN=x"\ndays = 0', 11, "from 1 to 3650"),
+        ('subject = "CN=x"', 'subject = "CN=x"\ndays = true', 11, "from 1 to 3650"),
+        ('subject = "CN=x"', 'subject = "CN=x"\npin-policy = "sometimes"', 11, "one of default, never"),
+        ("[[certificate]]", "management-key = 'DES'\n[[certificate]]", 5, "one of best, 3DES"),
+        ("[[certificate]]", "[pin]\ntries = 5\n[[certificate]]", 6, "set together"),
+        ("[[certificate]]", "[pin]\nmin-length = 8\nmax-length = 6\n[[certificate]]", 6, "longer than"),
+        ("[[certificate]]", "[pin]\nallow-repeats = 1\n[[certificate]]", 6, "true or false"),
+        ("[[certificate]]", "[pin]\nforbidden = [1]\n[[certificate]]", 6, "list of texts"),
+        ("[[certificate]]", "[attestation]\nrequired = true\n[[certificate]]", 0, "vendor roots"),
+        ("[[certificate]]", "[certificate]", 5, "at least one [[certificate]]"),
+        ("[[certificate]]", "pin = 3\n[[certificate]]", 5, "pin is a table"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(old: str, new: str, line: int, why: str) -> None:
+    with pytest.raises(errors.TemplateInvalid, match=re.escape(why)) as caught:
+        parse_template(SMALL.replace(old, new, 1))
+    assert caught.value.facts["line"] == line
+
+
+def test_a_mistyped_key_names_the_nearest() -> None:
+    with pytest.raises(errors.TemplateInvalid) as caught:
+        parse_template(SMALL.replace("algorithm", "algoritm"))
+    assert caught.value.facts["nearest"] == "algorithm"
+
+
+def test_a_slot_stands_once() -> None:
+    twice = SMALL + SMALL[SMALL.index("[[certificate]]") :]
+    with pytest.raises(errors.TemplateInvalid, match="stands twice"):
+        parse_template(twice)
+
+
+def test_a_list_that_is_no_table_is_refused() -> None:
+    text = SMALL[: SMALL.index("[[certificate]]")] + "certificate = [3]\n"
+    with pytest.raises(errors.TemplateInvalid, match="list of tables"):
+        parse_template(text)
