@@ -177,9 +177,11 @@ class GrpcBackend:
                 raise errors.ConnectionLost(**failure.facts) from error
             raise failure from error
         except asyncio.CancelledError:
-            if speech.done() and not speech.cancelled() and (broken := speech.exception()) is not None:
-                raise broken from None  # what the station wanted to say failed, and that ended the call
-            raise
+            broken = speech.exception() if speech.done() and not speech.cancelled() else None
+            listener = asyncio.current_task()
+            if broken is None or (listener is not None and listener.cancelling()):
+                raise
+            raise broken from broken.__cause__  # what the station wanted to say failed, and that ended the call
         raise errors.ConnectionLost(server=self._server)
 
     def _failure(self, error: grpc.aio.AioRpcError) -> KioskError:
@@ -210,6 +212,8 @@ async def _speak(
 async def _last_word(
     call: "grpc.aio.StreamStreamCall[operations_pb2.StationTurn, operations_pb2.ServerTurn]",
 ) -> None:
-    """Let the server end the stream itself, so that it does not see a cut after its last turn."""
+    """Close our side and let the server end the stream, so that it does not see a cut after its last turn."""
     with suppress(TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        await asyncio.wait_for(call.code(), LAST_WORD_TIMEOUT_S)
+        async with asyncio.timeout(LAST_WORD_TIMEOUT_S):
+            await call.done_writing()
+            await call.code()

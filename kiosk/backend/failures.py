@@ -54,8 +54,12 @@ _SIGNS: Final = (
     ("GOAWAY", Reason.CLOSED),
     ("EOF", Reason.CLOSED),
     ("Cancelling", Reason.CLOSED),
+    ("Internal error from Core", Reason.CLOSED),
 )
 """What stands in gRPC's details, the more telling first: they are the only place where it says why."""
+
+_WROTE_TO_NOBODY: Final = "Internal error from Core"
+"""What grpcio's asyncio client says when it was writing while the stream ended."""
 
 _GONE: Final = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
@@ -78,7 +82,7 @@ def failure_of(error: grpc.aio.AioRpcError, server: str) -> KioskError:
     known = from_trailer(error.trailing_metadata())
     if known is not None:
         return known
-    if error.code() in _GONE:
+    if error.code() in _GONE or error.details() == _WROTE_TO_NOBODY:
         return errors.ServerUnreachable(server=server, reason=str(reason_of(error)))
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return errors.Garbled(why="a message that is too large")

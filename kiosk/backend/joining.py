@@ -123,7 +123,8 @@ def _identity(reply: pb.JoinReply, key: ec.EllipticCurvePrivateKey) -> StationId
         station_id = StationId(UUID(bytes=reply.station_id))
     except ValueError as error:
         raise errors.Garbled(why="the answer to joining cannot be read") from error
-    if certificate.public_key() != key.public_key() or not reply.address or not reply.name.isprintable():
+    lines = (reply.name, reply.address)
+    if certificate.public_key() != key.public_key() or not all(line and line.isprintable() for line in lines):
         raise errors.Garbled(why="the answer to joining is not for this station")
     pem = serialization.Encoding.PEM
     return StationIdentity(

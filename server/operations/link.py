@@ -18,7 +18,7 @@ class StationLink(Protocol):
         ...
 
     async def receive(self) -> StationTurn:
-        """Wait for the station's next turn.
+        """Wait for the station's next turn. Not to be cancelled and called again: a turn may be lost between.
 
         Raises:
             ConnectionLost: the stream ended, or the station will say no more.
@@ -35,6 +35,6 @@ class Engine(Protocol):
 
         It runs in a task of its own that a cut line does not cancel: the next `send` or `receive` raises
         `ConnectionLost` instead, so that what was begun is recorded. An error that it raises ends the stream
-        with that error.
+        with that error; a failure that the station is to explain is sent as `Failed` instead.
         """
         ...

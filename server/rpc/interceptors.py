@@ -1,10 +1,12 @@
 """The gate: every call of every listener passes it before its servicer sees a byte.
 
-It asks `authority.access` who calls and whether they may, only then parses the request, and turns every error
+It asks `authority.access` who calls and whether they may, only then hands the request on, and turns every error
 into a status with the error in its trailing metadata. What nobody expected becomes a `ServerFault` with a
 random number that the log explains; nothing else of it crosses.
 """
 
+import asyncio
+import contextlib
 import contextvars
 import hashlib
 import inspect
@@ -23,6 +25,8 @@ from shared import errors
 from shared.proto.status import status_of, to_trailer
 
 log: Final = logging.getLogger(__name__)
+
+FIRST_WORD_TIMEOUT_S: Final = 1.0
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in its stubs only
@@ -91,7 +95,9 @@ class Gate(grpc.aio.ServerInterceptor):
         behaviour = handler.stream_stream if handler.response_streaming else handler.stream_unary
 
         async def guarded(requests: Any, context: Context) -> Any:
-            return await self._guard(method, context, lambda: _behave(behaviour, requests, context))
+            return await self._guard(
+                method, context, lambda: _behave(behaviour, requests, context), streaming=True
+            )
 
         build = (
             grpc.stream_stream_rpc_method_handler
@@ -100,10 +106,17 @@ class Gate(grpc.aio.ServerInterceptor):
         )
         return build(guarded, handler.request_deserializer, handler.response_serializer)
 
-    async def _guard(self, method: str, context: Context, act: Callable[[], Awaitable[Any]]) -> Any:
+    async def _guard(
+        self, method: str, context: Context, act: Callable[[], Awaitable[Any]], *, streaming: bool = False
+    ) -> Any:
         """Let the call through if its caller may, and let nothing out but errors of ours."""
         try:
-            _CALLER.set(await self._access.admit(self._listener, method, fingerprint_of(context)))
+            try:
+                _CALLER.set(await self._access.admit(self._listener, method, fingerprint_of(context)))
+            except errors.PolicyError:
+                if streaming:
+                    await _hear_out(context)
+                raise
             return await act()
         except errors.PolicyError as error:
             log.warning("refused %s from %s: %s", method, context.peer(), error.code)
@@ -115,6 +128,15 @@ class Gate(grpc.aio.ServerInterceptor):
             raise  # the servicer ended the call itself (health), or the peer is gone
         except Exception as error:  # noqa: BLE001  # the border of the process: the caller learns a number only
             await refuse(context, fault(method, error))
+
+
+async def _hear_out(context: Context) -> None:
+    """Take the first message of a stream that will be refused.
+
+    A client of grpcio that is still writing when the refusal arrives reports an internal error in its place.
+    """
+    with contextlib.suppress(TimeoutError, DecodeError, grpc.aio.BaseError):
+        await asyncio.wait_for(context.read(), FIRST_WORD_TIMEOUT_S)
 
 
 def fault(what: str, error: Exception) -> errors.ServerFault:

@@ -1,6 +1,7 @@
 """`Operations`: a stream of messages becomes a link of values for the engine."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from shared.relay import ServerTurn, StationTurn
 # ruff: noqa: N802, ARG002  # methods have the form and the names of the service definition
 
 log: Final = logging.getLogger(__name__)
+
+PART_TIMEOUT_S: Final = 2.0
 
 
 class StreamLink:
@@ -58,6 +61,17 @@ class StreamLink:
             raise errors.ConnectionLost
         return decode_station_turn(message)
 
+    async def part(self) -> None:
+        """Let the station close its side first, a moment long.
+
+        A client of grpcio that writes (a heartbeat, a cancellation) while the end of the stream arrives reports an
+        internal error and forgets the last turn.
+        """
+        with contextlib.suppress(TimeoutError, DecodeError, grpc.aio.BaseError):
+            async with asyncio.timeout(PART_TIMEOUT_S):
+                while isinstance(await self._context.read(), pb.StationTurn):
+                    pass
+
 
 class OperationsServicer(operations_pb2_grpc.OperationsServicer):
     """Run each operation in a task of its own.
@@ -79,6 +93,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):
         work.add_done_callback(self._running.discard)
         try:
             await asyncio.shield(work)
+            await link.part()
         except asyncio.CancelledError:
             link.cut()
             work.add_done_callback(_report)

@@ -31,6 +31,7 @@ from shared.relay import (
     Responses,
     ServerTurn,
     StationTurn,
+    Working,
 )
 from tests.server.rpc import pki
 from tests.server.rpc.world import World, moved, running
@@ -109,7 +110,8 @@ async def test_every_error_of_the_server_arrives(
     sent = kind(what="x", tries_left=2)
     world.console.failure = sent
 
-    async def fail(_caller: Caller, _station: StationLink) -> None:
+    async def fail(_caller: Caller, station: StationLink) -> None:
+        await station.receive()
         raise sent
 
     world.engine.behaviour = fail
@@ -122,12 +124,25 @@ async def test_every_error_of_the_server_arrives(
 
 async def test_a_failure_of_the_operation_is_its_last_turn(world: World, backend: GrpcBackend) -> None:
     async def fail(_caller: Caller, station: StationLink) -> None:
+        await station.receive()
         await station.send(Failed(error=errors.CardFull(command="x"), state="issued", next_action="retry"))
 
     world.engine.behaviour = fail
     (last,) = await hear(backend, say(BEGIN))
     assert isinstance(last, Failed)
     assert isinstance(last.error, errors.CardFull)
+
+
+async def test_a_station_that_talks_on_still_hears_the_last_turn(backend: GrpcBackend) -> None:
+    async def chatter() -> AsyncIterator[StationTurn]:
+        yield BEGIN
+        for number in range(200):
+            yield Working(number=number)
+        await asyncio.Event().wait()
+
+    for _ in range(20):
+        (last,) = await hear(backend, chatter())
+        assert isinstance(last, Done)
 
 
 async def wait_for_ever(_caller: Caller, station: StationLink) -> None:
@@ -146,7 +161,11 @@ async def test_a_server_that_stops_cuts_the_operation(world: World, backend: Grp
     assert isinstance(await asyncio.wait_for(world.engine.ended.get(), 5), errors.ConnectionLost)
 
 
-async def test_an_end_without_last_turn_is_a_cut(world: World, backend: GrpcBackend) -> None:
+async def test_an_end_without_last_turn_is_a_cut(
+    world: World, backend: GrpcBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.rpc.operations.PART_TIMEOUT_S", 0.1)
+
     async def vanish(_caller: Caller, station: StationLink) -> None:
         await station.receive()
 
@@ -210,7 +229,8 @@ async def test_what_the_station_failed_to_say_is_raised(world: World, backend: G
 async def test_an_unexpected_failure_of_the_engine_is_a_number(
     world: World, backend: GrpcBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def crash(_caller: Caller, _station: StationLink) -> None:
+    async def crash(_caller: Caller, station: StationLink) -> None:
+        await station.receive()
         message = "internal detail"
         raise ValueError(message)
 

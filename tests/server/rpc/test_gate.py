@@ -63,6 +63,8 @@ async def knock(channel: Any, name: str) -> KioskError | grpc.StatusCode | None:
         else:
             await channel.unary_unary(name)(VALID.get(name, b""), timeout=10)
     except grpc.aio.AioRpcError as error:
+        if error.details() == "Internal error from Core" and method.client_streaming:
+            return await knock(channel, name)  # grpcio was still writing when gRPC itself refused; ask again
         return from_trailer(error.trailing_metadata()) or error.code()
     return None
 
