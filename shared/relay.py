@@ -164,12 +164,19 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Step `index` of the list started (`done` false) or is done. No answer. `expected_ms` where known."""
+class StepChange:
+    """Step `index` of the list started (`done` false) or is done. `expected_ms` where known."""
 
     index: int
     done: bool
     expected_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Steps started or are done; those that change together are told together. No answer."""
+
+    steps: tuple[StepChange, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,7 +167,8 @@ class Relay:
             case Steps():
                 self._watcher.steps(turn.steps)
             case Progress():
-                self._watcher.step(turn.index, done=turn.done, expected_ms=turn.expected_ms)
+                for step in turn.steps:
+                    self._watcher.step(step.index, done=step.done, expected_ms=step.expected_ms)
 
     def _refuse(self, number: int, error: KioskError) -> None:
         """End the operation from our side; what the server wants after that is not done."""

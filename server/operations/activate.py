@@ -25,7 +25,7 @@ from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
 from shared.piv.pin import change_puk, reset_pin, verify_pin
 from shared.piv.select import fresh
-from shared.relay import Purpose, Question, StepLine
+from shared.relay import Purpose, Question, StepChange, StepLine
 
 NEW_PIN: Final = Hole(name="new-pin")
 
@@ -56,8 +56,7 @@ async def activate(op: Operation) -> Ended:
     op.journal.note(SecretsCarried(station=op.caller.station_id))
     await op.open(record.record_id, template=credential.template)
     await op.talk.show(STEPS)
-    for index in range(len(STEPS)):
-        await op.talk.progress(index, done=False)
+    await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(STEPS))))
     await op.prove(record, facts.chuid_raw)
     puk = await settle_puk(op, record, facts)
     next_puk = SecretVersion(op.services.keystore.generation, puk.count + 1)
@@ -83,6 +82,5 @@ async def activate(op: Operation) -> Ended:
     )
     op.journal.evidence(AuditKind.TRANSITION, "activated", record.record_id)
     await op.journal.commit(OperationClosed(code="done"))
-    for index in range(len(STEPS)):
-        await op.talk.progress(index, done=True)
+    await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
     return Ended(facts={"holder": credential.holder_name})

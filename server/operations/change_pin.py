@@ -11,7 +11,7 @@ from shared.iso7816.conversation import together
 from shared.piv.pin import change_pin as change
 from shared.piv.pin import verify_pin
 from shared.piv.select import fresh
-from shared.relay import Purpose, Question, StepLine
+from shared.relay import Purpose, Question, StepChange, StepLine
 
 PIN: Final = Hole(name="pin")
 NEW_PIN: Final = Hole(name="new-pin")
@@ -43,7 +43,7 @@ async def change_pin(op: Operation) -> Ended:
     _, template = await op.template(record.credential.template)
     await op.open(record.record_id, template=record.credential.template)
     await op.talk.show(STEPS)
-    await op.talk.progress(0, done=False)
+    await op.talk.progress(StepChange(index=0, done=False))
     chuid = facts.chuid_raw
     await _present_pin(op, facts.pin.tries_left, chuid)
     problem: errors.PinNotAccepted | None = None
@@ -65,8 +65,7 @@ async def change_pin(op: Operation) -> Ended:
             break
     op.journal.evidence(AuditKind.OPERATION, "PIN changed", record.record_id)
     await op.journal.commit(OperationClosed(code="done"))
-    for index in range(len(STEPS)):
-        await op.talk.progress(index, done=True)
+    await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
     return Ended(facts={"holder": record.credential.holder_name})
 
 

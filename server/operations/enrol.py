@@ -17,7 +17,7 @@ from server.ports.ca import CanRevoke, Issued, Names, Outcome, Pending, Reason, 
 from server.ports.store import CertificateChanged
 from shared import errors
 from shared.credential import plan
-from shared.credential.certificates import check_certificate
+from shared.credential.certificates import check_certificate, check_names, needed_usage
 from shared.credential.model import (
     CardRecord,
     CertificateRecord,
@@ -198,15 +198,7 @@ async def _ask(
 async def _accept(op: Operation, connection: str, item: Wanted, outcome: Outcome) -> bytes:
     match outcome:
         case Issued(certificate=certificate):
-            trust = await op.services.authorities[connection].trust()
-            check_certificate(
-                certificate,
-                connection=connection,
-                public_key=item.public_key,
-                subject=item.names.subject,
-                trust=trust,
-                now=op.services.clock.now(),
-            )
+            await _check(op, connection, item, certificate)
             op.journal.note(
                 CertificateChanged(certificate=_record(item, CertificateState.ISSUED, certificate))
             )
@@ -216,6 +208,24 @@ async def _accept(op: Operation, connection: str, item: Wanted, outcome: Outcome
             raise errors.ConnectorRefused(connection=connection, reason=reason)
         case Pending():
             raise errors.ConnectorRefused(connection=connection, reason="waits for an approval there")
+
+
+async def _check(op: Operation, connection: str, item: Wanted, certificate: bytes) -> None:
+    """Refuse a certificate that is not what was asked for, before it can reach the card."""
+    names = item.names
+    required, allowed = check_names(upn=names.upn, mail=names.mail, card=names.card, fascn=names.fascn)
+    check_certificate(
+        certificate,
+        connection=connection,
+        public_key=item.public_key,
+        subject=names.subject,
+        trust=await op.services.authorities[connection].trust(),
+        now=op.services.clock.now(),
+        usage=needed_usage(item.spec.slot, item.public_key),
+        required=required,
+        allowed=allowed,
+        sid=names.sid,
+    )
 
 
 async def revoke_lost(op: Operation, steps: Sequence[plan.Step]) -> None:

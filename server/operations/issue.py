@@ -59,6 +59,12 @@ from shared.piv.select import fresh
 
 TRANSPORT: Final = Hole(name="transport")
 
+BUILDING: Final = (plan.Own, plan.SetRetries, plan.WriteChuid, plan.WriteCcc, plan.Generate)
+SECRETS: Final = (plan.SetTransportPin, plan.RotatePuk)
+ASKING: Final = (plan.Request, plan.Revoke)
+WRITING: Final = (plan.WriteCertificate, plan.WriteSecurityObject, plan.ReadBack)
+"""Steps that share their round trips, in the order of the plan."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
@@ -88,10 +94,8 @@ async def issue(op: Operation) -> Ended:
     public_keys = await _build(op, job, record)
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
     wanted = await _secrets_and_requests(op, job, record, unsigned)
-    await op.started(plan.Request)
     await enrol.revoke_lost(op, job.steps)
     certificates = await _certificates(op, wanted)
-    await op.finished(plan.Request, plan.Revoke)
     await _write(op, job, record, certificates)
     await _confirm(op, job, certificates, wanted)
     return Ended(facts={"holder": job.person.name, "template": job.template.title})
@@ -193,7 +197,7 @@ def _key(step: plan.Generate, state: KeyState, public_key: bytes = b"") -> KeyRe
 
 async def _build(op: Operation, job: Issue, record: CardRecord) -> dict[Slot, bytes]:
     """Own the card and make its keys; return the public key of every slot of the template."""
-    await op.started(plan.Own, plan.SetRetries, plan.WriteChuid, plan.WriteCcc, plan.Generate)
+    await op.advance(begun=BUILDING)
     secrets = op.secrets(record.record_id)
     current, algorithm = await _current_key(op, job, record)
     wanted = record.management_key.pending or record.management_key.proven
@@ -215,7 +219,6 @@ async def _build(op: Operation, job: Issue, record: CardRecord) -> dict[Slot, by
             for step in _generates(job.steps)
         ),
     )
-    await op.finished(plan.Own, plan.SetRetries, plan.WriteChuid, plan.WriteCcc, plan.Generate)
     held = {slot: key.public_key for slot, key in record.keys.items()}
     return {spec.slot: {**held, **made}[spec.slot] for spec in job.template.certificates}
 
@@ -249,7 +252,7 @@ async def _secrets_and_requests(
     )
     await op.journal.commit()
     op.talk.stop_if_cancelled()
-    await op.started(plan.SetTransportPin, plan.RotatePuk)
+    await op.advance(done=BUILDING, begun=SECRETS)
     uses = enrol.pin_uses(job.template)
     await op.talk.draw(TRANSPORT.name, 1 + 2 * uses)
     secrets = op.secrets(record.record_id)
@@ -284,7 +287,7 @@ async def _secrets_and_requests(
         *(enrol.intent(item) for item in signed if item.known is None),
     )
     await op.journal.commit()
-    await op.finished(plan.SetTransportPin, plan.RotatePuk)
+    await op.advance(done=SECRETS, begun=ASKING)
     op.talk.stop_if_cancelled()
     return signed
 
@@ -301,7 +304,7 @@ async def _certificates(op: Operation, wanted: Sequence[enrol.Wanted]) -> dict[S
 
 
 async def _write(op: Operation, job: Issue, record: CardRecord, certificates: Mapping[Slot, bytes]) -> None:
-    await op.started(plan.WriteCertificate, plan.WriteSecurityObject, plan.ReadBack)
+    await op.advance(done=ASKING, begun=WRITING)
     version = record.management_key.pending or record.management_key.proven
     assert version is not None
     key = await op.secrets(record.record_id).management_key(record.management_algorithm, version)
@@ -358,4 +361,4 @@ async def _confirm(
         AuditKind.TRANSITION, "issued", job.record.record_id, template=job.ref.name, version=job.ref.version
     )
     await op.journal.commit(OperationClosed(code="done"))
-    await op.finished(plan.WriteCertificate, plan.WriteSecurityObject, plan.ReadBack)
+    await op.advance(done=WRITING)

@@ -27,7 +27,7 @@ from shared.piv.ids import Slot
 from shared.piv.inspect import CardFacts, inspect
 from shared.piv.management import ManagementKey, prove_management_key
 from shared.piv.select import fresh
-from shared.relay import Begin
+from shared.relay import Begin, StepChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,17 +178,16 @@ class Operation:
         self._steps = steps
         await self.talk.show([step.line for step in steps])
 
-    async def started(self, *kinds: type[plan.Step]) -> None:
-        """Mark the steps of these kinds as started."""
-        for index, step in enumerate(self._steps):
-            if isinstance(step, kinds):
-                await self.talk.progress(index, done=False, expected_ms=expected_ms(step))
-
-    async def finished(self, *kinds: type[plan.Step]) -> None:
-        """Mark the steps of these kinds as done."""
-        for index, step in enumerate(self._steps):
-            if isinstance(step, kinds):
-                await self.talk.progress(index, done=True)
+    async def advance(
+        self, *, done: tuple[type[plan.Step], ...] = (), begun: tuple[type[plan.Step], ...] = ()
+    ) -> None:
+        """Mark steps of these kinds as done, and of these as begun."""
+        changes = [
+            StepChange(index=index, done=isinstance(step, done), expected_ms=expected_ms(step))
+            for index, step in enumerate(self._steps)
+            if isinstance(step, (*done, *begun))
+        ]
+        await self.talk.progress(*changes)
 
 
 def expected_ms(step: plan.Step) -> int:

@@ -23,6 +23,7 @@ from shared.relay import (
     Question,
     Refusal,
     Responses,
+    StepChange,
     StepLine,
     Steps,
     Working,
@@ -126,9 +127,10 @@ class Talk:
         """Show the list of steps."""
         await self._link.send(Steps(steps=tuple(steps)))
 
-    async def progress(self, index: int, *, done: bool, expected_ms: int = 0) -> None:
-        """Say that step `index` started or is done."""
-        await self._link.send(Progress(index=index, done=done, expected_ms=expected_ms))
+    async def progress(self, *steps: StepChange) -> None:
+        """Say that steps started or are done."""
+        if steps:
+            await self._link.send(Progress(steps=steps))
 
     def stop_if_cancelled(self) -> None:
         """Stop here, at a border between two steps, if the person asked to.

@@ -70,7 +70,7 @@ def fill_subject(text: str, values: Mapping[str, str]) -> x509.Name:
     return x509.Name(rdns)
 
 
-def _attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute:
+def _attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str]:
     try:
         return x509.NameAttribute(oid, value)
     except ValueError as cause:

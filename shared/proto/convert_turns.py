@@ -43,6 +43,7 @@ from shared.relay import (
     Responses,
     ServerTurn,
     StationTurn,
+    StepChange,
     StepLine,
     Steps,
     Working,
@@ -181,7 +182,7 @@ def _take_responses(messages: Sequence[pb.Response]) -> tuple[Response, ...]:
 # --- the server speaks ----------------------------------------------------------------------------------
 
 
-def encode_server_turn(turn: ServerTurn) -> pb.ServerTurn:
+def encode_server_turn(turn: ServerTurn) -> pb.ServerTurn:  # noqa: C901  # one case per kind
     """Turn what the server says into a message."""
     message = pb.ServerTurn()
     match turn:
@@ -195,9 +196,8 @@ def encode_server_turn(turn: ServerTurn) -> pb.ServerTurn:
                 _put_item(item, exchange.items.add())
         case Progress():
             message.progress.SetInParent()
-            message.progress.index = turn.index
-            message.progress.done = turn.done
-            message.progress.expected_ms = turn.expected_ms
+            for step in turn.steps:
+                message.progress.steps.add(index=step.index, done=step.done, expected_ms=step.expected_ms)
         case Draw():
             message.draw.SetInParent()
             message.draw.hole = turn.hole
@@ -240,8 +240,14 @@ def decode_server_turn(message: pb.ServerTurn) -> ServerTurn:  # noqa: PLR0911  
                 release=exchange.release,
             )
         case "progress":
-            progress = message.progress
-            return Progress(index=progress.index, done=progress.done, expected_ms=progress.expected_ms)
+            return Progress(
+                steps=tuple(
+                    [
+                        StepChange(index=step.index, done=step.done, expected_ms=step.expected_ms)
+                        for step in message.progress.steps
+                    ]
+                )
+            )
         case "draw":
             draw = message.draw
             return Draw(hole=_hole_name(draw.hole), uses=_uses(draw.uses), length=draw.length)

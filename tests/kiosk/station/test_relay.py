@@ -30,6 +30,7 @@ from shared.relay import (
     Responses,
     ServerTurn,
     StationTurn,
+    StepChange,
     StepLine,
     Steps,
     Working,
@@ -128,14 +129,14 @@ DONE = Done(state="active", facts={"holder": "Bob"})
 async def test_commands_go_to_the_card_and_answers_come_back(bench: Bench) -> None:
     async def script(turns: Turns) -> ServerTurns:
         yield Steps(steps=(StepLine(key="own"),))
-        yield Progress(index=0, done=False)
+        yield Progress(steps=(StepChange(index=0, done=False),))
         yield exchange(SELECT, ColdReset(), SELECT, tries(), release=False)
         assert isinstance(answer := await anext(turns), Responses)
         assert [response.sw for response in answer.responses] == [0x9000, 0x9000, 0x9000, 0x63C3]
         yield exchange(READ_CHUID, put_data(), SELECT, number=2)
         assert isinstance(answer := await anext(turns), Responses)
         assert (answer.number, len(answer.responses)) == (2, 1), "stopped at the first unexpected status"
-        yield Progress(index=0, done=True)
+        yield Progress(steps=(StepChange(index=0, done=True),))
         yield DONE
 
     outcome = await bench.run(script)

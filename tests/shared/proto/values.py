@@ -28,6 +28,7 @@ from shared.relay import (
     Responses,
     ServerTurn,
     StationTurn,
+    StepChange,
     StepLine,
     Steps,
     Working,
@@ -122,7 +123,12 @@ server_turns: st.SearchStrategy[ServerTurn] = st.one_of(
         facts=facts,
     ),
     st.builds(Steps, steps=st.lists(st.builds(StepLine, key=TEXT, facts=facts), max_size=5).map(tuple)),
-    st.builds(Progress, index=U32, done=st.booleans(), expected_ms=U32),
+    st.builds(
+        Progress,
+        steps=st.lists(st.builds(StepChange, index=U32, done=st.booleans(), expected_ms=U32), max_size=5).map(
+            tuple
+        ),
+    ),
     st.builds(Done, state=TEXT, facts=facts),
     st.builds(Failed, error=failures(), state=TEXT, next_action=TEXT, facts=facts),
 )
