@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from shared import errors
 from shared.console import CardHints, CardView, Found, ServerView, TemplateView
 from shared.credential.model import State
-from shared.credential.pins import Characters
+from shared.credential.pins import Characters, PinPolicy
 from shared.errors import KioskError
 from shared.iso7816.apdu import ColdReset, Command, Digest, Hole
 from shared.proto import console_pb2, convert_console, convert_facts, convert_turns, facts_pb2
 from shared.proto import operations_pb2 as pb
 from shared.relay import (
+    Ask,
     Exchange,
     Failed,
     OperationKind,
@@ -56,6 +57,20 @@ def test_station_turns_survive(turn: StationTurn) -> None:
 def test_server_turns_survive(turn: ServerTurn) -> None:
     message = over_the_wire(convert_turns.encode_server_turn(turn))
     assert same(convert_turns.decode_server_turn(message), turn)
+
+
+@given(values.policies, st.none() | st.integers(0, 15))
+def test_policies_survive(policy: PinPolicy, tries_left: int | None) -> None:
+    turn = Ask(
+        number=1,
+        question=Question.NEW_PIN,
+        purpose=Purpose.ACTIVATE,
+        hole="new",
+        uses=2,
+        policy=policy,
+        tries_left=tries_left,
+    )
+    assert convert_turns.decode_server_turn(over_the_wire(convert_turns.encode_server_turn(turn))) == turn
 
 
 @given(values.hints)
@@ -254,3 +269,18 @@ def test_a_pin_has_no_place_in_any_message() -> None:
     hole = convert_turns.encode_server_turn(turn).exchange.items[1].command.parts[0].hole
     assert {field.name for field, _ in hole.ListFields()} == {"name", "length"}
     assert {field.name for field in pb.Answer.DESCRIPTOR.fields} == {"number", "given"}
+
+
+def test_two_values_with_one_number_are_noticed() -> None:
+    with pytest.raises(ValueError, match="share"):
+        convert_facts.inverse({"a": 1, "b": 1})
+
+
+def test_questions_with_an_empty_or_long_policy() -> None:
+    ask = pb.Ask(question=pb.QUESTION_NEW_PIN, purpose=pb.PURPOSE_ACTIVATE, policy=pb.PinPolicy())
+    with pytest.raises(errors.Garbled):
+        convert_turns.decode_server_turn(pb.ServerTurn(ask=ask))
+    ask.policy.characters = pb.CHARACTERS_ANY
+    ask.policy.forbidden.extend(["x"] * 1001)
+    with pytest.raises(errors.Garbled):
+        convert_turns.decode_server_turn(pb.ServerTurn(ask=ask))
