@@ -1,7 +1,8 @@
 """A question with yes and no."""
 
+import textwrap
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -9,6 +10,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from kiosk.tui.dialog import Dialog
+
+LABEL_WIDTH: Final = 12
+FACT_WIDTH: Final = 46
+"""What is left of the box beside the labels."""
 
 
 class Confirm(Dialog[bool]):
@@ -31,7 +36,7 @@ class Confirm(Dialog[bool]):
         """Compose the facts, the question, and the two ways out."""
         with self.box():
             if self._facts:
-                rows = [Content.assemble((name.ljust(12), "$text-dim"), value) for name, value in self._facts]
+                rows = [row for name, value in self._facts for row in _fact(name, value)]
                 yield Static(Content("\n").join(rows), classes="facts")
             yield Static(
                 Content.styled(self._text, "bold $text-warning" if self._risky else "bold"),
@@ -67,3 +72,12 @@ class Confirm(Dialog[bool]):
     def action_refuse(self) -> None:
         """Say no."""
         self.dismiss(result=False)
+
+
+def _fact(name: str, value: str) -> list[Content]:
+    """Return a label and its value; what does not fit beside it goes on below."""
+    first, *more = textwrap.wrap(value, FACT_WIDTH) or [""]
+    return [
+        Content.assemble((name.ljust(LABEL_WIDTH), "$text-dim"), first),
+        *(Content(" " * LABEL_WIDTH + part) for part in more),
+    ]
