@@ -1,1 +1,1 @@
-"""Messages and services on the wire; `convert_*` and `status` are the only places that know both them and values."""
+"""Messages and services on the wire; only `convert_*` and `status` know both them and values."""

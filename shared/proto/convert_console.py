@@ -10,7 +10,8 @@ from shared.credential.model import HolderId, Person, State
 from shared.proto import console_pb2 as pb
 from shared.proto import operations_pb2, stations_pb2
 from shared.proto.convert_facts import bounded, inverse, member
-from shared.proto.convert_turns import MAX_TEXT, OPERATION_OF, OPERATIONS
+from shared.proto.convert_items import MAX_TEXT
+from shared.proto.convert_turns import OPERATION_OF, OPERATIONS
 
 MAX_PEOPLE: Final = 500
 MAX_SEARCH: Final = 200

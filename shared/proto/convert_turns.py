@@ -9,22 +9,10 @@ from typing import Final
 
 from shared import errors
 from shared.credential.pins import Characters, PinPolicy
-from shared.iso7816.apdu import (
-    ANY_STATUS,
-    EXTENDED_DATA_MAX,
-    EXTENDED_LE_MAX,
-    ONLY_OK,
-    ColdReset,
-    Command,
-    Digest,
-    Hole,
-    Item,
-    Part,
-    Response,
-    ToBeSigned,
-)
+from shared.iso7816.apdu import EXTENDED_LE_MAX, Response
 from shared.proto import operations_pb2 as pb
 from shared.proto.convert_facts import bounded, inverse, member, put_error, put_facts, take_error, take_facts
+from shared.proto.convert_items import MAX_FIELD, MAX_TEXT, SW_MAX, hole_name, put_item, take_item
 from shared.relay import (
     Answer,
     Ask,
@@ -50,16 +38,9 @@ from shared.relay import (
 )
 
 MAX_ITEMS: Final = 256
-MAX_PARTS: Final = 64
-MAX_STATUSES: Final = 64
 MAX_STEPS: Final = 256
-MAX_TEXT: Final = 256
-"""Characters of a name or label."""
 MAX_USES: Final = 64
-MAX_FIELD: Final = 255
-"""Bytes of a hole."""
 MAX_FORBIDDEN: Final = 1000
-SW_MAX: Final = 0xFFFF
 
 OPERATIONS: Final = {
     OperationKind.ISSUE: pb.OPERATION_KIND_ISSUE,
@@ -76,12 +57,6 @@ PURPOSES: Final = {
     Purpose.ACTIVATE: pb.PURPOSE_ACTIVATE,
     Purpose.CHANGE_PIN: pb.PURPOSE_CHANGE_PIN,
 }
-DIGESTS: Final = {
-    Digest.SHA256: pb.DIGEST_SHA256,
-    Digest.SHA384: pb.DIGEST_SHA384,
-    Digest.PKCS1_SHA256: pb.DIGEST_PKCS1_SHA256,
-    Digest.NONE: pb.DIGEST_NONE,
-}
 CHARACTERS: Final = {
     Characters.DIGITS: pb.CHARACTERS_DIGITS,
     Characters.ALPHANUMERIC: pb.CHARACTERS_ALPHANUMERIC,
@@ -90,7 +65,6 @@ CHARACTERS: Final = {
 OPERATION_OF: Final = inverse(OPERATIONS)
 _QUESTION_OF: Final = inverse(QUESTIONS)
 _PURPOSE_OF: Final = inverse(PURPOSES)
-_DIGEST_OF: Final = inverse(DIGESTS)
 _CHARACTERS_OF: Final = inverse(CHARACTERS)
 
 # --- the station speaks ---------------------------------------------------------------------------------
@@ -193,7 +167,7 @@ def encode_server_turn(turn: ServerTurn) -> pb.ServerTurn:  # noqa: C901  # one 
             exchange.epoch = turn.epoch
             exchange.release = turn.release
             for item in turn.items:
-                _put_item(item, exchange.items.add())
+                put_item(item, exchange.items.add())
         case Progress():
             message.progress.SetInParent()
             for step in turn.steps:
@@ -235,7 +209,7 @@ def decode_server_turn(message: pb.ServerTurn) -> ServerTurn:  # noqa: PLR0911  
                 raise errors.Garbled(why=f"an exchange has 1 to {MAX_ITEMS} items")
             return Exchange(
                 number=exchange.number,
-                items=tuple([_take_item(item) for item in exchange.items]),
+                items=tuple([take_item(item) for item in exchange.items]),
                 epoch=exchange.epoch,
                 release=exchange.release,
             )
@@ -250,7 +224,7 @@ def decode_server_turn(message: pb.ServerTurn) -> ServerTurn:  # noqa: PLR0911  
             )
         case "draw":
             draw = message.draw
-            return Draw(hole=_hole_name(draw.hole), uses=_uses(draw.uses), length=draw.length)
+            return Draw(hole=hole_name(draw.hole), uses=_uses(draw.uses), length=draw.length)
         case "ask":
             return _take_ask(message.ask)
         case "steps":
@@ -271,110 +245,6 @@ def decode_server_turn(message: pb.ServerTurn) -> ServerTurn:  # noqa: PLR0911  
             )
         case _:
             raise errors.Garbled(why="a server's turn of unknown kind")
-
-
-def _put_item(item: Item, into: pb.Item) -> None:
-    if isinstance(item, ColdReset):
-        into.cold_reset.SetInParent()
-        into.cold_reset.label = item.label
-        return
-    command = into.command
-    command.header = bytes((item.cla, item.ins, item.p1, item.p2))
-    command.label = item.label
-    for part in item.parts:
-        _put_part(part, command.parts.add())
-    if item.le is not None:
-        command.le = item.le
-    if item.expect is None:
-        command.expectation = pb.EXPECTATION_ANY
-    elif item.expect == ONLY_OK:
-        command.expectation = pb.EXPECTATION_OK
-    else:
-        command.expectation = pb.EXPECTATION_LISTED
-        command.statuses.extend(sorted(item.expect))
-    if item.answer is not None:
-        command.answer = item.answer
-    command.sensitive = item.sensitive
-
-
-def _put_part(part: Part, into: pb.Part) -> None:
-    match part:
-        case bytes():
-            into.plain = part
-        case Hole():
-            into.hole.name = part.name
-            into.hole.length = part.length
-        case ToBeSigned():
-            into.to_be_signed.content = part.content
-            into.to_be_signed.digest = DIGESTS[part.digest]
-            into.to_be_signed.length = part.length
-
-
-def _take_item(message: pb.Item) -> Item:
-    kind = message.WhichOneof("item")
-    if kind == "cold_reset":
-        return ColdReset(label=bounded(message.cold_reset.label, MAX_TEXT, "label"))
-    if kind is None:
-        raise errors.Garbled(why="an item of unknown kind")
-    sent = message.command
-    header = sent.header
-    if len(header) != 4 or len(sent.parts) > MAX_PARTS or (sent.HasField("le") and sent.le > EXTENDED_LE_MAX):
-        raise errors.Garbled(why="a command that no card takes")
-    command = Command(
-        cla=header[0],
-        ins=header[1],
-        p1=header[2],
-        p2=header[3],
-        label=bounded(sent.label, MAX_TEXT, "label"),
-        parts=tuple([_take_part(part) for part in sent.parts]),
-        le=sent.le if sent.HasField("le") else None,
-        expect=_take_expectation(sent),
-        answer=sent.answer if sent.HasField("answer") else None,
-        sensitive=sent.sensitive,
-    )
-    if command.length > EXTENDED_DATA_MAX:
-        raise errors.Garbled(why="a command that no card takes")
-    return command
-
-
-def _take_part(message: pb.Part) -> Part:
-    match message.WhichOneof("part"):
-        case "plain":
-            return message.plain
-        case "hole":
-            hole = message.hole
-            if not 0 < hole.length <= MAX_FIELD:
-                raise errors.Garbled(why="a hole without length, or too long")
-            return Hole(name=_hole_name(hole.name), length=hole.length)
-        case "to_be_signed":
-            signed = message.to_be_signed
-            return ToBeSigned(
-                content=signed.content,
-                digest=member(_DIGEST_OF, signed.digest, "digest"),
-                length=signed.length,
-            )
-        case _:
-            raise errors.Garbled(why="a part of a command of unknown kind")
-
-
-def _take_expectation(sent: pb.Command) -> frozenset[int] | None:
-    match sent.expectation:
-        case pb.EXPECTATION_OK:
-            return ONLY_OK
-        case pb.EXPECTATION_ANY:
-            return ANY_STATUS
-        case pb.EXPECTATION_LISTED:
-            if len(sent.statuses) > MAX_STATUSES or any(status > SW_MAX for status in sent.statuses):
-                raise errors.Garbled(why="status words that no card gives")
-            return frozenset(sent.statuses)
-        case _:
-            raise errors.Garbled(why=f"unknown expectation {sent.expectation}")
-
-
-def _hole_name(name: str) -> str:
-    if not name:
-        raise errors.Garbled(why="a hole without name")
-    return bounded(name, MAX_TEXT, "hole")
 
 
 def _uses(uses: int) -> int:

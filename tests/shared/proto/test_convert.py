@@ -14,7 +14,7 @@ from shared.credential.model import State
 from shared.credential.pins import Characters, PinPolicy
 from shared.errors import KioskError
 from shared.iso7816.apdu import ColdReset, Command, Digest, Hole
-from shared.proto import console_pb2, convert_console, convert_facts, convert_turns, facts_pb2
+from shared.proto import console_pb2, convert_console, convert_facts, convert_items, convert_turns, facts_pb2
 from shared.proto import operations_pb2 as pb
 from shared.relay import (
     Ask,
@@ -117,7 +117,7 @@ def test_every_enum_has_a_number() -> None:
         (OperationKind, convert_turns.OPERATIONS),
         (Question, convert_turns.QUESTIONS),
         (Purpose, convert_turns.PURPOSES),
-        (Digest, convert_turns.DIGESTS),
+        (Digest, convert_items.DIGESTS),
         (Characters, convert_turns.CHARACTERS),
         (State, convert_console.STATES),
     ]
