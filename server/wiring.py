@@ -214,7 +214,7 @@ class Server:
         settings, identity = parts.settings, parts.identity
         self._parts = parts
         self._version = version("issuance-kiosk")
-        access = Access(parts.store.stations, parts.clock)
+        access = Access(parts.store.stations, parts.clock, parts.store.audit)
         tls = ServerTls(key=identity.key, chain=identity.chain)
         self._admin = bind_admin(settings.admin_socket_file, access=access)
         self._stations = bind_stations(
