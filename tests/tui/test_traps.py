@@ -159,3 +159,23 @@ async def test_a_picture_is_whole_in_itself(desk: Desk) -> None:
     assert "http" not in svg.replace("http://www.w3.org/2000/svg", "").replace(
         "https://www.textualize.io", ""
     )
+
+
+async def test_nothing_is_painted_while_a_question_waits(desk: Desk, station: ScriptedStation) -> None:
+    await station.put(reader(1, State.ISSUED, PEOPLE[0]))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("a")
+        await shows(pilot, "Choose a new PIN")
+        pane = app._desk.query_one("StepsPane")
+        await pilot.pause(0.3)
+        painted: list[None] = []
+        render = pane.render
+
+        def counted() -> object:
+            painted.append(None)
+            return render()
+
+        pane.render = counted  # type: ignore[method-assign,assignment]  # counts, then paints
+        await pilot.pause(1.0)
+        assert not painted

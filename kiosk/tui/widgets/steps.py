@@ -20,7 +20,7 @@ LOOKS: Final = {
     Mark.FAILED: (FAILED, "bold $text-error"),
 }
 REPAINT_S: Final = 0.25
-"""Often enough that seconds are seen to pass, seldom enough for a slow line."""
+"""Often enough that seconds are seen to pass, seldom enough for a slow line. Nothing passes under a question."""
 
 
 class StepsPane(Widget):
@@ -42,7 +42,7 @@ class StepsPane(Widget):
         self._entitle()
 
     def _tick(self) -> None:
-        if self.run is not None and self.run.running and self.display:
+        if self.run is not None and self.run.running and self.display and self.screen.is_current:
             self.changed()
 
     def _entitle(self) -> None:
