@@ -41,7 +41,7 @@ class Dialog(ModalScreen[Reply | None], Generic[Reply]):
     def withdraw(self) -> None:
         """Take the question back: nobody waits for the answer any more."""
         self._withdrawn = True
-        if self.is_current:
+        if self.app.screen is self:
             self.dismiss(None)
 
     def on_screen_resume(self, _event: events.ScreenResume) -> None:

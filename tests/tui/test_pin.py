@@ -7,6 +7,7 @@ import pytest
 from textual.app import App, ComposeResult
 
 from kiosk.tui.current_pin import CurrentPin
+from kiosk.tui.failure import Failure
 from kiosk.tui.new_pin import NewPin
 from kiosk.tui.widgets.pin import PinField
 from shared import errors
@@ -210,3 +211,22 @@ async def test_a_fault_in_the_screen_itself_prints_no_locals(
     assert "ended unexpectedly (program-fault, RuntimeError)" in shown.out + shown.err
     assert CANARY not in shown.out + shown.err
     assert "Traceback" not in shown.out + shown.err
+
+
+async def test_a_question_taken_back_under_another_screen_goes_when_that_one_does(
+    desk: Desk, station: ScriptedStation
+) -> None:
+    await station.put(reader(1, State.ISSUED, PEOPLE[0]))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("a")
+        await shows(pilot, "Choose a new PIN")
+        await pilot.press(*CANARY)
+        typed = app.screen.query_one("#first", PinField)._typed
+        await app.push_screen(Failure(errors.ServerUnreachable(server="s", reason="r")))
+        app._operations["Virtual reader 1"].cancel()
+        await until(pilot, lambda: not app._operations)
+        await shows(pilot, "The server does not answer.")
+        await pilot.press("enter")
+        await until(pilot, lambda: not app.screen.is_modal)
+        assert not any(typed)

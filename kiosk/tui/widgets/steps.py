@@ -42,7 +42,7 @@ class StepsPane(Widget):
         self._entitle()
 
     def _tick(self) -> None:
-        if self.run is not None and self.run.running and self.display and self.screen.is_current:
+        if self.run is not None and self.run.running and self.display and self.app.screen is self.screen:
             self.changed()
 
     def _entitle(self) -> None:
