@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.joining import join
+from kiosk.devices.tracing import TracedReaders
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job
@@ -147,7 +148,7 @@ async def test_no_secret_comes_out(
         readers.add_card("card", card)
         await readers.insert(READER, "card")
         try:
-            async with StationCore(readers, backend, SystemClock()) as station:
+            async with StationCore(TracedReaders(readers), backend, SystemClock()) as station:
                 await _work(station)
         finally:
             await readers.close()
@@ -171,6 +172,7 @@ async def test_no_secret_comes_out(
         **{f"file {name}": content for name, content in files.items() if name != "passphrase"},
     }
     assert "server.log" in files
+    assert "bytes masked]" in logs, "the card's traffic was logged"
     leaks = [
         f"{name} in {place}"
         for name, secret in (pins | keys | passphrase).items()

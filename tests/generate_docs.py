@@ -1,0 +1,159 @@
+"""Write the pages that the code knows best: `python -m tests.generate_docs`.
+
+`docs/reference/errors.md` is made whole, from the docstrings of `shared.errors`. In `commands.md` and
+`card-support.md` only what stands between the two marks is made, from the commands' own help and from
+`shared.piv.profiles`. `tests/test_documents.py` fails when a page does not say the same as the code.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+import kiosk.cli
+import server.cli
+from shared.errors import KioskError
+from shared.piv.ids import ProfileName
+from shared.piv.profiles import PROFILES, Features, Profile
+
+REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
+BEGIN: Final = "<!-- made by python -m tests.generate_docs -->"
+END: Final = "<!-- end -->"
+COMMON_OPTIONS: Final = ("--config", "--json", "--version", "--help")
+"""Said once, above the list of commands."""
+
+ERRORS_INTRODUCTION: Final = """\
+# Errors
+
+Every error has a stable code. Programs find it in `--json` output as `code`, people find it small on the failure
+screen, and logs carry it with its facts. This page is made from `shared/errors.py` by
+`python -m tests.generate_docs`; do not edit it.
+
+*Retry* says that the same request may succeed later. *Unknown* says that the act may or may not have happened: run
+the command again, which reconciles, before you do anything else. *Exit* is the exit status of the command line;
+[commands](commands.md) has the list.
+"""
+
+
+def errors_page() -> str:
+    """Return `errors.md`."""
+    return "\n".join([ERRORS_INTRODUCTION, *(_branch(branch) for branch in KioskError.__subclasses__())])
+
+
+def _branch(branch: type[KioskError]) -> str:
+    """Return one chapter: a branch of the tree and its errors."""
+    rows = [_error(leaf) for leaf in _leaves(branch)]
+    head = ["| code | what it means | exit | |", "| --- | --- | --- | --- |"]
+    return "\n".join([f"## {branch.__name__}", "", _sentence(branch), "", *head, *rows, ""])
+
+
+def _error(leaf: type[KioskError]) -> str:
+    marks = [word for word, is_so in (("retry", leaf.retryable), ("unknown", leaf.outcome_unknown)) if is_so]
+    return f"| `{leaf.code}` | {_sentence(leaf)} | {leaf.exit_code} | {', '.join(marks)} |"
+
+
+def _sentence(kind: type[KioskError]) -> str:
+    return _cell(inspect.getdoc(kind) or "")
+
+
+def _leaves(branch: type[KioskError]) -> list[type[KioskError]]:
+    below = branch.__subclasses__()
+    return [leaf for child in below for leaf in _leaves(child)] if below else [branch]
+
+
+def commands_block() -> str:
+    """Return every command of both programs with its options, as `--help` says it."""
+    programs = {"kiosk": kiosk.cli.cli, "kiosk-server": server.cli.cli}
+    return "\n".join(
+        _command(name, command) for top, group in programs.items() for name, command in _walk(top, group)
+    )
+
+
+def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for below in command.list_commands(context):
+            each = command.get_command(context, below)
+            assert each is not None
+            yield from _walk(f"{name} {below}", each)
+
+
+def _command(name: str, command: click.Command) -> str:
+    """Return one command: what it does, its usage, its own options."""
+    context = click.Context(command, info_name=name)
+    usage = " ".join(command.collect_usage_pieces(context))
+    depth = "##" if " " not in name else "###"
+    lines = [f"{depth} {name}", "", inspect.cleandoc(command.help or ""), "", f"`{name} {usage}`", ""]
+    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
+    rows = [
+        f"| `{record[0]}` | {_cell(record[1])} |"
+        for record in records
+        if record and not record[0].startswith(COMMON_OPTIONS)
+    ]
+    if rows:
+        lines += ["| option | |", "| --- | --- |", *rows, ""]
+    return "\n".join(lines)
+
+
+def cards_block() -> str:
+    """Return the table of profiles."""
+    profiles = [PROFILES[name] for name in ProfileName]
+    rows: list[tuple[str, list[str]]] = [
+        ("algorithms", [", ".join(sorted(a.text for a in profile.algorithms)) for profile in profiles]),
+        ("slots", [_slots(profile) for profile in profiles]),
+        ("management key", [", ".join(sorted(a.name for a in profile.management)) for profile in profiles]),
+        ("… from the factory", [profile.factory_management.name for profile in profiles]),
+        ("largest object, bytes", [str(profile.object_max) for profile in profiles]),
+        ("long commands", ["extended or chained" if p.extended else "chained" for p in profiles]),
+        ("PIN of digits only", [_mark(present=profile.pin_digits_only) for profile in profiles]),
+    ]
+    for feature in Features.__dataclass_fields__:
+        marks = [_mark(present=getattr(profile.features, feature)) for profile in profiles]
+        rows.append((feature.replace("_", " "), marks))
+    head = f"| | {' | '.join(profile.title for profile in profiles)} |"
+    lines = [f"| {name} | {' | '.join(cells)} |" for name, cells in rows]
+    return "\n".join([head, "| --- " * (len(profiles) + 1) + "|", *lines])
+
+
+def _slots(profile: Profile) -> str:
+    retired = profile.retired_slots
+    primary = " ".join(slot.text for slot in profile.slots if not slot.retired)
+    return f"{primary}, {retired[0].text} to {retired[-1].text}" if retired else primary
+
+
+def _mark(*, present: bool) -> str:
+    return "yes" if present else "no"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def pages() -> dict[Path, str]:
+    """Return every page as it should be."""
+    return {
+        REFERENCE / "errors.md": errors_page(),
+        **{
+            path: between_marks(path.read_text(), block)
+            for path, block in (
+                (REFERENCE / "commands.md", commands_block()),
+                (REFERENCE / "card-support.md", cards_block()),
+            )
+        },
+    }
+
+
+def between_marks(page: str, block: str) -> str:
+    """Replace what stands between the marks."""
+    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    assert pattern.search(page), "the marks are missing"
+    return pattern.sub(lambda _: f"{BEGIN}\n\n{block}\n\n{END}", page)
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text)
