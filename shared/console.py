@@ -1,6 +1,7 @@
 """What a station's faces ask the server between operations, and the answers, as values."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from shared.credential.model import Person, State
@@ -58,12 +59,13 @@ class TemplateView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerView:
-    """The server and this station as the server knows it."""
+    """The server and this station as the server knows it. `time` is the server's clock when it answered."""
 
     server: str
     version: str
     station: str
     lab: bool
+    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -255,6 +255,18 @@ class TemplateImpossible(PolicyError):
     code = "template-impossible"
 
 
+class OperationInterrupted(PolicyError):
+    """The card's last operation was cut and is for somebody else; it goes on first. Fact: `operation`."""
+
+    code = "operation-interrupted"
+
+
+class HolderDisabled(PolicyError):
+    """The directory says that this person is disabled. Fact: `holder` (the id that was asked for)."""
+
+    code = "holder-disabled"
+
+
 class HoleRefused(PolicyError):
     """The server asked for a secret where none may go; the station refused. Facts: `command`, `why`."""
 
@@ -460,6 +472,14 @@ class ServerFault(ProtocolError):
     """The server failed in a way that it does not understand; its log has the details. Fact: `incident`."""
 
     code = "server-fault"
+    outcome_unknown = True
+    exit_code = 7
+
+
+class StationFault(ProtocolError):
+    """The station failed in a way that it does not understand; its log has the details. Fact: `incident`."""
+
+    code = "station-fault"
     outcome_unknown = True
     exit_code = 7
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
-from shared.piv.inspect import CardFacts, inspect
-
 from kiosk.ports import (
     Backend,
     CardAbsent,
@@ -35,6 +33,7 @@ from shared import errors
 from shared.clock import Clock, SystemClock
 from shared.console import Found, ServerView, TemplateView
 from shared.errors import KioskError
+from shared.piv.inspect import CardFacts, inspect
 from shared.relay import Begin
 
 READ_AGAIN_AFTER_S: Final = 0.3
@@ -208,13 +207,14 @@ class StationCore:
 
     async def _read(self, entry: _Reader) -> None:
         """Read the card and look it up; failures become part of the view."""
-        if not entry.view.present:
-            entry.view = _empty(entry.info)
-            self._publish()
-            return
         self._show(entry, reading=True)
         try:
             facts = await self._inspect(entry)
+        except errors.CardMissing:
+            entry.facts = None
+            entry.view = _empty(entry.info)
+            self._publish()
+            return
         except KioskError as error:
             entry.facts = None
             self._show(entry, reading=False, card=None, record=None, error=error)
@@ -223,7 +223,7 @@ class StationCore:
             if entry.view.reading:
                 entry.view = replace(entry.view, reading=False)
         entry.facts = facts
-        self._show(entry, card=card_seen(facts), error=None)
+        self._show(entry, present=True, card=card_seen(facts), error=None)
         await self._look_up(entry)
 
     async def _inspect(self, entry: _Reader) -> CardFacts:

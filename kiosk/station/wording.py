@@ -46,8 +46,10 @@ _FAILURES: Final[dict[str, str]] = {
     "station-blocked": "This station is blocked at the server.",
     "station-expired": "The certificate of this station has expired; it has to join again.",
     "too-many-attempts": "Too many attempts came from here; wait a little.",
-    "virtual-card-refused": "This server does not accept virtual cards.",
+    "virtual-card-refused": "Virtual cards are for lab stations, and only where the server allows them.",
     "transition-forbidden": "The operation “{operation}” is not possible while the card is {state}.",
+    "operation-interrupted": "The last operation on this card (“{operation}”) was cut, and it is for somebody else.",
+    "holder-disabled": "The directory says that this person is disabled.",
     "template-impossible": "The template asks for what this card or the certificate authority cannot do: {why}.",
     "hole-refused": "The server wanted to use the PIN where it may not ({command}); this station refused.",
     "join-refused": "The join token is unknown, used, expired, or made for another server.",
@@ -78,6 +80,7 @@ _FAILURES: Final[dict[str, str]] = {
     "config-missing": "Something is missing in the configuration: {key}{file}.",
     "garbled": "Station and server do not understand each other: {why}.",
     "server-fault": "The server failed (incident {incident}).",
+    "station-fault": "This program failed (incident {incident}); its log says where.",
     "unknown-failure": "The server reported something that this version does not know: {reported}.",
 }
 
@@ -110,6 +113,8 @@ _NEXT_ACTIONS: Final[dict[str, str]] = {
     "unblock": "Have the card unblocked.",
     "issue": "Issue the card to a person.",
     "ask-administrator-template": "Ask an administrator to correct the template, or choose another one.",
+    "continue-first": "Choose the operation again without choosing a person; it is continued where it stopped.",
+    "choose-again": "Choose another person or another template.",
     "none": "There is nothing more to do.",
 }
 

@@ -1,0 +1,357 @@
+"""What the headless commands do; `kiosk.cli` prints what they return.
+
+Each reads the settings, opens a station, does one thing, and closes it. What a person sees meanwhile goes to
+standard error.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from kiosk.backend.identity import load_identity
+from kiosk.backend.joining import join as join_server
+from kiosk.settings import Settings, read_settings
+from kiosk.station import doctor as checks
+from kiosk.station import wording
+from kiosk.station.faces import Job, Outcome, Person, ReaderView
+from kiosk.station.persons import GivenPerson, TerminalPerson
+from kiosk.wiring import Parts, open_readers, open_station
+from shared import errors, logs
+from shared.clock import SystemClock
+from shared.console import CardView
+from shared.errors import KioskError
+from shared.relay import OperationKind, StepLine
+
+FOUND_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a command found: for people, for programs, and as an exit code."""
+
+    lines: Sequence[str]
+    document: dict[str, Any]
+    exit_code: int = 0
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+@asynccontextmanager
+async def opened(config: Path | None) -> AsyncIterator[Parts]:
+    """Read the settings, begin to log, and open the station."""
+    parts = await open_station(_settings(config), SystemClock())
+    try:
+        await parts.core.start()
+        yield parts
+    finally:
+        await parts.core.close()
+
+
+def _settings(config: Path | None) -> Settings:
+    settings = read_settings(config)
+    logs.set_up(settings.log)
+    return settings
+
+
+# --- kiosk card -----------------------------------------------------------------------------------------
+
+
+async def card(config: Path | None, reader: str) -> Result:
+    """Read every card that is there, or the one in `reader`, and look it up."""
+    async with opened(config) as parts:
+        names = [info.name for info in await parts.readers.all()]
+        if reader and reader not in names:
+            raise errors.NoReader(reader=reader)
+        wanted = [reader] if reader else names
+        if not wanted:
+            raise errors.NoReader
+        views = await asyncio.gather(*(parts.core.refresh(name) for name in wanted))
+    if reader and not views[0].present and views[0].error is None:
+        raise errors.CardMissing(reader=reader)
+    code = next((view.error.exit_code for view in views if view.error is not None), 0)
+    return Result(
+        lines=[line for view in views for line in _reader_lines(view)],
+        document={"ok": code == 0, "readers": [_reader_document(view) for view in views]},
+        exit_code=code,
+    )
+
+
+def _reader_lines(view: ReaderView) -> Sequence[str]:
+    lines = [view.name + (" (virtual)" if view.virtual else "")]
+    if view.card is not None:
+        serial = "" if view.card.serial is None else f", serial {view.card.serial}"
+        pin = "" if view.card.pin_tries_left is None else f", PIN: {wording.tries(view.card.pin_tries_left)}"
+        lines.append(f"  {view.card.product}{serial}{pin}")
+        lines += [f"  {certificate}" for certificate in view.card.certificates]
+    elif view.error is None:
+        lines.append("  empty")
+    if view.record is not None:
+        lines += [f"  {line}" for line in _record_lines(view.record)]
+    if view.error is not None:
+        lines.append(f"  {wording.failure(view.error)}")
+    return lines
+
+
+def _record_lines(record: CardView) -> Sequence[str]:
+    lines = [wording.state(record.state)]
+    if record.holder is not None:
+        lines.append(f"{record.holder.name} · {record.template_title} v{record.template_version}")
+    if record.interrupted is not None:
+        lines.append(wording.notice("interrupted"))
+    lines += [wording.notice(notice) for notice in record.notices]
+    if record.reachable:
+        lines.append("Possible now: " + ", ".join(wording.operation(kind) for kind in record.reachable))
+    return lines
+
+
+def _reader_document(view: ReaderView) -> dict[str, Any]:
+    card, record = view.card, view.record
+    return {
+        "reader": view.name,
+        "virtual": view.virtual,
+        "present": view.present,
+        "error": None if view.error is None else view.error.code,
+        "card": None
+        if card is None
+        else {
+            "product": card.product,
+            "profile": card.profile,
+            "serial": card.serial,
+            "pin_tries_left": card.pin_tries_left,
+            "puk_tries_left": card.puk_tries_left,
+            "certificates": list(card.certificates),
+        },
+        "record": None
+        if record is None
+        else {
+            "state": record.state.value,
+            "holder": None if record.holder is None else record.holder.holder,
+            "holder_name": None if record.holder is None else record.holder.name,
+            "template": record.template or None,
+            "template_version": record.template_version or None,
+            "issued_at": record.issued_at or None,
+            "interrupted": None if record.interrupted is None else record.interrupted.value,
+            "reachable": [kind.value for kind in record.reachable],
+            "notices": list(record.notices),
+        },
+    }
+
+
+# --- kiosk do -------------------------------------------------------------------------------------------
+
+
+class _Lines:
+    """Progress as lines on standard error."""
+
+    def __init__(self) -> None:
+        self._steps: Sequence[StepLine] = ()
+
+    def steps(self, steps: Sequence[StepLine]) -> None:
+        """Remember the list."""
+        self._steps = steps
+
+    def step(self, index: int, *, done: bool, expected_ms: int) -> None:  # noqa: ARG002  # lines need no duration
+        """Say what is done."""
+        if done and index < len(self._steps):
+            say(f"  done: {wording.step(self._steps[index])}")
+
+
+async def issue(config: Path | None, reader: str, holder: str, template: str) -> Result:
+    """Issue the card in a reader to one person."""
+    async with opened(config) as parts:
+        name = await _one_reader(parts, reader)
+        found = await _one_holder(parts, holder)
+        job = Job(operation=OperationKind.ISSUE, reader=name, holder=found, template=template)
+        return _result(job, await parts.core.perform(job, TerminalPerson(say), _Lines()))
+
+
+async def activate(config: Path | None, reader: str, new_pin_fd: int | None) -> Result:
+    """Have the holder set the first PIN."""
+    person = TerminalPerson(say) if new_pin_fd is None else GivenPerson(new_pin_fd=new_pin_fd)
+    return await _do(config, OperationKind.ACTIVATE, reader, person)
+
+
+async def change_pin(config: Path | None, reader: str, pin_fd: int | None, new_pin_fd: int | None) -> Result:
+    """Have the holder change the PIN."""
+    person: Person = TerminalPerson(say)
+    if pin_fd is not None or new_pin_fd is not None:
+        person = GivenPerson(pin_fd=pin_fd, new_pin_fd=new_pin_fd)
+    return await _do(config, OperationKind.CHANGE_PIN, reader, person)
+
+
+async def _do(config: Path | None, operation: OperationKind, reader: str, person: Person) -> Result:
+    async with opened(config) as parts:
+        job = Job(operation=operation, reader=await _one_reader(parts, reader))
+        return _result(job, await parts.core.perform(job, person, _Lines()))
+
+
+async def _one_reader(parts: Parts, wanted: str) -> str:
+    """Return the reader that was named, or the only one that holds a card.
+
+    Raises:
+        NoReader, CardMissing: there is none.
+        Invalid: several hold a card.
+    """
+    names = [info.name for info in await parts.readers.all()]
+    if wanted:
+        if wanted not in names:
+            raise errors.NoReader(reader=wanted)
+        return wanted
+    if not names:
+        raise errors.NoReader
+    if len(names) == 1:
+        return names[0]
+    views = await asyncio.gather(*(parts.core.refresh(name) for name in names))
+    holding = [view.name for view in views if view.present]
+    if not holding:
+        raise errors.CardMissing
+    if len(holding) > 1:
+        raise errors.Invalid(field="reader", why=f"several hold a card: {', '.join(holding)}")
+    return holding[0]
+
+
+async def _one_holder(parts: Parts, wanted: str) -> str:
+    """Return the id of the person that was named by id, or by words that find nobody else.
+
+    Raises:
+        UnknownHolder: nobody is found.
+        Invalid: several people are found.
+    """
+    found = await parts.core.find_people(wanted, FOUND_MAX)
+    for person in found.people:
+        if person.holder == wanted:
+            return wanted
+    if not found.people:
+        return wanted  # an id is not among the words that a directory searches; the server decides
+    if len(found.people) > 1:
+        raise errors.Invalid(field="holder", why="several people are found; give the id")
+    return found.people[0].holder
+
+
+def _result(job: Job, outcome: Outcome) -> Result:
+    error = outcome.error
+    if error is None:
+        lines = [wording.done(job.operation)]
+    else:
+        lines = [
+            wording.failure(error),
+            wording.state(outcome.state),
+            wording.next_action(outcome.next_action),
+        ]
+    return Result(
+        lines=[line for line in lines if line],
+        document={
+            "ok": error is None,
+            "operation": job.operation.value,
+            "reader": job.reader,
+            "state": outcome.state,
+            "error": None if error is None else error.code,
+            "facts": {**outcome.facts, **({} if error is None else error.facts)},
+            "message": lines[0],
+            "next_action": outcome.next_action,
+            "round_trips": outcome.round_trips,
+            "commands": outcome.commands,
+            "seconds": round(outcome.seconds, 3),
+        },
+        exit_code=0 if error is None else error.exit_code,
+    )
+
+
+# --- kiosk join, doctor, desk ---------------------------------------------------------------------------
+
+
+async def join(config: Path | None, token: str) -> Result:
+    """Enrol this machine."""
+    settings = _settings(config)
+    name = settings.station.name or socket.gethostname()
+    identity = await join_server(token, settings.station.state_folder, name)
+    until = f"{identity.not_after:%Y-%m-%d}"
+    return Result(
+        lines=[f"This machine is now the station {identity.name} of {identity.server}, until {until}."],
+        document={
+            "ok": True,
+            "station": identity.name,
+            "station_id": str(identity.station_id),
+            "server": identity.server,
+            "certificate_until": identity.not_after.isoformat(),
+        },
+    )
+
+
+async def doctor(config: Path | None) -> Result:
+    """Check everything that can be checked without a card."""
+    table: list[checks.Check] = []
+    try:
+        settings = _settings(config)
+    except KioskError as error:
+        return _table([checks.failed("settings", error)])
+    table.append(checks.passed("settings", str(settings.file)))
+    clock = SystemClock()
+    try:
+        identity = load_identity(settings.station.state_folder, clock)
+    except KioskError as error:
+        table.append(checks.failed("certificate", error))
+        table.append(await _readers_alone(settings))
+        return _table(table)
+    table.append(checks.check_certificate(identity.name, not_after=identity.not_after, clock=clock))
+    try:
+        parts = await open_station(settings, clock)
+    except KioskError as error:
+        table.append(checks.failed("readers", error))
+        return _table(table)
+    try:
+        table += await checks.check_server(parts.backend, clock)
+        table.append(await checks.check_templates(parts.backend))
+        table.append(await checks.check_readers(parts.readers))
+    finally:
+        await parts.core.close()
+    return _table(table)
+
+
+async def _readers_alone(settings: Settings) -> checks.Check:
+    try:
+        readers, _ = await open_readers(settings)
+    except KioskError as error:
+        return checks.failed("readers", error)
+    try:
+        return await checks.check_readers(readers)
+    finally:
+        await readers.close()
+
+
+def _table(table: Sequence[checks.Check]) -> Result:
+    code = checks.exit_code(table)
+    return Result(
+        lines=[f"{check.verdict:<8} {check.name:<12} {check.text}" for check in table],
+        document={
+            "ok": code == 0,
+            "checks": [
+                {"name": check.name, "verdict": check.verdict.value, "text": check.text} for check in table
+            ],
+        },
+        exit_code=code,
+    )
+
+
+async def desk(config: Path | None) -> None:
+    """Open the desk; its log goes to the file alone, because the screen is the desk's."""
+    from kiosk.tui.app import DeskApp  # noqa: PLC0415  # without a screen, no screen library
+
+    settings = read_settings(config)
+    logs.set_up(settings.log, stream=None)
+    parts = await open_station(settings, SystemClock())
+    try:
+        await parts.core.start()
+        app = DeskApp(station=parts.core, virtual=parts.virtual, title=parts.name)
+        await app.run_async()
+    finally:
+        await parts.core.close()

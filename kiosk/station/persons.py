@@ -1,0 +1,150 @@
+"""Who answers an operation's questions on the command line: a person at a prompt, or a file descriptor.
+
+A PIN never comes from an argument or from the environment: others on the machine can read both.
+"""
+
+import asyncio
+import os
+import sys
+import termios
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from kiosk.station import wording
+from shared.credential.pins import PIN_FIELD_LENGTH, PinPolicy
+from shared.errors import KioskError
+from shared.relay import Question
+from shared.secret import Secret
+
+_LINE_MAX: Final = 256
+_ENTER: Final = frozenset({0x0A, 0x0D, 0x04})
+_RUBOUT: Final = frozenset({0x08, 0x7F})
+_BULLET: Final = b"\xe2\x80\xa2"
+
+
+class TerminalPerson:
+    """A person at the terminal. Typed characters show as dots; Enter without any stops."""
+
+    def __init__(
+        self, say: Callable[[str], None], read: Callable[[str], Secret | None] | None = None
+    ) -> None:
+        """Speak through `say`; `read` shows a prompt and returns what was typed (None: nothing)."""
+        self._say = say
+        self._read = read or read_masked
+
+    async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
+        """Ask for a new PIN, twice."""
+        self._complain(problem)
+        prompt = f"{wording.question(Question.NEW_PIN)} ({policy.min_length} to {policy.max_length})"
+        while True:
+            first = await asyncio.to_thread(self._read, f"{prompt}: ")
+            if first is None:
+                return None
+            second = await asyncio.to_thread(self._read, "The same again: ")
+            same = second is not None and first == second
+            if second is not None:
+                second.wipe()
+            if same:
+                return first
+            first.wipe()
+            self._say("The two are not the same.")
+
+    async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:
+        """Ask for the present PIN."""
+        self._complain(problem)
+        left = "" if tries_left is None else f" ({wording.tries(tries_left)})"
+        return await asyncio.to_thread(self._read, f"{wording.question(Question.CURRENT_PIN)}{left}: ")
+
+    async def confirm_few_tries(self, tries_left: int) -> bool:
+        """Ask whether to go on; only the word yes is a yes."""
+        self._say(f"{wording.question(Question.CONFIRM, {'tries_left': tries_left})} Type yes to go on.")
+        answer: str = await asyncio.to_thread(sys.stdin.readline)
+        return answer.strip().casefold() == "yes"
+
+    def _complain(self, problem: KioskError | None) -> None:
+        if problem is not None:
+            self._say(wording.failure(problem))
+
+
+class GivenPerson:
+    """A script: each PIN comes once from a file descriptor, and is not given again after a refusal."""
+
+    def __init__(self, *, pin_fd: int | None = None, new_pin_fd: int | None = None) -> None:
+        """Read the present PIN from `pin_fd` and the new one from `new_pin_fd`, when they are asked for."""
+        self._pin_fd = pin_fd
+        self._new_pin_fd = new_pin_fd
+
+    async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:  # noqa: ARG002  # checked by the relay
+        """Give the new PIN, once."""
+        return None if problem is not None else await _from(self._new_pin_fd)
+
+    async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:  # noqa: ARG002  # nobody to show it to
+        """Give the present PIN, once."""
+        return None if problem is not None else await _from(self._pin_fd)
+
+    async def confirm_few_tries(self, tries_left: int) -> bool:  # noqa: ARG002  # a script never risks the last tries
+        """Say no."""
+        return False
+
+
+async def _from(descriptor: int | None) -> Secret | None:
+    return None if descriptor is None else await asyncio.to_thread(read_descriptor, descriptor)
+
+
+def read_descriptor(descriptor: int) -> Secret | None:
+    """Read one line from a file descriptor and close it; None where there is nothing to read."""
+    line = bytearray()
+    try:
+        while len(line) < _LINE_MAX and b"\n" not in line and (chunk := os.read(descriptor, _LINE_MAX)):
+            line += chunk
+    except OSError:
+        return None
+    finally:
+        with suppress(OSError):
+            os.close(descriptor)
+    return _taken(line)
+
+
+def read_masked(prompt: str) -> Secret | None:
+    """Read a PIN from the terminal, each character shown as a dot; None for Enter alone, Ctrl-C or no terminal."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    before = termios.tcgetattr(terminal)
+    quiet = termios.tcgetattr(terminal)
+    quiet[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
+    typed = bytearray()
+    try:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, quiet)
+        os.write(terminal, prompt.encode())
+        while (key := os.read(terminal, 1)) and key[0] not in _ENTER:
+            if key[0] == 0x03:
+                typed[:] = bytes(len(typed))
+                typed.clear()
+                break
+            if key[0] in _RUBOUT:
+                if typed:
+                    typed.pop()
+                    os.write(terminal, b"\b \b")
+            elif key[0] >= 0x20 and len(typed) < 2 * PIN_FIELD_LENGTH:
+                typed += key
+                os.write(terminal, _BULLET)
+    finally:
+        os.write(terminal, b"\n")
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        os.close(terminal)
+    return _taken(typed)
+
+
+def _taken(line: bytearray) -> Secret | None:
+    """Make a secret of the first line and wipe what was read."""
+    end = line.find(b"\n")
+    value = line if end < 0 else line[:end]
+    while value and value[-1] == 0x0D:
+        value.pop()
+    secret = Secret(value) if value else None
+    value[:] = bytes(len(value))
+    line[:] = bytes(len(line))
+    return secret

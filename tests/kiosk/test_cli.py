@@ -1,0 +1,286 @@
+"""The command line as a program, against a real server, with virtual cards that stay in their image files."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from kiosk import cli as program
+from kiosk import commands
+from kiosk.demo.machine import Machine
+from shared import errors, process
+from shared.clock import SystemClock
+
+TEMPLATE = "employee-badge"
+READER = "Virtual reader 1"
+
+STATION = """\
+[station]
+state-folder = "{folder}/station"
+name = "Test desk"
+
+[station.readers]
+kind = "virtual"
+virtual-count = {count}
+
+[log]
+level = "traffic"
+file = "{folder}/station.log"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    folder: Path
+    config: Path
+    holder: str
+    name: str
+
+    def run(self, *words: str, pins: tuple[str, ...] = (), config: Path | None = None) -> "Ran":
+        """Run a command; each PIN comes through a pipe of its own, whose number replaces `{}` in the words."""
+        pipes = [os.pipe() for _ in pins]
+        for (_, writing), pin in zip(pipes, pins, strict=True):
+            os.write(writing, f"{pin}\n".encode())
+            os.close(writing)
+        numbers = iter(reading for reading, _ in pipes)
+        argv = [word.replace("{}", str(next(numbers))) if "{}" in word else word for word in words]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "kiosk.cli", "--config", str(config or self.config), *argv],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                pass_fds=[reading for reading, _ in pipes],
+                start_new_session=True,
+            )
+        finally:
+            for reading, _ in pipes:
+                os.close(reading)
+        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one line of standard output."""
+        (line,) = self.out.splitlines()
+        document: dict[str, Any] = json.loads(line)
+        return document
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A running server that this machine has joined, and settings for one virtual reader."""
+    machine = Machine(SystemClock(), people=20, seed=7)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(machine.start())
+        assert machine.folder is not None
+        config = tmp_path_factory.mktemp("station") / "kiosk.toml"
+        config.write_text(STATION.format(folder=machine.folder, count=1))
+        person = machine.people[0]
+        yield Bench(folder=machine.folder, config=config, holder=person["id"], name=person["name"])
+    finally:
+        loop.run_until_complete(machine.close())
+        loop.close()
+
+
+@pytest.fixture
+def fresh_card(bench: Bench) -> Bench:
+    """A new virtual card in the reader."""
+    for image in (bench.folder / "station" / "virtual-cards").glob("*"):
+        image.unlink()
+    return bench
+
+
+def test_a_card_lives_through_four_commands(fresh_card: Bench) -> None:
+    bench = fresh_card
+    seen = bench.run("card", "--json")
+    assert seen.code == 0, seen.err
+    (reader,) = seen.document["readers"]
+    assert (reader["reader"], reader["virtual"], reader["present"]) == (READER, True, True)
+    assert reader["record"]["state"] == "unregistered"
+    assert reader["record"]["reachable"] == ["issue"]
+
+    issued = bench.run("do", "issue", "--holder", bench.holder, "--template", TEMPLATE, "--json")
+    assert issued.code == 0, issued.err
+    document = issued.document
+    assert (document["ok"], document["state"], document["error"]) == (True, "issued", None)
+    assert document["round_trips"] <= 8
+    assert "Key 9A P-256" in issued.err
+
+    weak = bench.run("do", "activate", "--new-pin-fd", "{}", "--json", pins=("123456",))
+    assert weak.document["error"] == "cancelled", "a script's PIN is not asked for twice"
+    assert weak.code == 3
+
+    active = bench.run("do", "activate", "--reader", READER, "--new-pin-fd", "{}", "--json", pins=("918273",))
+    assert active.code == 0, active.err
+    assert active.document["state"] == "active"
+
+    changed = bench.run(
+        "--json", "do", "change-pin", "--pin-fd", "{}", "--new-pin-fd", "{}", pins=("918273", "564738")
+    )
+    assert changed.code == 0, changed.err
+
+    wrong = bench.run(
+        "do", "change-pin", "--pin-fd", "{}", "--new-pin-fd", "{}", "--json", pins=("730195", "564739")
+    )
+    assert wrong.code != 0
+
+    people = bench.run("card")
+    assert people.code == 0
+    assert f"{bench.name} · Employee badge v1" in people.out
+    assert "The card is active." in people.out
+    assert "2 tries left" in people.out
+
+    log = (bench.folder / "station.log").read_text()
+    assert "session begins" in log, "the loudest level was on"
+    everything = log + seen.out + issued.err + active.err + changed.err + wrong.err
+    for pin in ("918273", "564738", "730195", "564739"):
+        assert pin not in everything
+        assert pin.encode().hex().upper() not in everything.upper()
+
+
+def test_doctor_checks_everything(bench: Bench) -> None:
+    ran = bench.run("doctor", "--json")
+    assert ran.code == 0, ran.err
+    verdicts = {check["name"]: check["verdict"] for check in ran.document["checks"]}
+    assert verdicts.items() >= {
+        ("settings", "ok"),
+        ("certificate", "ok"),
+        ("server", "ok"),
+        ("templates", "ok"),
+        ("readers", "ok"),
+    }
+    assert TEMPLATE in bench.run("doctor").out
+
+
+def test_a_machine_that_never_joined_is_told_so(bench: Bench, tmp_path: Path) -> None:
+    config = tmp_path / "kiosk.toml"
+    config.write_text(STATION.format(folder=tmp_path, count=1))
+    ran = bench.run("card", "--json", config=config)
+    assert (ran.code, ran.document["error"]) == (2, "config-missing")
+    ran = bench.run("doctor", "--json", config=config)
+    assert ran.code == 2
+    assert [check["verdict"] for check in ran.document["checks"]] == ["ok", "failed", "ok"]
+
+
+def test_damaged_settings_name_their_place(bench: Bench, tmp_path: Path) -> None:
+    config = tmp_path / "kiosk.toml"
+    config.write_text(STATION.format(folder=tmp_path, count=1).replace("state-folder", "state-foldr"))
+    ran = bench.run("doctor", config=config)
+    assert ran.code == 2
+    assert "line 2" in ran.out
+    assert "state-folder" in ran.out
+    ran = bench.run("card", "--json", config=config)
+    assert (ran.code, ran.document["facts"]["line"]) == (2, 2)
+
+
+def test_what_does_not_exist_is_named(fresh_card: Bench) -> None:
+    bench = fresh_card
+    ran = bench.run("card", "--reader", "Nothing", "--json")
+    assert (ran.code, ran.document["error"], ran.document["facts"]) == (4, "no-reader", {"reader": "Nothing"})
+    ran = bench.run("do", "issue", "--holder", bench.holder, "--template", "nonsense", "--json")
+    assert (ran.code, ran.document["error"]) == (1, "unknown-template")
+    ran = bench.run("do", "issue", "--holder", "nobody-at-all", "--template", TEMPLATE, "--json")
+    assert (ran.code, ran.document["error"]) == (1, "unknown-holder")
+    ran = bench.run("do", "activate", "--new-pin-fd", "{}", "--json", pins=("918273",))
+    assert ran.code in {1, 3}
+    assert ran.document["ok"] is False
+
+
+def test_a_server_that_is_down(bench: Bench, tmp_path: Path) -> None:
+    config = tmp_path / "kiosk.toml"
+    text = STATION.format(folder=bench.folder, count=1)
+    config.write_text(text + '\n[station.server]\naddress = "127.0.0.1:1"\n')
+    ran = bench.run("card", "--json", config=config)
+    assert ran.code == 5, ran.err
+    (reader,) = ran.document["readers"]
+    assert reader["error"] == "server-unreachable"
+    assert reader["card"]["product"], "what the station reads itself is still shown"
+    ran = bench.run("do", "activate", "--new-pin-fd", "{}", "--json", pins=("918273",), config=config)
+    assert (ran.code, ran.document["error"]) == (5, "server-unreachable")
+
+
+def test_pcsc_without_a_service_is_a_clear_error(bench: Bench, tmp_path: Path) -> None:
+    config = tmp_path / "kiosk.toml"
+    config.write_text(STATION.format(folder=bench.folder, count=1).replace('"virtual"', '"pcsc"'))
+    ran = bench.run("card", "--json", config=config)
+    assert (ran.code, ran.document["error"]) == (4, "pcsc-unavailable")
+
+
+def test_a_bad_token_changes_nothing(bench: Bench, tmp_path: Path) -> None:
+    config = tmp_path / "kiosk.toml"
+    config.write_text(STATION.format(folder=tmp_path, count=1))
+    ran = bench.run("join", "not-a-token", "--json", config=config)
+    assert ran.code == 1
+    assert ran.document["error"] == "invalid-request"
+    assert not (tmp_path / "station").exists()
+
+
+def test_usage_errors_end_with_2(bench: Bench) -> None:
+    assert bench.run("do", "issue").code == 2
+    assert bench.run("dance").code == 2
+    assert bench.run("--version").code == 0
+
+
+def test_help_lists_every_command() -> None:
+    shown = CliRunner().invoke(program.cli, ["--help"])
+    assert shown.exit_code == 0
+    for name in ("card", "demo", "desk", "do", "doctor", "join", "virtual-card"):
+        assert f"  {name} " in shown.output
+    for words in (
+        ["do", "--help"],
+        ["do", "issue", "--help"],
+        ["virtual-card", "--help"],
+        ["demo", "--help"],
+    ):
+        assert CliRunner().invoke(program.cli, words).exit_code == 0
+
+
+def test_options_count_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Path | None] = []
+
+    async def card(config: Path | None, _reader: str) -> commands.Result:
+        told.append(config)
+        return commands.Result(lines=["line"], document={"ok": True})
+
+    monkeypatch.setattr(commands, "card", card)
+    before = CliRunner().invoke(program.cli, ["--config", "a.toml", "--json", "card"])
+    behind = CliRunner().invoke(program.cli, ["card", "--json", "--config", "b.toml"])
+    plain = CliRunner().invoke(program.cli, ["card"])
+    assert [json.loads(ran.output) for ran in (before, behind)] == [{"ok": True}] * 2
+    assert plain.output == "line\n"
+    assert told == [Path("a.toml"), Path("b.toml"), None]
+
+
+def test_an_unforeseen_fault_shows_no_variables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def card(_config: Path | None, _reader: str) -> commands.Result:
+        pin = "739184"
+        raise RuntimeError(pin)
+
+    monkeypatch.setattr(commands, "card", card)
+    monkeypatch.setattr(process, "harden", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["kiosk", "card", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    shown = capsys.readouterr()
+    assert ended.value.code == errors.StationFault.exit_code
+    assert json.loads(shown.out)["error"] == "station-fault"
+    assert "739184" not in shown.out + shown.err
