@@ -279,6 +279,7 @@ def test_a_certificate_request_may_be_signed() -> None:
         request_info()[:-1],
         b"\x30\x80" + request_info()[2:] + b"\x00\x00",
     ],
+    ids=["empty", "words", "prefix cut", "other DER", "byte more", "byte less", "indefinite length"],
 )
 def test_any_other_text_is_not_signed(content: bytes) -> None:
     text = ToBeSigned(content=content, digest=Digest.SHA256, length=32)
