@@ -10,24 +10,24 @@ that are left: with fewer than three nothing is tried that the person did not ag
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from kiosk.ports import Backend, CardSession, Readers, Spoken
 from kiosk.station.faces import Outcome, Person, Watcher
-from kiosk.station.filling import fill, plain, wipe
+from kiosk.station.filling import fill, wipe
 from kiosk.station.guard import Guard, first_risk
 from kiosk.station.pins import HeldPins, PinKind, RandomBelow
+from kiosk.station.transaction import Transaction, ask_for_tries
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import State
 from shared.credential.pins import PIN_FIELD_LENGTH, PinPolicy, check_pin
 from shared.errors import Fact, KioskError
-from shared.iso7816.apdu import ANY_STATUS, Command, Hole, Item, Response
+from shared.iso7816.apdu import Command, Hole, Item, Response
 from shared.iso7816.conversation import accepted
 from shared.iso7816.status import SW, tries_left
-from shared.piv.ids import PIV_AID_TRUNCATED, Ins, KeyRef
+from shared.piv.ids import Ins
 from shared.relay import (
     Answer,
     Ask,
@@ -84,7 +84,7 @@ class Relay:
         self._watcher = watcher
         self._pins = HeldPins(parts.random_below)
         self._guard = Guard(begin.operation, self._pins)
-        self._card = _LazySession(parts.readers, begin.reader)
+        self._card = Transaction(parts.readers, begin.reader)
         self._outgoing: asyncio.Queue[StationTurn | None] = asyncio.Queue()
         self._stopped = asyncio.Event()
         self._epoch = 0
@@ -187,12 +187,14 @@ class Relay:
             self._epoch = turn.epoch
             self._guard.check(turn.items)
             lost = await self._while_working(turn.number, self._send(turn.items, heard))
-        except (errors.CardLost, errors.CardMissing):
+        except errors.CardLost:
             lost = True
         except KioskError as error:
-            self._refuse(turn.number, error)
-            await self._release()
-            return
+            lost = isinstance(error, errors.CardMissing) and self._commands > 0
+            if not lost:
+                self._refuse(turn.number, error)
+                await self._release()
+                return
         self._commands += len(heard)
         if lost or turn.release:
             await self._release()
@@ -220,7 +222,7 @@ class Relay:
             return False
         first = items[split]
         assert isinstance(first, Command)
-        left, lost = await _ask_card_for_tries(session, first.p2)
+        left, lost = await ask_for_tries(session, first.p2)
         if lost:
             return True
         if left is not None and 0 < left < self._agreed_tries:
@@ -314,7 +316,8 @@ class Relay:
         Raises:
             PinBlocked: no tries are left; there is no use in typing.
         """
-        left = await self._tries_on_card()
+        left = await self._card.tries_left_alone()
+        self._guard.reset()
         if left == 0:
             raise errors.PinBlocked
         if left is None:
@@ -359,61 +362,6 @@ class Relay:
             for task in (asking, stopping):
                 task.cancel()
             await asyncio.gather(asking, stopping, return_exceptions=True)
-
-    async def _tries_on_card(self) -> int | None:
-        """Ask the card in a transaction of its own; None where it does not tell or is not there."""
-        try:
-            session = await self._card.opened()
-            select = Command(
-                ins=Ins.SELECT,
-                label="select PIV",
-                p1=0x04,
-                parts=(PIV_AID_TRUNCATED,),
-                le=0,
-                expect=ANY_STATUS,
-            )
-            spoken = await session.exchange([plain(select)])
-            if spoken.lost or not spoken.responses[0].ok:
-                return None
-            return (await _ask_card_for_tries(session, KeyRef.PIN))[0]
-        except (errors.CardLost, errors.CardMissing):
-            return None
-        finally:
-            await self._release()
-
-
-class _LazySession:
-    """The card's session, opened when it is needed and closed when a person is to be asked."""
-
-    def __init__(self, readers: Readers, reader: str) -> None:
-        self._readers = readers
-        self._reader = reader
-        self._stack = AsyncExitStack()
-        self._session: CardSession | None = None
-
-    async def opened(self) -> CardSession:
-        if self._session is None:
-            self._session = await self._stack.enter_async_context(self._readers.session(self._reader))
-        return self._session
-
-    async def close(self) -> None:
-        """Reset the card and end the transaction; a card that is gone has done both."""
-        self._session = None
-        with suppress(errors.CardError, errors.DeviceError):
-            await self._stack.aclose()
-
-
-async def _ask_card_for_tries(session: CardSession, reference: int) -> tuple[int | None, bool]:
-    """Send an empty VERIFY, which costs no try; return the tries left where the card tells, and whether it is lost.
-
-    Source: [SP 800-73-5] part 2, section 3.2.1 (VERIFY without data returns 63Cx).
-    """
-    probe = Command(ins=Ins.VERIFY, label="tries left", p2=reference, expect=ANY_STATUS)
-    spoken = await session.exchange([plain(probe)])
-    if spoken.lost or not spoken.responses:
-        return None, True
-    (response,) = spoken.responses
-    return (0 if response.sw == SW.AUTHENTICATION_BLOCKED else tries_left(response.sw)), False
 
 
 def _problem(turn: Ask) -> KioskError | None:

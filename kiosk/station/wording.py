@@ -113,7 +113,7 @@ _NEXT_ACTIONS: Final[dict[str, str]] = {
     "unblock": "Have the card unblocked.",
     "issue": "Issue the card to a person.",
     "ask-administrator-template": "Ask an administrator to correct the template, or choose another one.",
-    "continue-first": "Choose the operation again without choosing a person; it is continued where it stopped.",
+    "continue-first": "Go on for the person that it was begun for, or use another card.",
     "choose-again": "Choose another person or another template.",
     "none": "There is nothing more to do.",
 }
