@@ -1,11 +1,17 @@
 """The command line as a program, against a real server, with virtual cards that stay in their image files."""
 
 import asyncio
+import fcntl
 import json
 import os
+import pty
+import select
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import termios
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +159,41 @@ def test_a_card_lives_through_four_commands(fresh_card: Bench) -> None:
     for pin in ("918273", "564738", "730195", "564739"):
         assert pin not in everything
         assert pin.encode().hex().upper() not in everything.upper()
+
+
+def test_the_desk_opens_on_a_terminal_and_q_leaves_it(bench: Bench) -> None:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    desk = subprocess.Popen(
+        [sys.executable, "-m", "kiosk.cli", "--config", str(bench.config), "desk"],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm-256color"},
+    )
+    os.close(slave)
+    shown = bytearray()
+    try:
+        collect(master, shown, lambda: READER.encode() in shown)
+        os.write(master, b"q")
+        collect(master, shown, lambda: desk.poll() is not None)
+        assert desk.wait(10) == 0
+    finally:
+        desk.kill()
+        desk.wait()
+        os.close(master)
+    assert READER.encode() in shown
+
+
+def collect(master: int, shown: bytearray, enough: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not enough() and time.monotonic() < end:
+        if select.select([master], [], [], 0.05)[0]:
+            try:
+                shown += os.read(master, 65536)
+            except OSError:  # the other side has closed its terminal
+                return
 
 
 def test_doctor_checks_everything(bench: Bench) -> None:

@@ -180,7 +180,7 @@ async def test_cancelling_stops_at_the_next_border(bench: Bench) -> None:
 
     backend.script = script
     running = asyncio.create_task(core.perform(JOB, ToldPerson(), NotingWatcher()))
-    await started.wait()
+    await asyncio.wait_for(started.wait(), 5)
     running.cancel()
     outcome = await running
     assert isinstance(outcome.error, errors.Cancelled)
@@ -198,7 +198,7 @@ async def test_cancelling_twice_ends_it_at_once(bench: Bench) -> None:
 
     backend.script = script
     running = asyncio.create_task(core.perform(JOB, ToldPerson(), NotingWatcher()))
-    await started.wait()
+    await asyncio.wait_for(started.wait(), 5)
     running.cancel()
     await asyncio.sleep(0)
     running.cancel()
