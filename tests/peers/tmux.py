@@ -39,6 +39,14 @@ class Terminal:
             raise
         return self.screen()
 
+    def wait_for_end(self, *, timeout_s: float = 20) -> int:
+        """Wait until the program ended and return its exit status."""
+        wait_until(lambda: self._says("#{pane_dead}") == "1", "the program ended", timeout_s=timeout_s)
+        return int(self._says("#{pane_dead_status}"))
+
+    def _says(self, what: str) -> str:
+        return self._tmux("display-message", "-p", what).strip()
+
     def _tmux(self, *words: str) -> str:
         return run(_command(self.socket, *words))
 

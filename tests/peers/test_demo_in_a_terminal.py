@@ -1,0 +1,64 @@
+"""`kiosk demo` as a person meets it: in a real terminal, from the command to an issued card."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.peers.tmux import terminal
+
+pytestmark = pytest.mark.needs_tmux
+
+FIRST_PAINT_S: Final = 2.0
+PIN: Final = "739154"
+ATTEMPTS: Final = 3
+"""The best of so many counts: other tests share the machine's processors."""
+
+DEMO: Final = [sys.executable, "-m", "kiosk.cli", "demo"]
+
+
+def test_the_readers_are_drawn_within_two_seconds(short_folder: Path) -> None:
+    times = []
+    for attempt in range(ATTEMPTS):
+        folder = short_folder / str(attempt)
+        folder.mkdir()
+        begun = time.monotonic()
+        with terminal(DEMO, folder) as window:
+            window.wait_for("YubiKey 5.7")
+            times.append(time.monotonic() - begun)
+            window.press("q")
+            assert window.wait_for_end() == 0
+        if times[-1] <= FIRST_PAINT_S:
+            break
+    assert min(times) <= FIRST_PAINT_S
+
+
+def test_a_card_is_issued_and_activated_with_the_keyboard(short_folder: Path) -> None:
+    with terminal(DEMO, short_folder, columns=80, rows=24) as window:
+        window.wait_for("i  Issue")
+        window.press("i")
+        window.wait_for("Who gets this card?")
+        window.wait_for("The first 50 people")
+        window.type("afischer141")
+        window.wait_for("1 person")
+        window.press("Enter")
+        window.wait_for("Which kind of card?")
+        window.press("Enter")
+        window.wait_for("Write this card now?")
+        window.press("Enter")
+        window.wait_for("✓ The card is issued.")
+        window.resize(120, 36)
+        window.press("a")
+        window.wait_for("Choose a new PIN")
+        for _ in range(2):
+            window.type(PIN)
+            window.press("Enter")
+        shown = window.wait_for("✓ The PIN is set")
+        assert "Anna Fischer" in shown
+        assert PIN not in shown
+        window.press("Escape")
+        window.wait_for("● ACTIVE")
+        window.press("q")
+        assert window.wait_for_end() == 0
