@@ -32,10 +32,7 @@ class Console:
         del caller
         found = await identify(self._cards, hints)
         if found.record is None:
-            notices = ("known-card-in-factory-state",) if found.impostor else ()
-            return CardView(
-                state=State.UNREGISTERED, reachable=reachable(State.UNREGISTERED), notices=notices
-            )
+            return _unknown_card(foreign=hints.factory_management_key is False, impostor=bool(found.impostor))
         return await self._view(found.record, hints)
 
     async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
@@ -98,6 +95,14 @@ class Console:
             if person is not None:
                 return person
         return Person(holder=holder, name=name or holder)
+
+
+def _unknown_card(*, foreign: bool, impostor: bool) -> CardView:
+    """Return the view of a card without a record; one whose management key is somebody else's cannot be issued."""
+    if foreign:
+        return CardView(state=State.UNREGISTERED, notices=("foreign-management-key",))
+    notices = ("known-card-in-factory-state",) if impostor else ()
+    return CardView(state=State.UNREGISTERED, reachable=reachable(State.UNREGISTERED), notices=notices)
 
 
 def template_view(template: Template, version: int) -> TemplateView:

@@ -6,11 +6,12 @@ challenge; the new key's proof with all keys generated behind it.
 Source: card-rules, "Own a card"; [SP 800-73-5] part 2, sections 3.2.4, 3.3.1, 3.3.2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from server.operations.operation import Operation
+from shared import errors
 from shared.credential import plan
 from shared.iso7816.conversation import Conversation, together
 from shared.piv.data import write_object
@@ -18,6 +19,8 @@ from shared.piv.ids import FACTORY_PIN, ObjectId, Slot
 from shared.piv.keys import generate_key
 from shared.piv.management import ManagementKey, authenticated, authenticated_singly, set_management_key
 from shared.piv.pin import set_pin_retries, verify_pin
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ def build(steps: Sequence[plan.Step], material: Material, op: Operation) -> Conv
         *retries,
         *chuid,
         set_management_key(material.new_key),
-        authenticated(material.new_key, rest, random),
+        _with_new_key(material.new_key, rest, random),
     )
     # a card that proves a public key proves nothing: the factory's key opens the card, and no more is asked of it
     opened = (
@@ -57,6 +60,20 @@ def build(steps: Sequence[plan.Step], material: Material, op: Operation) -> Conv
     )
     *_, keys = yield from opened
     return cast("dict[Slot, bytes]", keys)
+
+
+def _with_new_key(
+    key: ManagementKey, then: Conversation[T], random: Callable[[int], bytes]
+) -> Conversation[T]:
+    """Authenticate with the key that the card was just given; see `authenticated`.
+
+    Raises:
+        CardNotGenuine: the card does not take it. A key that is *rejected* was never on the card; this one was.
+    """
+    try:
+        return (yield from authenticated(key, then, random))
+    except errors.ManagementKeyRejected as cause:
+        raise errors.CardNotGenuine(why="it refuses the management key that it was just given") from cause
 
 
 def _after_owning(steps: Sequence[plan.Step], material: Material) -> Conversation[dict[Slot, bytes]]:

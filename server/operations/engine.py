@@ -96,7 +96,7 @@ class OperationEngine:
                 ]
             )
             return False
-        abandon = op.begin.operation is OperationKind.CHANGE_PIN
+        abandon = op.untouched or op.begin.operation is OperationKind.CHANGE_PIN
         try:
             await journal.give_up(OperationClosed(code=error.code, abandon=abandon))
         except errors.LeaseLost:
@@ -120,6 +120,14 @@ _ACTIONS: Final[Mapping[type[errors.KioskError], str]] = {
     errors.SecretUnresolved: "call-administrator",
     errors.TemplateImpossible: "ask-administrator-template",
     errors.VariableMissing: "ask-administrator-template",
+    errors.UnknownHolder: "choose-again",
+    errors.HolderDisabled: "choose-again",
+    errors.UnknownTemplate: "choose-again",
+    errors.OperationInterrupted: "continue-first",
+    errors.PinNotAccepted: "try-again",
+    errors.ConnectorUnreachable: "try-again",
+    errors.ConnectorRefused: "call-administrator",
+    errors.CertificateRejected: "call-administrator",
 }
 
 

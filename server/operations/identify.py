@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from server.ports.store import CardStore
-from shared.credential.model import FACTORY, CardRecord, RecordId
+from shared.credential.model import FACTORY, CardRecord, RecordId, State
 
 
 class Seen(Protocol):
@@ -70,7 +70,7 @@ async def identify(cards: CardStore, seen: Seen) -> Identified:
     known = [
         card
         for card in await cards.cards_by_hint(profile=seen.profile, serial=seen.serial)
-        if card.serial == seen.serial
+        if card.serial == seen.serial and card.state is not State.DELETED
     ]
     for card in known:
         if _may_be_factory(card):

@@ -85,13 +85,21 @@ async def issue(op: Operation) -> Ended:
     """Issue a credential to a holder by a template.
 
     Raises:
-        UnknownHolder, UnknownTemplate, VariableMissing, TemplateImpossible, TransitionForbidden: refused, the
-            card was not touched.
+        UnknownHolder, HolderDisabled, UnknownTemplate, VariableMissing, TemplateImpossible, TransitionForbidden,
+            OperationInterrupted: refused, the card was not touched.
+        ManagementKeyRejected: the card belongs to somebody else; nothing was written to it.
         CardLost: cut; the next insertion continues.
     """
     job = await _prepare(op)
     record = await _open(op, job)
-    public_keys = await _build(op, job, record)
+    try:
+        public_keys = await _build(op, job, record)
+    except errors.ManagementKeyRejected:
+        if job.new:
+            # it does not open with the factory's key: nothing was written to it, and it never was ours
+            op.untouched = True
+            op.journal.note(StateChanged(state=State.DELETED))
+        raise
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
     wanted = await _secrets_and_requests(op, job, record, unsigned)
     await enrol.revoke_lost(op, job.steps)
@@ -109,16 +117,20 @@ async def _prepare(op: Operation) -> Issue:
     record = found.record
     cut = record.open_operation if record else None
     if cut is not None and op.begin.holder and cut.holder and op.begin.holder != cut.holder:
-        raise errors.TransitionForbidden(operation="issue", state="interrupted")
+        raise errors.OperationInterrupted(operation=cut.kind)
     target(OperationKind.ISSUE, record.state if record else State.UNREGISTERED)
+    if record is None and facts.management.default is False:
+        raise errors.ManagementKeyRejected
     ref, template = await op.template(cut.template if cut else None, op.begin.template)
     abilities = {name: authority.abilities for name, authority in op.services.authorities.items()}
     lint.require(template, facts.profile, abilities, op.services.directories.keys())
     if template.attestation.required:
         trust_for(op, template)
     person = await op.services.directories[template.directory].get(op.holder)
-    if person is None or not person.enabled:
+    if person is None:
         raise errors.UnknownHolder(holder=op.holder)
+    if not person.enabled:
+        raise errors.HolderDisabled(holder=op.holder)
     if found.impostor is not None:
         op.journal.evidence(
             AuditKind.REFUSED,

@@ -48,6 +48,8 @@ class Operation:
         self.talk = talk
         self.journal = Journal(services.store.cards, caller)
         self.record: CardRecord | None = None
+        self.untouched = False
+        """The card turned out not to be ours before anything was written to it: there is nothing to continue."""
         self._steps: Sequence[plan.Step] = ()
         talk.keep_alive = self.journal.keep_alive
 
@@ -98,7 +100,7 @@ class Operation:
         try is harmless, because the second candidate is then the right one.
 
         Raises:
-            SecretUnresolved: neither is.
+            ManagementKeyRejected: neither is; somebody else has changed it.
         """
         secret = record.management_key
         candidates = [version for version in (secret.proven, secret.pending) if version is not None]
@@ -113,7 +115,7 @@ class Operation:
             except errors.ManagementKeyRejected:
                 continue
             return version
-        raise errors.SecretUnresolved(secret="management-key")  # noqa: S106  # a name, not a secret
+        raise errors.ManagementKeyRejected
 
     async def _candidate_key(
         self, record: CardRecord, facts: CardFacts, version: SecretVersion
