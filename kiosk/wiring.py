@@ -78,7 +78,12 @@ async def open_station(settings: Settings, clock: Clock) -> Parts:
     identity = load_identity(settings.station.state_folder, clock)
     address = settings.station.server.address
     readers, virtual = await open_readers(settings)
-    backend = GrpcBackend(identity, clock, server="" if address is None else str(address))
+    backend = GrpcBackend(
+        identity,
+        clock,
+        server="" if address is None else str(address),
+        call_timeout_s=settings.station.server.call_timeout_s,
+    )
     return Parts(
         identity=identity,
         readers=readers,

@@ -243,7 +243,11 @@ class Server:
             clock=parts.clock,
         )
         await self._stations.serve_stations(
-            engine=OperationEngine(services), console=console, server=name, version=self._version
+            engine=OperationEngine(services),
+            console=console,
+            server=name,
+            version=self._version,
+            clock=parts.clock,
         )
         await self._joining.serve_joining(parts.enrolment)
         await self._admin.serve_admin(admin)

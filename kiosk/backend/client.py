@@ -68,11 +68,20 @@ _STATES: Final = {
 class GrpcBackend:
     """`kiosk.ports.Backend` over one channel that reconnects by itself."""
 
-    def __init__(self, identity: StationIdentity, clock: Clock, server: str = "") -> None:
+    def __init__(
+        self,
+        identity: StationIdentity,
+        clock: Clock,
+        server: str = "",
+        *,
+        call_timeout_s: float = CALL_TIMEOUT_S,
+    ) -> None:
         """Speak as `identity` with its server, or with the one at `server` (host:port) under the same root.
 
-        Made inside a running event loop, which it belongs to.
+        Made inside a running event loop, which it belongs to. `call_timeout_s` bounds every single call; an
+        operation's stream has no limit.
         """
+        self._timeout_s = call_timeout_s
         self._server = server or identity.server
         self._identity = identity
         self._clock = clock
@@ -88,22 +97,22 @@ class GrpcBackend:
 
     async def who_am_i(self) -> ServerView:
         """Return how the server knows this station."""
-        call = self._stations.WhoAmI(stations_pb2.WhoAmIRequest(), timeout=CALL_TIMEOUT_S)
+        call = self._stations.WhoAmI(stations_pb2.WhoAmIRequest(), timeout=self._timeout_s)
         return decode_server(await self._call(call))
 
     async def look_up(self, hints: CardHints) -> CardView:
         """Return what the record says of a card."""
-        call = self._console.LookUpCard(encode_hints(hints), timeout=CALL_TIMEOUT_S)
+        call = self._console.LookUpCard(encode_hints(hints), timeout=self._timeout_s)
         return decode_card(await self._call(call))
 
     async def find_people(self, text: str, limit: int) -> Found:
         """Search the directory."""
-        call = self._console.FindPeople(encode_search(text, limit), timeout=CALL_TIMEOUT_S)
+        call = self._console.FindPeople(encode_search(text, limit), timeout=self._timeout_s)
         return decode_found(await self._call(call))
 
     async def templates(self) -> Sequence[TemplateView]:
         """Return the templates that this station may issue."""
-        call = self._console.ListTemplates(console_pb2.ListTemplatesRequest(), timeout=CALL_TIMEOUT_S)
+        call = self._console.ListTemplates(console_pb2.ListTemplatesRequest(), timeout=self._timeout_s)
         return decode_templates(await self._call(call))
 
     async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncGenerator[ServerTurn, None]:

@@ -30,6 +30,7 @@ from server.rpc.interceptors import Gate
 from server.rpc.operations import OperationsServicer
 from server.rpc.stations import JoiningServicer, StationsServicer
 from shared import errors
+from shared.clock import Clock
 from shared.proto import (
     admin_pb2_grpc,
     console_pb2,
@@ -116,14 +117,14 @@ class Endpoint:
         )
 
     async def serve_stations(
-        self, *, engine: Engine, console: ConsoleService, server: str, version: str
+        self, *, engine: Engine, console: ConsoleService, server: str, version: str, clock: Clock
     ) -> None:
         """Serve stations, health and reflection. `server` is the server's name for people."""
         self._operations = OperationsServicer(engine)
         operations_pb2_grpc.add_OperationsServicer_to_server(self._operations, self.server)
         console_pb2_grpc.add_ConsoleServicer_to_server(ConsoleServicer(console), self.server)
         stations_pb2_grpc.add_StationsServicer_to_server(
-            StationsServicer(server=server, version=version), self.server
+            StationsServicer(server=server, version=version, clock=clock), self.server
         )
         self._health = HealthServicer(STATION_SERVICES)
         await self._health.begin()

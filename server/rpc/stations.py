@@ -5,6 +5,7 @@ from urllib.parse import unquote
 from server.authority.stations import Enrolment
 from server.rpc.interceptors import Context, present_caller
 from shared import errors
+from shared.clock import Clock
 from shared.console import ServerView
 from shared.joining import SECRET_LENGTH
 from shared.proto import stations_pb2 as pb
@@ -18,16 +19,23 @@ from shared.secret import Secret
 class StationsServicer(stations_pb2_grpc.StationsServicer):
     """For registered stations."""
 
-    def __init__(self, *, server: str, version: str) -> None:
-        """`server` is the server's name for people."""
+    def __init__(self, *, server: str, version: str, clock: Clock) -> None:
+        """`server` is the server's name for people; `clock` is told, so that a station can compare its own."""
         self._server = server
         self._version = version
+        self._clock = clock
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.ServerView:
         """Return how the server knows the calling station."""
         caller = present_caller()
         return encode_server(
-            ServerView(server=self._server, version=self._version, station=caller.name, lab=caller.lab)
+            ServerView(
+                server=self._server,
+                version=self._version,
+                station=caller.name,
+                lab=caller.lab,
+                time=self._clock.now(),
+            )
         )
 
     async def Join(self, request: pb.JoinRequest, context: Context) -> pb.JoinReply:

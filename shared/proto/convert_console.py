@@ -1,6 +1,7 @@
 """What faces ask between operations, and what a station is told of itself: message ↔ value."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from shared.proto.convert_facts import bounded, inverse, member
 from shared.proto.convert_items import MAX_TEXT
 from shared.proto.convert_turns import OPERATION_OF, OPERATIONS
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_PEOPLE: Final = 500
 MAX_SEARCH: Final = 200
 """Characters."""
@@ -178,12 +180,20 @@ def decode_templates(message: pb.ListTemplatesReply) -> tuple[TemplateView, ...]
 def encode_server(server: ServerView) -> stations_pb2.ServerView:
     """Turn what a station is told of itself into a message."""
     return stations_pb2.ServerView(
-        server=server.server, version=server.version, station=server.station, lab=server.lab
+        server=server.server,
+        version=server.version,
+        station=server.station,
+        lab=server.lab,
+        time_us=0 if server.time is None else (server.time - EPOCH) // timedelta(microseconds=1),
     )
 
 
 def decode_server(message: stations_pb2.ServerView) -> ServerView:
-    """Read what a station is told of itself."""
+    """Read what a station is told of itself; raises `Garbled` for a time that no calendar has."""
+    try:
+        time = EPOCH + timedelta(microseconds=message.time_us) if message.time_us else None
+    except OverflowError as cause:
+        raise errors.Garbled(why="the server's time is out of range") from cause
     return ServerView(
-        server=message.server, version=message.version, station=message.station, lab=message.lab
+        server=message.server, version=message.version, station=message.station, lab=message.lab, time=time
     )

@@ -39,10 +39,13 @@ class ServerView(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     STATION_FIELD_NUMBER: _builtins.int
     LAB_FIELD_NUMBER: _builtins.int
+    TIME_US_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     version: _builtins.str
     station: _builtins.str
     lab: _builtins.bool
+    time_us: _builtins.int
+    """The server's clock: microseconds since 1970-01-01T00:00Z; 0 where it does not say."""
     def __init__(
         self,
         *,
@@ -50,10 +53,11 @@ class ServerView(_message.Message):
         version: _builtins.str = ...,
         station: _builtins.str = ...,
         lab: _builtins.bool = ...,
+        time_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lab", b"lab", "server", b"server", "station", b"station", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lab", b"lab", "server", b"server", "station", b"station", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

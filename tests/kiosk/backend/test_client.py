@@ -65,7 +65,10 @@ async def backend(world: World) -> AsyncIterator[GrpcBackend]:
 
 
 async def test_questions_and_answers(world: World, backend: GrpcBackend) -> None:
-    assert await backend.who_am_i() == ServerView(server="Main", version="0.1.0", station="Desk", lab=True)
+    told = await backend.who_am_i()
+    assert told.time is not None
+    assert abs(told.time - world.clock.now()) < timedelta(minutes=1)
+    assert replace(told, time=None) == ServerView(server="Main", version="0.1.0", station="Desk", lab=True)
     assert (await backend.look_up(HINTS)).state is State.UNREGISTERED
     assert [person.name for person in (await backend.find_people("b", 5)).people] == ["Bob"]
     assert [template.version for template in await backend.templates()] == [3]
@@ -330,14 +333,13 @@ async def test_an_unknown_station_is_told(world: World) -> None:
     await backend.close()
 
 
-async def test_a_slow_answer_meets_the_deadline(
-    world: World, backend: GrpcBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.3)
+async def test_a_slow_answer_meets_the_deadline(world: World) -> None:
+    backend = GrpcBackend(await world.lab_station(), world.clock, call_timeout_s=0.3)
     world.console.delay = 5
     with pytest.raises(errors.ServerUnreachable) as caught:
         await backend.look_up(HINTS)
     assert caught.value.facts["reason"] == Reason.TIMEOUT
+    await backend.close()
 
 
 async def test_the_line_comes_back(world: World, backend: GrpcBackend) -> None:

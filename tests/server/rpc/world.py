@@ -138,7 +138,7 @@ class World:
         endpoint = bind_stations(address, self.tls(pair), station_roots=self.root.pem, access=self.access)
         self.port = endpoint.port
         await endpoint.serve_stations(
-            engine=self.engine, console=self.console, server="Main", version="0.1.0"
+            engine=self.engine, console=self.console, server="Main", version="0.1.0", clock=self.clock
         )
         self._endpoints.append(endpoint)
         return endpoint

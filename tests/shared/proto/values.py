@@ -1,5 +1,6 @@
 """Strategies for everything that travels."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -176,4 +177,11 @@ templates = st.lists(
     ),
     max_size=4,
 ).map(tuple)
-servers = st.builds(ServerView, server=TEXT, version=TEXT, station=TEXT, lab=st.booleans())
+servers = st.builds(
+    ServerView,
+    server=TEXT,
+    version=TEXT,
+    station=TEXT,
+    lab=st.booleans(),
+    time=st.none() | st.datetimes(datetime(1970, 1, 2), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001  # the strategy adds the zone
+)
