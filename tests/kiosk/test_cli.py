@@ -257,7 +257,10 @@ def test_a_server_that_is_down(bench: Bench, tmp_path: Path) -> None:
     assert (ran.code, ran.document["error"]) == (5, "server-unreachable")
 
 
-def test_pcsc_without_a_service_is_a_clear_error(bench: Bench, tmp_path: Path) -> None:
+def test_pcsc_without_a_service_is_a_clear_error(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PCSCLITE_CSOCK_NAME", str(tmp_path / "nobody-listens-here"))
     config = tmp_path / "kiosk.toml"
     config.write_text(STATION.format(folder=bench.folder, count=1).replace('"virtual"', '"pcsc"'))
     ran = bench.run("card", "--json", config=config)
