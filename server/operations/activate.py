@@ -39,6 +39,8 @@ async def activate(op: Operation) -> Ended:
         UnknownCard: the card is not in the record.
         TransitionForbidden: the card is not waiting for its first PIN.
         Cancelled: the holder gave no PIN; nothing was changed.
+        CardChanged, ManagementKeyRejected: it is another card than the one that was asked about, or somebody has
+            changed its key; nothing was written.
         PinNotAccepted: the card wants another form of PIN; nothing was changed.
     """
     facts, _ = await op.inspect()
@@ -57,7 +59,9 @@ async def activate(op: Operation) -> Ended:
     await op.open(record.record_id, template=credential.template)
     await op.talk.show(STEPS)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(STEPS))))
+    op.untouched = record.open_operation is None  # another card in its place leaves nothing to continue
     await op.prove(record, facts.chuid_raw)
+    op.untouched = False
     puk = await settle_puk(op, record, facts)
     next_puk = SecretVersion(op.services.keystore.generation, puk.count + 1)
     op.journal.note(

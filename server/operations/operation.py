@@ -49,7 +49,7 @@ class Operation:
         self.journal = Journal(services.store.cards, caller)
         self.record: CardRecord | None = None
         self.untouched = False
-        """The card turned out not to be ours before anything was written to it: there is nothing to continue."""
+        """It failed (another card, or one of somebody else) before anything was written: nothing to continue."""
         self._steps: Sequence[plan.Step] = ()
         talk.keep_alive = self.journal.keep_alive
 

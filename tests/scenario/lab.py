@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 from uuid import uuid4
 
@@ -149,6 +149,7 @@ BOB = Person(
         "sid": "S-1-5-21-1004336348-1177238915-682003330-1001",
     },
 )
+ALICE = replace(BOB, holder=HolderId("7a7e7c6e-0002"), name="Alice Jones")
 
 
 class Lab:
@@ -207,6 +208,15 @@ class Lab:
         """Put a new card of this profile into the reader."""
         self.readers.add_card(name, VirtualCard.new(profile, serial=serial, random=os.urandom))
         await self.readers.insert("Reader 1", name)
+
+    async def settle(self) -> None:
+        """Wait until the station has read the card, so that what comes next is not its reading."""
+        async for view in self.station.views():
+            seen = next((reader for reader in view.readers if reader.name == "Reader 1"), None)
+            known = self.station._known.get("Reader 1")
+            if seen is not None and seen.present and known is not None and known.reading is not None:
+                await asyncio.wait({known.reading})
+                return
 
     async def perform(
         self, operation: OperationKind, person: Holder | None = None, *, subject: str = "", template: str = ""

@@ -23,7 +23,7 @@ async def commands_of_an_issue(profile: ProfileName) -> int:
     lab = await Lab.start()
     try:
         await lab.insert(profile)
-        await lab.station.refresh("Reader 1")
+        await lab.settle()
         card = lab.readers.card("card")
         before = card.commands
         assert (await issue(lab)).error is None
@@ -40,7 +40,7 @@ async def heal(lab: Lab) -> int:
     """Insert and issue again until it is done; return how many insertions it took."""
     for attempt in range(1, INSERTIONS + 1):
         await lab.readers.insert("Reader 1", "card")
-        await lab.station.refresh("Reader 1")
+        await lab.settle()
         outcome = await issue(lab)
         if outcome.error is None:
             return attempt
@@ -73,7 +73,7 @@ async def cut(profile: ProfileName, kind: FaultKind, at: int) -> None:
     lab = await Lab.start()
     try:
         await lab.insert(profile)
-        await lab.station.refresh("Reader 1")
+        await lab.settle()
         lab.readers.arm("card", Fault(kind=kind, at=at))
         outcome = await issue(lab)
         assert outcome.error is not None
@@ -104,13 +104,13 @@ async def cut_activation(profile: ProfileName, kind: FaultKind, at: int) -> None
     try:
         await lab.insert(profile)
         assert (await issue(lab)).error is None
-        await lab.station.refresh("Reader 1")
+        await lab.settle()
         lab.readers.arm("card", Fault(kind=kind, at=at))
         outcome = await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["739154"]))
         assert outcome.error is not None
         assert outcome.error.code == "card-lost"
         await lab.readers.insert("Reader 1", "card")
-        await lab.station.refresh("Reader 1")
+        await lab.settle()
         again = await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["482615"]))
         assert again.error is None
         memory = lab.readers.card("card").memory
@@ -131,7 +131,7 @@ async def commands_of_an_activation(profile: ProfileName) -> int:
     try:
         await lab.insert(profile)
         assert (await issue(lab)).error is None
-        await lab.station.refresh("Reader 1")
+        await lab.settle()
         before = lab.readers.card("card").commands
         assert (await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["739154"]))).error is None
         return lab.readers.card("card").commands - before
