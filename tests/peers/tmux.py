@@ -41,7 +41,7 @@ class Terminal:
 
     def wait_for_end(self, *, timeout_s: float = 20) -> int:
         """Wait until the program ended and return its exit status."""
-        wait_until(lambda: self._says("#{pane_dead}") == "1", "the program ended", timeout_s=timeout_s)
+        wait_until(lambda: bool(self._says("#{pane_dead_status}")), "the program ended", timeout_s=timeout_s)
         return int(self._says("#{pane_dead_status}"))
 
     def _says(self, what: str) -> str:
