@@ -32,7 +32,7 @@ from server.operations.engine import OperationEngine
 from server.operations.services import ContentSigner, Services
 from server.ports.directory import Directory
 from server.ports.keystore import Derivation, KeyPurpose, KeyStore
-from server.ports.store import Store
+from server.ports.store import AuditKind, AuditRecord, Store
 from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
 from server.settings import FileDirectorySettings, LdapDirectorySettings, ServerSettings
 from server.store.database import create_store, open_store
@@ -43,6 +43,7 @@ from shared.errors import Fact
 from shared.secret import Secret
 
 BUILT_IN: Final = "built-in"
+SERVER: Final = "server"
 DATABASE_KEY: Final = Derivation(purpose=KeyPurpose.DATABASE, subject=UUID(int=0), generation=1, length=32)
 """The database's key never changes: it is of the first generation, and there is one database to a key store."""
 
@@ -228,8 +229,9 @@ class Server:
         return (self._stations, self._joining, self._admin)
 
     async def start(self) -> None:
-        """Serve."""
+        """Serve; that the key store was opened for it leaves evidence."""
         parts = self._parts
+        await self._evidence("started")
         name = parts.settings.names[0]
         store, services = parts.store, parts.services
         console = Console(store.cards, store.templates, services.directories)
@@ -255,7 +257,13 @@ class Server:
     async def stop(self) -> None:
         """Take no more calls, let operations record where they are, close the database."""
         await asyncio.gather(*(endpoint.stop() for endpoint in self.endpoints))
+        await self._evidence("stopped")
         await self._parts.store.close()
+
+    async def _evidence(self, event: str) -> None:
+        facts: dict[str, Fact] = {"version": self._version, "generation": self._parts.keystore.generation}
+        record = AuditRecord(kind=AuditKind.SERVER, event=event, actor=SERVER, facts=facts)
+        await self._parts.store.audit.append([record])
 
 
 def _probes(parts: Parts) -> Mapping[str, Callable[[], Awaitable[dict[str, Fact]]]]:
