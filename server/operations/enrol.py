@@ -4,13 +4,14 @@ The request id is stored before the certificate authority is asked. What comes b
 reach a card.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import uuid4
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from server.operations.operation import Operation, needs_pin
 from server.ports.ca import CanRevoke, Issued, Names, Outcome, Pending, Reason, Refused, SignRequest
@@ -34,6 +35,8 @@ from shared.iso7816.conversation import Conversation, together
 from shared.piv.ids import PinPolicyId, Slot
 from shared.piv.keys import sign, to_be_signed
 from shared.piv.pin import verify_pin
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +165,14 @@ async def obtain(op: Operation, wanted: Sequence[Wanted]) -> dict[Slot, bytes]:
         else:
             by_connection.setdefault(item.spec.ca, []).append((item, _sign_request_for(op, item)))
     for connection, asked in by_connection.items():
+        failures = []
         for item, outcome in await _ask(op, connection, asked):
-            found[item.spec.slot] = await _accept(op, connection, item, outcome)
+            try:
+                found[item.spec.slot] = await _accept(op, connection, item, outcome)
+            except errors.ConnectorError as failure:
+                failures.append(failure)  # what came of the others is noted first
+        if failures:
+            raise failures[0]
     return found
 
 
@@ -198,7 +207,11 @@ async def _ask(
 async def _accept(op: Operation, connection: str, item: Wanted, outcome: Outcome) -> bytes:
     match outcome:
         case Issued(certificate=certificate):
-            await _check(op, connection, item, certificate)
+            try:
+                await _check(op, connection, item, certificate)
+            except errors.CertificateRejected:
+                await _disown(op, connection, item, certificate)
+                raise
             op.journal.note(
                 CertificateChanged(certificate=_record(item, CertificateState.ISSUED, certificate))
             )
@@ -226,6 +239,31 @@ async def _check(op: Operation, connection: str, item: Wanted, certificate: byte
         allowed=allowed,
         sid=names.sid,
     )
+
+
+async def _disown(op: Operation, connection: str, item: Wanted, certificate: bytes) -> None:
+    """Put away a certificate that is not what was asked for: the next insertion asks anew.
+
+    One for our key is revoked, because the key is on the card. One for another key may be in use by somebody else,
+    and is left alone. Where it cannot be revoked now, the request stays open and is found again.
+    """
+    authority = op.services.authorities[connection]
+    if _public_key_of(certificate) == item.public_key and isinstance(authority, CanRevoke):
+        try:
+            await authority.revoke(certificate, Reason.SUPERSEDED)
+        except errors.ConnectorError as failure:
+            log.warning("a certificate that is not as asked for cannot be revoked: %s", failure)
+            return
+    op.journal.note(CertificateChanged(certificate=_record(item, CertificateState.REFUSED)))
+
+
+def _public_key_of(certificate: bytes) -> bytes:
+    """Return the public key (DER) of a certificate that may be none; then nothing."""
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except ValueError:
+        return b""
 
 
 async def revoke_lost(op: Operation, steps: Sequence[plan.Step]) -> None:
