@@ -207,7 +207,7 @@ class Desk(Screen[None]):
         words = []
         if view.problem is not None:
             words.append(wording.failure(view.problem))
-        if not view.connected:
+        if not view.connected and not view.connecting:
             words.append("No connection to the server. The desk goes on by itself when it is back.")
         alert.display = bool(words)
         alert.update(Content(" ! " + "  ! ".join(words)))

@@ -65,7 +65,9 @@ class FindPerson(Dialog[Person]):
         self.post_message(Search(text))
 
     def show(self, found: Found) -> None:
-        """Show whom the directory found."""
+        """Show whom the directory found; an answer that comes after the screen has gone is dropped."""
+        if not self.is_mounted or not self.is_active:
+            return
         self._found = found.people
         self._fill()
         count = len(found.people)
@@ -80,6 +82,8 @@ class FindPerson(Dialog[Person]):
 
     def fail(self, error: KioskError) -> None:
         """Show why there is no answer; typing tries again."""
+        if not self.is_mounted or not self.is_active:
+            return
         self._found = ()
         self._fill()
         words = Content.assemble((f"{FAILED} ", "bold $text-error"), wording.failure(error))

@@ -9,7 +9,7 @@ Framing (short, extended, chained) is chosen by the station's channel; `encode` 
 Sources: [ISO 7816-4] 5.1 to 5.3 (command-response pairs, chaining), annex B.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -80,7 +80,7 @@ class Command:
     `expect` are the status words that let a batch go on (`ONLY_OK`, `ANY_STATUS`, or a set).
     `answer`, where given, is the response data that the card must return: anything else stops the batch, so
     that what follows is never sent to another card.
-    `sensitive` data or responses are masked in every trace.
+    `sensitive` data or responses are masked in every trace; no text form of a command shows its data.
     """
 
     ins: int
@@ -88,7 +88,7 @@ class Command:
     cla: int = 0x00
     p1: int = 0x00
     p2: int = 0x00
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...] = field(default=(), repr=False)
     le: int | None = None
     expect: frozenset[int] | None = ONLY_OK
     answer: bytes | None = None

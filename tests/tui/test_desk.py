@@ -116,9 +116,9 @@ async def test_an_interrupted_issue_is_the_obvious_next_action(desk: Desk) -> No
     ("error", "words"),
     [
         (errors.NotPivCard(atr="3B00", sw="6A82"), "This card has no PIV application."),
-        (errors.ServerUnreachable(server="x", reason="y"), "The server does not answer."),
+        (errors.ServerUnreachable(server="x", reason="y"), "The server x does not answer (y)."),
         (errors.ReaderBusy(reader="Virtual reader 1"), "Another program is using the card."),
-        (errors.VirtualCardRefused(), "This server does not accept virtual cards."),
+        (errors.VirtualCardRefused(), "Virtual cards are for lab stations"),
     ],
 )
 async def test_a_card_that_cannot_be_used_says_why(desk: Desk, error: errors.KioskError, words: str) -> None:
@@ -138,6 +138,16 @@ async def test_server_down_and_back(desk: Desk, station: ScriptedStation) -> Non
         await shows(pilot, "No connection to the server. The desk goes on by itself", "○ no connection")
         await station.show(replace(station.view, connected=True))
         await until(pilot, lambda: "No connection" not in text(app))
+
+
+async def test_the_line_is_opened(desk: Desk, station: ScriptedStation) -> None:
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        waiting = replace(station.view.readers[0], record=None)
+        view = replace(station.view, connected=False, connecting=True, readers=(waiting,))
+        await station.show(view)
+        await shows(pilot, "◐ connecting to the server", "◐ Waiting for the server …", "◐ waiting")
+        assert "No connection" not in text(app)
 
 
 async def test_pcscd_gone_and_no_reader(desk: Desk, station: ScriptedStation) -> None:

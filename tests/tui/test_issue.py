@@ -9,6 +9,7 @@ from textual.widgets import DataTable
 from kiosk.station.faces import Job
 from kiosk.tui.find import FindPerson
 from shared import errors
+from shared.console import Found
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from tests.tui.conftest import Desk
@@ -261,3 +262,19 @@ async def test_a_question_of_another_reader_waits_for_its_turn(desk: Desk, stati
         await shows(pilot, "Who gets this card?")
         await pilot.press("escape")
         await shows(pilot, "Choose a new PIN", "Dana Fischer · YubiKey 5.7 · 20114003")
+
+
+async def test_an_answer_that_comes_too_late_is_dropped(desk: Desk, station: ScriptedStation) -> None:
+    await station.put(reader(1, State.UNREGISTERED))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("i")
+        await shows(pilot, "Who gets this card?")
+        screen = app.screen
+        assert isinstance(screen, FindPerson)
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.screen.is_modal)
+        screen.show(Found(people=tuple(PEOPLE)))
+        screen.fail(errors.ConnectorUnreachable(connection="people", reason="gone"))
+        await pilot.pause()
+        assert not app.screen.is_modal

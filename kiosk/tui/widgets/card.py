@@ -69,7 +69,8 @@ class CardFacts(Widget):
             words = f"Put a card into {reader.name}."
             return [Content.styled(words, "bold")]
         if reader.record is None:
-            return [Content.styled(card_name(reader.card) if reader.card else "Card", "bold")]
+            name = Content.styled(card_name(reader.card) if reader.card else "Card", "bold")
+            return [name, Content.styled(f"{RUNNING} Waiting for the server …", "$accent")]
         return self._record(reader, width)
 
     def _record(self, reader: ReaderView, width: int) -> Sequence[Content]:

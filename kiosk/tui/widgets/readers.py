@@ -38,7 +38,7 @@ def condition(reader: ReaderView) -> Content:
         return Content.styled(f"{ABSENT} empty", DIM)
     record = reader.record
     if record is None:
-        return Content.styled(f"{PRESENT} card", "bold")
+        return Content.styled(f"{RUNNING} waiting", "$accent")
     if record.interrupted is not None:
         return Content.styled("! interrupted", "bold $text-warning")
     return Content.styled(f"{PRESENT} {STATE_NAMES[record.state].lower()}", "bold $text-success")

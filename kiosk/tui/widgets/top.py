@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from kiosk.station.faces import StationView
-from kiosk.tui.labels import ABSENT, LAB, PRESENT
+from kiosk.tui.labels import ABSENT, LAB, PRESENT, RUNNING
 from kiosk.tui.widgets.text import line
 from shared.clock import Clock
 
@@ -70,6 +70,8 @@ class TopBar(Widget):
             link = Content.styled(f"{ABSENT} starting", "$text-dim")
         elif self.view.connected:
             link = Content.assemble((f"{PRESENT} ", "$text-success"), server.server if server else "server")
+        elif self.view.connecting:
+            link = Content.styled(f"{RUNNING} connecting to the server", "$accent")
         else:
             link = Content.styled(f"{ABSENT} no connection to the server", "bold $text-error")
         now = self.time.strftime("%H:%M") if self.time else ""
