@@ -115,6 +115,7 @@ def _assemble(
         issuers=identity.issuers,
         publication=Publication(crl_url=settings.ca.crl_url),
     )
+    vendors = _read_roots(settings.data_folder / ATTESTATION_FOLDER)
     services = Services(
         store=store,
         keystore=keystore,
@@ -123,8 +124,9 @@ def _assemble(
         signer=ContentSigner(key=CONTENT_SIGNING_KEY, certificate=identity.content_signing),
         clock=clock,
         allow_virtual=settings.allow_lab,
-        attestation_roots=_roots(settings.data_folder / ATTESTATION_FOLDER),
-        lab_roots=_roots(settings.data_folder / LAB_FOLDER),
+        attestation_roots=vendors.roots,
+        attestation_intermediates=vendors.intermediates,
+        lab_roots=_read_roots(settings.data_folder / LAB_FOLDER).roots,
     )
     stations = StationAuthority(
         keystore=keystore, ledger=store.ledger, clock=clock, root=identity.stations_root
@@ -177,16 +179,33 @@ def _directory(name: str, wanted: FileDirectorySettings | LdapDirectorySettings)
             )
 
 
-def _roots(folder: Path) -> Mapping[str, bytes]:
-    """Read vendor roots (PEM files); a root is called as its file."""
-    found = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Vendors:
+    """Vendors' certificates (DER): roots by the names that templates use, and what may stand below them."""
+
+    roots: Mapping[str, bytes]
+    intermediates: tuple[bytes, ...]
+
+
+def _read_roots(folder: Path) -> _Vendors:
+    """Read vendors' certificates (PEM files). A root is called as its file; intermediates may follow in any file.
+
+    Raises:
+        ConfigInvalid: a file that is no PEM, or has two roots or none.
+    """
+    roots: dict[str, bytes] = {}
+    intermediates: list[bytes] = []
     for path in sorted(folder.glob("*.pem")):
         try:
-            root = x509.load_pem_x509_certificate(path.read_bytes())
+            found = x509.load_pem_x509_certificates(path.read_bytes())
         except (OSError, ValueError) as cause:
             raise errors.ConfigInvalid(file=str(path), why="not a certificate in PEM") from cause
-        found[path.stem] = root.public_bytes(Encoding.DER)
-    return found
+        own = [certificate for certificate in found if certificate.subject == certificate.issuer]
+        if len(own) != 1:
+            raise errors.ConfigInvalid(file=str(path), why=f"{len(own)} roots; there is one to a file")
+        roots[path.stem] = own[0].public_bytes(Encoding.DER)
+        intermediates += [each.public_bytes(Encoding.DER) for each in found if each is not own[0]]
+    return _Vendors(roots=roots, intermediates=tuple(intermediates))
 
 
 async def apply_templates(parts: Parts, texts: list[TemplateText]) -> list[TemplateLine]:

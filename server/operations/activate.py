@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from server.operations.operation import Ended, Operation
-from server.operations.puk import settle_puk
+from server.operations.puk import next_puk, settle_puk, use_puk
 from server.ports.store import (
     AuditKind,
     CredentialChanged,
@@ -20,7 +20,7 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
-from shared.credential.model import PinState, SecretKind, SecretRecord, SecretVersion, State
+from shared.credential.model import PinState, SecretKind, SecretRecord, State
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
 from shared.piv.pin import change_puk, reset_pin, verify_pin
@@ -63,23 +63,21 @@ async def activate(op: Operation) -> Ended:
     await op.prove(record, facts.chuid_raw)
     op.untouched = False
     puk = await settle_puk(op, record, facts)
-    next_puk = SecretVersion(op.services.keystore.generation, puk.count + 1)
+    pending = next_puk(op, record)
     op.journal.note(
-        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=next_puk)),
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=pending)),
         PinChanged(pin=PinState.UNKNOWN),
     )
     await op.journal.commit()
     secrets = op.secrets(record.record_id)
-    old, new = await secrets.puk(puk), await secrets.puk(next_puk)
-    await op.talk.converse(
-        together(
-            reset_pin(old, NEW_PIN), change_puk(old, new), fresh(verify_pin(NEW_PIN), chuid=facts.chuid_raw)
-        ),
-        release=True,
+    old, new = await secrets.puk(puk), await secrets.puk(pending)
+    change = together(
+        reset_pin(old, NEW_PIN), change_puk(old, new), fresh(verify_pin(NEW_PIN), chuid=facts.chuid_raw)
     )
+    await use_puk(op, change, pending)
     now = op.services.clock.now()
     op.journal.note(
-        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=next_puk)),
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
         PinChanged(pin=PinState.HOLDER),
         CredentialChanged(credential=replace(credential, state=State.ACTIVE, activated_at=now)),
         StateChanged(state=state),

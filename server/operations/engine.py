@@ -86,19 +86,20 @@ class OperationEngine:
         if journal.lease is None:
             await self._services.store.audit.append(
                 [
+                    *journal.unwritten_evidence(),
                     AuditRecord(
                         kind=AuditKind.REFUSED,
                         event=error.code,
                         actor=str(op.caller.station_id),
                         subject=str(op.record.record_id) if op.record else "",
                         facts={"operation": op.begin.operation.value},
-                    )
+                    ),
                 ]
             )
             return False
         abandon = op.untouched or op.begin.operation is OperationKind.CHANGE_PIN
         try:
-            await journal.give_up(OperationClosed(code=error.code, abandon=abandon))
+            return await journal.give_up(OperationClosed(code=error.code, abandon=abandon))
         except errors.LeaseLost:
             log.info("another station took the card over; nothing more to record")
         return not abandon

@@ -4,17 +4,30 @@ The request id is stored before the certificate authority is asked. What comes b
 reach a card.
 """
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import uuid4
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
-from server.operations.operation import Operation, needs_pin
-from server.ports.ca import CanRevoke, Issued, Names, Outcome, Pending, Reason, Refused, SignRequest
+from server.operations.operation import Operation
+from server.operations.proof import agrees, behind_pin
+from server.ports.ca import (
+    CanRevoke,
+    CertificateAuthority,
+    Issued,
+    Names,
+    Outcome,
+    Pending,
+    Reason,
+    Refused,
+    SignRequest,
+)
 from server.ports.store import CertificateChanged
 from shared import errors
 from shared.credential import plan
@@ -28,15 +41,13 @@ from shared.credential.model import (
     RequestId,
 )
 from shared.credential.requests import assemble_request, request_info
-from shared.credential.template import CertificateSpec, Template
+from shared.credential.template import CertificateSpec
 from shared.credential.variables import fill, fill_subject
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import Conversation, together
-from shared.piv.ids import PinPolicyId, Slot
+from shared.piv.certificate import CERTIFICATE_MAX, CertificateContainer
+from shared.piv.ids import Slot
 from shared.piv.keys import sign, to_be_signed
-from shared.piv.pin import verify_pin
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,39 +88,28 @@ def names_for(spec: CertificateSpec, values: Mapping[str, str], record_id: Recor
     )
 
 
-def sign_requests(wanted: Sequence[Wanted], hole: Hole) -> Conversation[tuple[bytes, ...]]:
-    """Have the card sign a certificate request per key that can sign; others give an empty request."""
-    return (yield from together(*(_sign_request(item, hole) for item in wanted)))
+def sign_requests(
+    wanted: Sequence[Wanted], hole: Hole, random: Callable[[int], bytes]
+) -> Conversation[tuple[bytes, ...]]:
+    """Have the card prove every key: by a signed certificate request, or by an agreement (then it is empty).
+
+    Raises:
+        CardNotGenuine: a key that does not sign is not the one that the card said it made.
+    """
+    return (yield from together(*(_sign_request(item, hole, random) for item in wanted)))
 
 
-def _sign_request(item: Wanted, hole: Hole) -> Conversation[bytes]:
-    if not item.spec.algorithm.can_sign:
+def _sign_request(item: Wanted, hole: Hole, random: Callable[[int], bytes]) -> Conversation[bytes]:
+    spec = item.spec
+    key = load_der_public_key(item.public_key)
+    if isinstance(key, X25519PublicKey):
+        if not (yield from agrees(spec, key, hole, random)):
+            raise errors.CardNotGenuine(why=f"the key in slot {spec.slot.text} is another one")
         return b""
     info = request_info(x509.Name.from_rfc4514_string(item.names.subject), item.public_key)
-    signing = sign(item.spec.slot, item.spec.algorithm, to_be_signed(item.spec.algorithm, info))
-    if wants_pin(item.spec):
-        _, signature = yield from _in_one_batch(verify_pin(hole), signing)
-    else:
-        signature = yield from signing
-    return assemble_request(info, item.spec.algorithm, signature)
-
-
-def _in_one_batch(first: Conversation[None], second: Conversation[bytes]) -> Conversation[tuple[None, bytes]]:
-    """VERIFY and the command that needs it, with nothing in between."""
-    verified, signature = yield from together(first, second)
-    return verified, signature
-
-
-def wants_pin(spec: CertificateSpec) -> bool:
-    """Whether using this slot's key needs VERIFY first."""
-    if spec.pin_policy is PinPolicyId.DEFAULT:
-        return needs_pin(spec.slot)
-    return spec.pin_policy is not PinPolicyId.NEVER
-
-
-def pin_uses(template: Template) -> int:
-    """Return how many keys of a template are used behind the PIN."""
-    return sum(1 for spec in template.certificates if spec.algorithm.can_sign and wants_pin(spec))
+    signing = sign(spec.slot, spec.algorithm, to_be_signed(spec.algorithm, info))
+    signature = yield from behind_pin(spec, hole, signing)
+    return assemble_request(info, spec.algorithm, signature)
 
 
 def check_request(item: Wanted) -> None:
@@ -147,127 +147,187 @@ def _record(item: Wanted, state: CertificateState, certificate: bytes = b"") -> 
     )
 
 
-async def obtain(op: Operation, wanted: Sequence[Wanted]) -> dict[Slot, bytes]:
+# --- certificate authorities ----------------------------------------------------------------------------
+
+
+async def obtain(op: Operation, wanted: Sequence[Wanted], object_max: int) -> dict[Slot, bytes]:
     """Get every certificate, and note each outcome for the next commit.
 
     A request from before a cut is looked for first; the certificate authority is asked again under the same id
-    only where it knows nothing of it.
+    only where it knows nothing of it. A certificate of old that does not fit any more (a person was renamed
+    meanwhile) is revoked, and asked for anew. `object_max`: what an object of this card holds, in bytes.
 
     Raises:
         ConnectorRefused: a certificate authority will not issue; noted as refused.
-        CertificateRejected: it returned something else than was asked for.
+        CertificateRejected: it returned something else than was asked for; revoked where it is for our key.
     """
+    desk = _Desk(op, object_max)
     found: dict[Slot, bytes] = {}
-    by_connection: dict[str, list[tuple[Wanted, SignRequest]]] = {}
+    asked: dict[str, list[Wanted]] = {}
     for item in wanted:
-        if item.known is not None and item.known.certificate:
-            found[item.spec.slot] = item.known.certificate
+        certificate, item_now = await desk.from_before(item)
+        if certificate:
+            found[item.spec.slot] = certificate
         else:
-            by_connection.setdefault(item.spec.ca, []).append((item, _sign_request_for(op, item)))
-    for connection, asked in by_connection.items():
-        failures = []
-        for item, outcome in await _ask(op, connection, asked):
-            try:
-                found[item.spec.slot] = await _accept(op, connection, item, outcome)
-            except errors.ConnectorError as failure:
-                failures.append(failure)  # what came of the others is noted first
-        if failures:
-            raise failures[0]
+            asked.setdefault(item.spec.ca, []).append(item_now)
+    if any(item.known is None and item not in wanted for items in asked.values() for item in items):
+        await op.journal.commit()  # requests under new ids: stored before anybody is asked
+    for connection, items in asked.items():
+        found |= await desk.ask(connection, items)
     return found
 
 
-def _sign_request_for(op: Operation, item: Wanted) -> SignRequest:
-    return SignRequest(
-        request_id=item.request_id,
-        profile=item.spec.profile,
-        names=item.names,
-        public_key=item.public_key,
-        request=item.request,
-        not_after=op.services.clock.now() + timedelta(days=item.spec.days),
-    )
+class _Desk:
+    """Ask certificate authorities for one card, and judge what comes back."""
 
+    def __init__(self, op: Operation, object_max: int) -> None:
+        self._op = op
+        self._object_max = object_max
 
-async def _ask(
-    op: Operation, connection: str, asked: Sequence[tuple[Wanted, SignRequest]]
-) -> Sequence[tuple[Wanted, Outcome]]:
-    authority = op.services.authorities[connection]
-    outcomes: list[tuple[Wanted, Outcome]] = []
-    fresh = []
-    for item, request in asked:
-        earlier = await authority.find(request) if item.known is not None else None
-        if earlier is None:
-            fresh.append((item, request))
-        else:
-            outcomes.append((item, earlier))
-    answers = await authority.issue([request for _, request in fresh]) if fresh else ()
-    outcomes += [(item, answer) for (item, _), answer in zip(fresh, answers, strict=True)]
-    return outcomes
+    async def from_before(self, item: Wanted) -> tuple[bytes, Wanted]:
+        """Return the certificate that was asked for before a cut (empty: none), and what is to be asked for now."""
+        if item.known is None:
+            return b"", item
+        earlier: Outcome | None = (
+            Issued(item.known.certificate)
+            if item.known.certificate
+            else await self._authority(item.spec.ca).find(self._request(item))
+        )
+        match earlier:
+            case None:
+                return b"", item
+            case Issued(certificate=certificate):
+                try:
+                    return await self._accept(item, certificate), item
+                except errors.CertificateRejected:
+                    await self._disown(item, certificate)
+            case Refused():
+                self._note(item, CertificateState.REFUSED)
+            case Pending():
+                raise _waits(item)
+        renewed = replace(item, request_id=RequestId(uuid4()), known=None)
+        self._op.journal.note(intent(renewed))
+        return b"", renewed
 
-
-async def _accept(op: Operation, connection: str, item: Wanted, outcome: Outcome) -> bytes:
-    match outcome:
-        case Issued(certificate=certificate):
-            try:
-                await _check(op, connection, item, certificate)
-            except errors.CertificateRejected:
-                await _disown(op, connection, item, certificate)
-                raise
-            op.journal.note(
-                CertificateChanged(certificate=_record(item, CertificateState.ISSUED, certificate))
+    async def ask(self, connection: str, items: Sequence[Wanted]) -> dict[Slot, bytes]:
+        """Ask for certificates together; every answer is noted before the first bad one is raised."""
+        answers = await self._authority(connection).issue([self._request(item) for item in items])
+        if len(answers) != len(items):
+            raise errors.CertificateRejected(
+                connection=connection, why=f"{len(answers)} answers to {len(items)} requests"
             )
-            return certificate
-        case Refused(reason=reason):
-            op.journal.note(CertificateChanged(certificate=_record(item, CertificateState.REFUSED)))
-            raise errors.ConnectorRefused(connection=connection, reason=reason)
-        case Pending():
-            raise errors.ConnectorRefused(connection=connection, reason="waits for an approval there")
+        found: dict[Slot, bytes] = {}
+        problems: list[errors.ConnectorError] = []
+        for item, answer in zip(items, answers, strict=True):
+            try:
+                found[item.spec.slot] = await self._take(item, answer)
+            except errors.ConnectorError as problem:
+                problems.append(problem)
+        if problems:
+            raise problems[0]
+        return found
 
+    async def _take(self, item: Wanted, answer: Outcome) -> bytes:
+        match answer:
+            case Issued(certificate=certificate):
+                try:
+                    return await self._accept(item, certificate)
+                except errors.CertificateRejected as rejected:
+                    return await self._instead(item, certificate, rejected)
+            case Refused(reason=reason):
+                self._note(item, CertificateState.REFUSED)
+                raise errors.ConnectorRefused(connection=item.spec.ca, reason=reason)
+            case Pending():
+                raise _waits(item)
 
-async def _check(op: Operation, connection: str, item: Wanted, certificate: bytes) -> None:
-    """Refuse a certificate that is not what was asked for, before it can reach the card."""
-    names = item.names
-    required, allowed = check_names(upn=names.upn, mail=names.mail, card=names.card, fascn=names.fascn)
-    check_certificate(
-        certificate,
-        connection=connection,
-        public_key=item.public_key,
-        subject=names.subject,
-        trust=await op.services.authorities[connection].trust(),
-        now=op.services.clock.now(),
-        usage=needed_usage(item.spec.slot, item.public_key),
-        required=required,
-        allowed=allowed,
-        sid=names.sid,
-    )
+    async def _accept(self, item: Wanted, certificate: bytes) -> bytes:
+        """Note a certificate that is what was asked for.
 
-
-async def _disown(op: Operation, connection: str, item: Wanted, certificate: bytes) -> None:
-    """Put away a certificate that is not what was asked for: the next insertion asks anew.
-
-    One for our key is revoked, because the key is on the card. One for another key may be in use by somebody else,
-    and is left alone. Where it cannot be revoked now, the request stays open and is found again.
-    """
-    authority = op.services.authorities[connection]
-    if _public_key_of(certificate) == item.public_key and isinstance(authority, CanRevoke):
+        Raises:
+            CertificateRejected: it is not, or it does not fit on the card.
+        """
+        names, connection = item.names, item.spec.ca
+        required, allowed = check_names(upn=names.upn, mail=names.mail, card=names.card, fascn=names.fascn)
+        check_certificate(
+            certificate,
+            connection=connection,
+            public_key=item.public_key,
+            subject=names.subject,
+            trust=await self._authority(connection).trust(),
+            now=self._op.services.clock.now(),
+            usage=needed_usage(item.spec.slot, item.public_key),
+            required=required,
+            allowed=allowed,
+            sid=names.sid,
+            max_length=CERTIFICATE_MAX,
+        )
         try:
-            await authority.revoke(certificate, Reason.SUPERSEDED)
-        except errors.ConnectorError as failure:
-            log.warning("a certificate that is not as asked for cannot be revoked: %s", failure)
-            return
-    op.journal.note(CertificateChanged(certificate=_record(item, CertificateState.REFUSED)))
+            CertificateContainer.fitting(certificate, object_max=self._object_max)
+        except errors.CardFull as cause:
+            why = f"{len(certificate)} bytes do not fit on the card"
+            raise errors.CertificateRejected(connection=connection, why=why) from cause
+        self._note(item, CertificateState.ISSUED, certificate)
+        return certificate
+
+    async def _instead(self, item: Wanted, certificate: bytes, rejected: errors.CertificateRejected) -> bytes:
+        """Put a wrong answer away; where it is for another key (answers were mixed up), look for the right one."""
+        if not _is_for(certificate, item.public_key):
+            found = await self._authority(item.spec.ca).find(self._request(item))
+            if isinstance(found, Issued) and _is_for(found.certificate, item.public_key):
+                return await self._take(item, found)
+        await self._disown(item, certificate)
+        raise rejected
+
+    async def _disown(self, item: Wanted, certificate: bytes) -> None:
+        """Put away a certificate that must not reach the card; what is asked for next has another request id.
+
+        One for our key is revoked. One for another key may be in use by somebody else and is left alone.
+
+        Raises:
+            ConnectorUnreachable: it cannot be revoked now; the request stays open, and it is found again.
+        """
+        state = CertificateState.REFUSED
+        authority = self._authority(item.spec.ca)
+        if _is_for(certificate, item.public_key) and isinstance(authority, CanRevoke):
+            # an authority that did not sign it refuses to revoke it
+            with suppress(errors.ConnectorRefused):
+                await authority.revoke(certificate, Reason.SUPERSEDED)
+                state = CertificateState.REVOKED
+        self._note(item, state, certificate if state is CertificateState.REVOKED else b"")
+
+    def _note(self, item: Wanted, state: CertificateState, certificate: bytes = b"") -> None:
+        self._op.journal.note(outcome(item, state, certificate))
+
+    def _request(self, item: Wanted) -> SignRequest:
+        return SignRequest(
+            request_id=item.request_id,
+            profile=item.spec.profile,
+            names=item.names,
+            public_key=item.public_key,
+            request=item.request,
+            not_after=self._op.services.clock.now() + timedelta(days=item.spec.days),
+        )
+
+    def _authority(self, connection: str) -> CertificateAuthority:
+        return self._op.services.authorities[connection]
 
 
-def _public_key_of(certificate: bytes) -> bytes:
-    """Return the public key (DER) of a certificate that may be none; then nothing."""
+def _waits(item: Wanted) -> errors.ConnectorRefused:
+    return errors.ConnectorRefused(connection=item.spec.ca, reason="waits for an approval there")
+
+
+def _is_for(certificate: bytes, public_key: bytes) -> bool:
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except ValueError:
-        return b""
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == public_key
 
 
 async def revoke_lost(op: Operation, steps: Sequence[plan.Step]) -> None:
-    """Revoke certificates whose key was made anew; note it for the next commit.
+    """Revoke certificates that will not be on the card; note it for the next commit.
+
+    A request whose answer was lost is looked for first: there may be a certificate that nobody has seen.
 
     Raises:
         NotSupported: the certificate authority cannot revoke.
@@ -276,11 +336,31 @@ async def revoke_lost(op: Operation, steps: Sequence[plan.Step]) -> None:
         if not isinstance(step, plan.Revoke):
             continue
         lost = step.certificate
-        authority = op.services.authorities[lost.connection]
-        if not isinstance(authority, CanRevoke):
-            raise errors.NotSupported(connection=lost.connection, what="revoke")
-        await authority.revoke(lost.certificate, Reason.SUPERSEDED)
-        op.journal.note(CertificateChanged(certificate=replace(lost, state=CertificateState.REVOKED)))
+        certificate = lost.certificate or await _signed_for(op, lost)
+        state = CertificateState.REFUSED
+        if certificate:
+            authority = op.services.authorities.get(lost.connection)
+            if not isinstance(authority, CanRevoke):
+                raise errors.NotSupported(connection=lost.connection, what="revoke")
+            await authority.revoke(certificate, Reason.SUPERSEDED)
+            state = CertificateState.REVOKED
+        op.journal.note(CertificateChanged(certificate=replace(lost, state=state, certificate=certificate)))
+
+
+async def _signed_for(op: Operation, lost: CertificateRecord) -> bytes:
+    """Return the certificate that was signed for a request without an answer; empty where there is none."""
+    authority = op.services.authorities.get(lost.connection)
+    if authority is None:
+        raise errors.NotSupported(connection=lost.connection, what="find")
+    found = await authority.find(
+        SignRequest(
+            request_id=lost.request_id,
+            profile=lost.profile,
+            names=Names(subject=""),
+            public_key=lost.public_key,
+        )
+    )
+    return found.certificate if isinstance(found, Issued) else b""
 
 
 def wanted_for(

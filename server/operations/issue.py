@@ -11,11 +11,12 @@ from typing import Final
 from uuid import uuid4
 
 from server.operations import enrol
-from server.operations.attest import check_attestations, trust_for
+from server.operations.attest import attestations, check_attestations, trust_for
 from server.operations.build import Material, build
 from server.operations.objects import FASCN, IdentityObjects, credential_objects, identity_objects
 from server.operations.operation import Ended, Operation
-from server.operations.puk import settle_puk
+from server.operations.proof import pin_uses
+from server.operations.puk import check_factory_puk, next_puk, settle_puk, use_puk
 from server.operations.read_back import probes, write_and_read_back
 from server.ports.ca import Names
 from server.ports.store import (
@@ -49,7 +50,7 @@ from shared.credential.model import (
     State,
     TemplateRef,
 )
-from shared.credential.template import Template
+from shared.credential.template import CertificateSpec, Template
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
 from shared.piv.ids import ManagementAlgorithm, ObjectId, Slot
@@ -103,7 +104,7 @@ async def issue(op: Operation) -> Ended:
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
     wanted = await _secrets_and_requests(op, job, record, unsigned)
     await enrol.revoke_lost(op, job.steps)
-    certificates = await _certificates(op, wanted)
+    certificates = await _certificates(op, wanted, job.facts.profile.object_max)
     await _write(op, job, record, certificates)
     await _confirm(op, job, certificates, wanted)
     return Ended(facts={"holder": job.person.name, "template": job.template.title})
@@ -118,9 +119,13 @@ async def _prepare(op: Operation) -> Issue:
     cut = record.open_operation if record else None
     if cut is not None and op.begin.holder and cut.holder and op.begin.holder != cut.holder:
         raise errors.OperationInterrupted(operation=cut.kind)
+    if cut is not None and cut.template and op.begin.template not in {"", cut.template.name}:
+        raise errors.OperationInterrupted(operation=cut.kind)
     target(OperationKind.ISSUE, record.state if record else State.UNREGISTERED)
     if record is None and facts.management.default is False:
         raise errors.ManagementKeyRejected
+    if record is None or record.puk == SecretRecord(proven=FACTORY):
+        check_factory_puk(facts)
     ref, template = await op.template(cut.template if cut else None, op.begin.template)
     abilities = {name: authority.abilities for name, authority in op.services.authorities.items()}
     lint.require(template, facts.profile, abilities, op.services.directories.keys())
@@ -140,6 +145,8 @@ async def _prepare(op: Operation) -> Issue:
         )
     generation = op.services.keystore.generation
     steps = plan.plan_issue(template=template, generation=generation, facts=facts, record=record)
+    if any(isinstance(step, plan.SetRetries) for step in steps):
+        _check_factory_pin(facts, record)
     new = record is None
     record = record or _new_record(op, facts, template)
     values = enrol.values_for(person, record.record_id, facts.serial)
@@ -159,6 +166,16 @@ async def _prepare(op: Operation) -> Issue:
         steps=steps,
         new=new,
     )
+
+
+def _check_factory_pin(facts: CardFacts, record: CardRecord | None) -> None:
+    """Refuse to set retry counters, which takes the factory's PIN, where that is known not to be in force.
+
+    Raises:
+        SecretUnresolved: somebody else set the PIN.
+    """
+    if facts.pin.default is False or (record is not None and record.pin is not PinState.FACTORY):
+        raise errors.SecretUnresolved(secret="pin")  # noqa: S106  # a name, not a secret
 
 
 def _new_record(op: Operation, facts: CardFacts, template: Template) -> CardRecord:
@@ -189,7 +206,7 @@ async def _open(op: Operation, job: Issue) -> CardRecord:
             ManagementAlgorithmChanged(algorithm=own.algorithm),
         )
         record = replace(record, management_key=secret, management_algorithm=own.algorithm)
-    op.journal.note(*(KeyChanged(key=_key(step, KeyState.INTENDED)) for step in _generates(job.steps)))
+    op.journal.note(*(KeyChanged(key=_key(step.spec, KeyState.INTENDED)) for step in _generates(job.steps)))
     op.journal.note(SecretsCarried(station=op.caller.station_id))
     await op.open(record.record_id, new_card=job.record if job.new else None, template=job.ref)
     await op.show(job.steps)
@@ -200,8 +217,8 @@ def _generates(steps: Sequence[plan.Step]) -> list[plan.Generate]:
     return [step for step in steps if isinstance(step, plan.Generate)]
 
 
-def _key(step: plan.Generate, state: KeyState, public_key: bytes = b"") -> KeyRecord:
-    return KeyRecord(slot=step.spec.slot, algorithm=step.spec.algorithm, state=state, public_key=public_key)
+def _key(spec: CertificateSpec, state: KeyState, public_key: bytes = b"") -> KeyRecord:
+    return KeyRecord(slot=spec.slot, algorithm=spec.algorithm, state=state, public_key=public_key)
 
 
 # --- own the card, make keys ----------------------------------------------------------------------------
@@ -223,11 +240,16 @@ async def _build(op: Operation, job: Issue, record: CardRecord) -> dict[Slot, by
         chuid=job.identity.chuid,
         ccc=job.identity.ccc,
     )
-    made = await op.talk.converse(build(job.steps, material, op))
+    try:
+        made = await op.talk.converse(build(job.steps, material, op))
+    except errors.PinRejected:
+        # the factory's PIN, which setting the retry counters takes: tried once, never again
+        op.journal.note(PinChanged(pin=PinState.UNKNOWN))
+        raise
     op.journal.note(
         SecretChanged(kind=SecretKind.MANAGEMENT_KEY, value=SecretRecord(proven=wanted)),
         *(
-            KeyChanged(key=_key(step, KeyState.UNPROVEN, made[step.spec.slot]))
+            KeyChanged(key=_key(step.spec, KeyState.UNPROVEN, made[step.spec.slot]))
             for step in _generates(job.steps)
         ),
     )
@@ -257,57 +279,67 @@ async def _secrets_and_requests(
 ) -> Sequence[enrol.Wanted]:
     """Set PUK and transport PIN, and have the card sign its requests: one round trip on a new card."""
     puk = await settle_puk(op, record, job.facts)
-    next_puk = SecretVersion(op.services.keystore.generation, puk.count + 1)
+    pending = next_puk(op, record)
     op.journal.note(
-        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=next_puk)),
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=pending)),
         PinChanged(pin=PinState.UNKNOWN),
     )
     await op.journal.commit()
     op.talk.stop_if_cancelled()
     await op.advance(done=BUILDING, begun=SECRETS)
-    uses = enrol.pin_uses(job.template)
-    await op.talk.draw(TRANSPORT.name, 1 + 2 * uses)
+    await op.talk.draw(TRANSPORT.name, 1 + 2 * pin_uses(job.template))
     secrets = op.secrets(record.record_id)
-    old, new = await secrets.puk(puk), await secrets.puk(next_puk)
-    keys = {item.spec.slot: item.public_key for item in wanted}
-    *_, requests, _ = await op.talk.converse(
+    old, new = await secrets.puk(puk), await secrets.puk(pending)
+    random = op.services.keystore.random
+    *_, requests, stated = await use_puk(
+        op,
         together(
             reset_pin(old, TRANSPORT),
             change_puk(old, new),
-            fresh(enrol.sign_requests(wanted, TRANSPORT), chuid=job.identity.chuid),
-            check_attestations(op, job.template, job.facts, keys),
+            fresh(enrol.sign_requests(wanted, TRANSPORT, random), chuid=job.identity.chuid),
+            attestations(job.template),
         ),
-        release=True,
+        pending,
+    )
+    op.journal.note(
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
+        PinChanged(pin=PinState.TRANSPORT),
     )
     signed = tuple(replace(item, request=request) for item, request in zip(wanted, requests, strict=True))
-    for item in signed:
-        enrol.check_request(item)
-    op.journal.note(
-        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=next_puk)),
-        PinChanged(pin=PinState.TRANSPORT),
-        *(
-            KeyChanged(
-                key=KeyRecord(
-                    slot=item.spec.slot,
-                    algorithm=item.spec.algorithm,
-                    state=KeyState.PROVEN if item.request else KeyState.UNPROVEN,
-                    public_key=item.public_key,
-                )
-            )
-            for item in signed
-        ),
-        *(enrol.intent(item) for item in signed if item.known is None),
-    )
+    _judge_keys(op, job, signed, stated)
+    op.journal.note(*(enrol.intent(item) for item in signed if item.known is None))
     await op.journal.commit()
     await op.advance(done=SECRETS, begun=ASKING)
     op.talk.stop_if_cancelled()
     return signed
 
 
-async def _certificates(op: Operation, wanted: Sequence[enrol.Wanted]) -> dict[Slot, bytes]:
+def _judge_keys(
+    op: Operation,
+    job: Issue,
+    signed: Sequence[enrol.Wanted],
+    stated: Mapping[Slot, bytes] | errors.CardError,
+) -> None:
+    """Check that the card holds the keys that it said it made; keys that do not hold are made again next time.
+
+    Raises:
+        CardNotGenuine: it does not, or its vendor does not vouch for them.
+    """
+    try:
+        for item in signed:
+            enrol.check_request(item)
+        keys = {item.spec.slot: item.public_key for item in signed}
+        check_attestations(op, job.template, job.facts, keys, stated)
+    except errors.CardNotGenuine:
+        op.journal.note(*(KeyChanged(key=_key(item.spec, KeyState.INTENDED)) for item in signed))
+        raise
+    op.journal.note(*(KeyChanged(key=_key(item.spec, KeyState.PROVEN, item.public_key)) for item in signed))
+
+
+async def _certificates(op: Operation, wanted: Sequence[enrol.Wanted], object_max: int) -> dict[Slot, bytes]:
     """Get the certificates; what came of each request is stored, also when one is refused."""
     try:
-        return await enrol.obtain(op, wanted)
+        return await enrol.obtain(op, wanted, object_max)
     finally:
         await op.journal.commit()
 
@@ -345,18 +377,6 @@ async def _confirm(
     now = op.services.clock.now()
     op.journal.note(
         *(enrol.outcome(item, CertificateState.CONFIRMED, certificates[item.spec.slot]) for item in wanted),
-        *(
-            KeyChanged(
-                key=KeyRecord(
-                    slot=item.spec.slot,
-                    algorithm=item.spec.algorithm,
-                    state=KeyState.PROVEN,
-                    public_key=item.public_key,
-                )
-            )
-            for item in wanted
-            if not item.request
-        ),
         CredentialChanged(
             credential=CredentialRecord(
                 credential_id=CredentialId(uuid4()),

@@ -7,7 +7,15 @@ durable write. Every commit is conditional on the lease.
 from dataclasses import replace
 
 from server.authority.access import Caller
-from server.ports.store import AuditKind, AuditRecord, CardStore, Change, Lease, Opening
+from server.ports.store import (
+    AuditKind,
+    AuditRecord,
+    CardStore,
+    Change,
+    Lease,
+    Opening,
+    OperationClosed,
+)
 from shared.credential.model import CardRecord, RecordId
 from shared.errors import Fact
 
@@ -46,13 +54,14 @@ class Journal:
         return self.lease
 
     async def commit(self, *changes: Change) -> None:
-        """Write everything noted, and `changes`, in one durable commit.
+        """Write everything noted, and `changes`, in one durable commit; what cannot be written stays noted.
 
         Raises:
             LeaseLost: another station took the card over; nothing was written.
         """
         assert self.lease is not None
-        await self._cards.apply(self.lease, [*self._waiting, *changes])
+        self.note(*changes)
+        await self._cards.apply(self.lease, self._waiting)
         self._waiting.clear()
 
     async def keep_alive(self) -> None:
@@ -60,13 +69,23 @@ class Journal:
         if self.lease is not None:
             await self._cards.extend(self.lease)
 
-    async def give_up(self, *changes: Change) -> None:
-        """Close after a failure: write what is known, and let another station go on at once."""
-        if self.lease is None:
-            return
-        await self._cards.apply(self.lease, [*self._waiting, *changes])
-        self._waiting.clear()
+    async def give_up(self, closed: OperationClosed) -> bool:
+        """Close after a failure: write what is known, and let another station go on at once.
+
+        An operation that had ended well, and whose last commit failed, ends well all the same: the card is done.
+
+        Returns:
+            Whether the operation stays open, to be continued.
+        """
+        assert self.lease is not None
+        ended = any(isinstance(change, OperationClosed) for change in self._waiting)
+        await self.commit(*(() if ended else (closed,)))
         await self._cards.release(self.lease)
+        return not (ended or closed.abandon)
+
+    def unwritten_evidence(self) -> tuple[AuditRecord, ...]:
+        """Return the evidence that no commit has taken yet, for an operation that never had a lease."""
+        return tuple(change for change in self._waiting if isinstance(change, AuditRecord))
 
     async def record(self, record_id: RecordId) -> CardRecord | None:
         """Read the card's record."""

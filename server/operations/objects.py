@@ -3,6 +3,7 @@
 Source: [SP 800-73-5] part 1, sections 3.1.1 (CCC), 3.1.2 (CHUID), 3.1.7 (Security Object).
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -21,7 +22,7 @@ from shared.piv.chuid import Chuid
 from shared.piv.fascn import FascN
 from shared.piv.ids import ObjectId, Slot
 from shared.piv.inspect import CardFacts
-from shared.piv.security_object import Digests
+from shared.piv.security_object import GROUPS_MAX, Digests
 
 FASCN: Final = FascN()
 """The FASC-N of issuers outside the federal government: all nines; the GUID tells cards apart ([FIPS 201-3] 4.2.1)."""
@@ -71,15 +72,17 @@ async def credential_objects(
     certificates: Mapping[Slot, bytes],
     object_max: int,
 ) -> dict[ObjectId, bytes]:
-    """Return the certificates' containers and the Security Object over everything, as they are to be written."""
+    """Return the certificates' containers and the Security Object over everything, as they are to be written.
+
+    The Security Object has room for sixteen objects: CHUID and CCC, the certificates of the primary slots, and as many
+    of the retired ones as are left; certificates are signed themselves.
+    """
     objects = {
         slot.certificate_object: bytes(CertificateContainer.fitting(certificate, object_max=object_max))
-        for slot, certificate in certificates.items()
+        for slot, certificate in sorted(certificates.items(), key=lambda item: (item[0].retired, item[0]))
     }
-    digests = Digests(
-        objects={ObjectId.CHUID: identity.chuid, ObjectId.CCC: identity.ccc, **objects},
-        certificate=_signer(op),
-    )
+    covered = {ObjectId.CHUID: identity.chuid, ObjectId.CCC: identity.ccc, **objects}
+    digests = Digests(objects=dict(itertools.islice(covered.items(), GROUPS_MAX)), certificate=_signer(op))
     signature = await _sign(op, record_id, digests.to_be_signed(), "security-object")
     return {**objects, ObjectId.SECURITY: bytes(digests.assemble(signature))}
 

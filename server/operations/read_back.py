@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from server.operations.enrol import wants_pin
+from server.operations.proof import agrees, behind_pin
 from shared import errors
 from shared.credential.possession import verify_signature
 from shared.credential.template import CertificateSpec
@@ -19,9 +19,8 @@ from shared.iso7816.apdu import CHALLENGE_PREFIX, Hole
 from shared.iso7816.conversation import Conversation, together
 from shared.piv.data import read_object, write_object
 from shared.piv.ids import ObjectId, Slot
-from shared.piv.keys import agree, sign, to_be_signed
+from shared.piv.keys import sign, to_be_signed
 from shared.piv.management import ManagementKey, authenticated
-from shared.piv.pin import verify_pin
 from shared.piv.select import fresh
 
 CHALLENGE_LENGTH = 32
@@ -68,45 +67,37 @@ def write_and_read_back(
         CardNotGenuine: the card did not prove the management key.
     """
     writes = [write_object(object_id, content) for object_id, content in objects.items()]
-    back = fresh(_read_back(expected, keys, hole), chuid=chuid)
+    back = fresh(_read_back(expected, keys, hole, random), chuid=chuid)
     yield from fresh(authenticated(key, together(*writes, back), random), chuid=chuid)
 
 
-def _read_back(expected: Mapping[ObjectId, bytes], keys: Sequence[Probe], hole: Hole) -> Conversation[None]:
+def _read_back(
+    expected: Mapping[ObjectId, bytes], keys: Sequence[Probe], hole: Hole, random: Callable[[int], bytes]
+) -> Conversation[None]:
     reads = [read_object(object_id) for object_id in expected]
-    proofs = [prove_key(probe, hole) for probe in keys]
+    proofs = [prove_key(probe, hole, random) for probe in keys]
     values = yield from together(*reads, *proofs)
     for object_id, found in zip(expected, values, strict=False):
         if found != expected[object_id]:
             raise errors.ReadBackFailed(what=object_id.name.lower().replace("_", "-"))
 
 
-def prove_key(probe: Probe, hole: Hole) -> Conversation[None]:
+def prove_key(probe: Probe, hole: Hole, random: Callable[[int], bytes]) -> Conversation[None]:
     """Have a key prove that it is the one in its certificate.
 
     Raises:
         ReadBackFailed: it is not.
     """
     public_key = x509.load_der_x509_certificate(probe.certificate).public_key()
-    failed = errors.ReadBackFailed(what=f"key-{probe.spec.slot.text}")
+    spec = probe.spec
+    failed = errors.ReadBackFailed(what=f"key-{spec.slot.text}")
     if isinstance(public_key, X25519PublicKey):
-        ours = X25519PrivateKey.generate()
-        agreement = agree(probe.spec.slot, probe.spec.algorithm, ours.public_key())
-        shared = yield from _behind_pin(probe, hole, agreement)
-        if shared != ours.exchange(public_key):
+        if not (yield from agrees(spec, public_key, hole, random)):
             raise failed
         return
-    signing = sign(probe.spec.slot, probe.spec.algorithm, to_be_signed(probe.spec.algorithm, probe.challenge))
-    signature = yield from _behind_pin(probe, hole, signing)
+    text = to_be_signed(spec.algorithm, probe.challenge)
+    signature = yield from behind_pin(spec, hole, sign(spec.slot, spec.algorithm, text))
     try:
         verify_signature(public_key, signature, probe.challenge)
     except InvalidSignature as cause:
         raise failed from cause
-
-
-def _behind_pin(probe: Probe, hole: Hole, use: Conversation[bytes]) -> Conversation[bytes]:
-    """Use a key, with VERIFY right before it where the slot wants that."""
-    if not wants_pin(probe.spec):
-        return (yield from use)
-    _, result = yield from together(verify_pin(hole), use)
-    return result  # type: ignore[no-any-return]  # together's values are as typed as its arguments

@@ -1,6 +1,6 @@
 """What operations use: ports, chosen once by `server.wiring`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from server.ports.ca import CertificateAuthority
@@ -35,3 +35,5 @@ class Services:
     attestation_roots: Mapping[str, bytes] = field(default_factory=dict)
     lab_roots: Mapping[str, bytes] = field(default_factory=dict)
     """Roots that vouch for virtual cards; accepted from lab stations only."""
+    attestation_intermediates: Sequence[bytes] = ()
+    """Certificates (DER) that may stand between a card's own and a root."""

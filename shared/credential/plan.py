@@ -7,7 +7,9 @@ What is *not* trusted: a key whose private half was never proven and which the c
 made again, unless a certificate was already issued for it; then a signature decides (`Request.reuse`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -25,6 +27,9 @@ from shared.piv.ids import ManagementAlgorithm, Slot
 from shared.piv.inspect import CardFacts
 from shared.piv.publickey import PublicKey
 from shared.relay import StepLine
+
+LIVE: Final = frozenset({CertificateState.REQUESTED, CertificateState.ISSUED, CertificateState.CONFIRMED})
+"""States in which there is a certificate at its authority, or may be one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,7 @@ class RotatePuk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revoke:
-    """Revoke a certificate whose key is gone."""
+    """Revoke a certificate that will not be on the card, or look whether there is one for a request of old."""
 
     certificate: CertificateRecord
 
@@ -200,20 +205,30 @@ def plan_issue(
     if factory or facts.ccc is None:
         steps.append(WriteCcc())
     requests: list[Request] = []
-    lost: list[Revoke] = []
     for spec in template.certificates:
-        held = _key_holds(spec, facts, record)
-        certificate = _certificate_for(spec, record)
-        if not held:
+        if _key_holds(spec, facts, record):
+            certificate = _certificate_for(spec, record)
+            requests.append(Request(spec=spec, reuse=certificate.request_id if certificate else None))
+        else:
             steps.append(Generate(spec=spec))
-            if certificate is not None and certificate.state is not CertificateState.REQUESTED:
-                lost.append(Revoke(certificate=certificate))
-            certificate = None
-        requests.append(Request(spec=spec, reuse=certificate.request_id if certificate else None))
-    steps += [SetTransportPin(), RotatePuk(), *lost, *requests]
+            requests.append(Request(spec=spec))
+    steps += [SetTransportPin(), RotatePuk(), *_lost(record, requests), *requests]
     steps += [WriteCertificate(slot=spec.slot) for spec in template.certificates]
     steps += [WriteSecurityObject(), ReadBack()]
     return tuple(steps)
+
+
+def _lost(record: CardRecord | None, requests: Sequence[Request]) -> list[Revoke]:
+    """Return what is to be revoked: every certificate, or request without an answer, that is not gone on with.
+
+    The record of the certificates decides, not that of the keys: a key that is made anew has forgotten the one before.
+    """
+    kept = {request.reuse for request in requests}
+    return [
+        Revoke(certificate=certificate)
+        for certificate in (record.certificates if record else ())
+        if certificate.state in LIVE and certificate.request_id not in kept
+    ]
 
 
 def _needs_key(record: CardRecord, algorithm: ManagementAlgorithm, generation: int) -> bool:
@@ -249,12 +264,11 @@ def _certificate_for(spec: CertificateSpec, record: CardRecord | None) -> Certif
     key = record.keys.get(spec.slot) if record else None
     if record is None or key is None or not key.public_key:
         return None
-    live = {CertificateState.REQUESTED, CertificateState.ISSUED, CertificateState.CONFIRMED}
     for certificate in record.certificates:
         if (
             certificate.slot is spec.slot
             and certificate.public_key == key.public_key
-            and certificate.state in live
+            and certificate.state in LIVE
             and certificate.connection == spec.ca
             and certificate.profile == spec.profile
         ):

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 from uuid import uuid4
@@ -53,15 +53,16 @@ class Wire:
 
 
 class DirectBackend:
-    """The server without a wire."""
+    """The server without a wire. `wire` makes both ends of each operation's stream."""
 
     def __init__(self, engine: OperationEngine, console: Console, caller: Caller) -> None:
         self._engine = engine
         self._console = console
         self._caller = caller
+        self.wire: Callable[[AsyncIterator[StationTurn]], Wire] = Wire
 
     async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncIterator[ServerTurn]:
-        wire = Wire(turns)
+        wire = self.wire(turns)
 
         async def run() -> None:
             try:
@@ -162,10 +163,19 @@ class Lab:
         self.readers = VirtualReaders(["Reader 1"])
         self.engine = OperationEngine(services)
         console = Console(store.cards, store.templates, services.directories)
-        self.station = StationCore(self.readers, DirectBackend(self.engine, console, caller))
+        self.backend = DirectBackend(self.engine, console, caller)
+        self.station = StationCore(self.readers, self.backend)
 
     @classmethod
-    async def start(cls, *, clock: Clock | None = None, template: str = EMPLOYEE, lab: bool = True) -> Self:
+    async def start(
+        cls,
+        *,
+        clock: Clock | None = None,
+        template: str = EMPLOYEE,
+        lab: bool = True,
+        adapt: Callable[[Services], Services] = lambda services: services,
+    ) -> Self:
+        """Start everything; `adapt` may put other parts in the place of the usual ones."""
         clock = clock or SystemClock()
         keystore = MemoryKeyStore(clock)
         store = MemoryStore(clock)
@@ -190,23 +200,33 @@ class Lab:
             clock=clock,
             allow_virtual=True,
         )
-        parsed = parse_template(template)
-        await store.templates.add(
-            StoredTemplate(
-                ref=TemplateRef(name=parsed.name, version=1, digest=parsed.digest),
-                text=template,
-                applied_at=clock.now(),
-            ),
-            AuditRecord(kind=AuditKind.TEMPLATE, event="applied", actor="test"),
-        )
         caller = Caller(station_id=StationId(uuid4()), name="desk", lab=lab, fingerprint=b"\x00" * 32)
-        made = cls(services, store, ca, caller)
+        made = cls(adapt(services), store, ca, caller)
+        await made.apply(template)
         await made.station.start()
         return made
 
-    async def insert(self, profile: ProfileName, serial: int = 1001, name: str = "card") -> None:
+    async def apply(self, template: str, version: int = 1) -> None:
+        """Store a version of a template."""
+        parsed = parse_template(template)
+        await self.store.templates.add(
+            StoredTemplate(
+                ref=TemplateRef(name=parsed.name, version=version, digest=parsed.digest),
+                text=template,
+                applied_at=self.services.clock.now(),
+            ),
+            AuditRecord(kind=AuditKind.TEMPLATE, event="applied", actor="test"),
+        )
+
+    async def insert(
+        self,
+        profile: ProfileName,
+        serial: int = 1001,
+        name: str = "card",
+        make: Callable[..., VirtualCard] = VirtualCard.new,
+    ) -> None:
         """Put a new card of this profile into the reader."""
-        self.readers.add_card(name, VirtualCard.new(profile, serial=serial, random=os.urandom))
+        self.readers.add_card(name, make(profile, serial=serial, random=os.urandom))
         await self.readers.insert("Reader 1", name)
 
     async def settle(self) -> None:

@@ -1,5 +1,7 @@
 """Templates that the scenarios issue by."""
 
+from shared.piv.ids import Algorithm, PinPolicyId, Slot, TouchPolicyId
+
 EMPLOYEE = """\
 name = "employee"
 title = "Employee badge"
@@ -37,3 +39,39 @@ ca = "built-in"
 profile = "card-authentication"
 subject = "CN=${card.id},O=Example"
 """
+
+_PROFILES = {
+    Slot.AUTHENTICATION: "piv-authentication",
+    Slot.SIGNATURE: "signature",
+    Slot.CARD_AUTHENTICATION: "card-authentication",
+}
+
+
+def certificate(
+    slot: Slot,
+    algorithm: Algorithm,
+    *,
+    pin: PinPolicyId | None = None,
+    touch: TouchPolicyId | None = None,
+    subject: str = "CN=${user.name},O=Example",
+) -> str:
+    """Return a `[[certificate]]` table with the profile that is usual for its slot."""
+    lines = [
+        "[[certificate]]",
+        f'slot = "{slot.text}"',
+        f'algorithm = "{algorithm.text}"',
+        'ca = "built-in"',
+        f'profile = "{_PROFILES.get(slot, "key-management")}"',
+        f'subject = "{subject}"',
+    ]
+    if pin is not None:
+        lines.append(f'pin-policy = "{pin.name.lower()}"')
+    if touch is not None:
+        lines.append(f'touch-policy = "{touch.name.lower()}"')
+    return "\n".join(lines)
+
+
+def template(*certificates: str, head: str = "", tables: str = "") -> str:
+    """Return a template named `breadth`; `head` are more lines of its first table, `tables` more tables."""
+    first = f'name = "breadth"\ntitle = "Breadth"\ndirectory = "people"\n{head}'
+    return "\n\n".join((first, tables, *certificates)) + "\n"
