@@ -63,9 +63,9 @@ class StationCore:
         )
         self._known: dict[str, _Reader] = {}
         self._server: ServerView | None = None
-        self._connected = False
+        self._line = LinkState.CONNECTING
         self._problem: KioskError | None = None
-        self._views = Latest(StationView(server=None, connected=False))
+        self._views = Latest(StationView(server=None, connected=False, connecting=True))
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -201,11 +201,11 @@ class StationCore:
 
         async def read() -> None:
             async with entry.lock:
-                await self._read(entry)
+                await self._read(entry, patient=True)
 
         entry.reading = self._spawn(read())
 
-    async def _read(self, entry: _Reader) -> None:
+    async def _read(self, entry: _Reader, *, patient: bool = False) -> None:
         """Read the card and look it up; failures become part of the view."""
         self._show(entry, reading=True)
         try:
@@ -224,7 +224,7 @@ class StationCore:
                 entry.view = replace(entry.view, reading=False)
         entry.facts = facts
         self._show(entry, present=True, card=card_seen(facts), error=None)
-        await self._look_up(entry)
+        await self._look_up(entry, patient=patient)
 
     async def _inspect(self, entry: _Reader) -> CardFacts:
         try:
@@ -237,14 +237,16 @@ class StationCore:
         async with self._readers.session(reader) as session:
             return await converse(inspect(), session)
 
-    async def _look_up(self, entry: _Reader) -> None:
+    async def _look_up(self, entry: _Reader, *, patient: bool = False) -> None:
+        """Ask the server about a card; `patient` waits where the line is only being opened."""
         facts = entry.facts
         if facts is None:
             return
         try:
             record = await self._backend.look_up(hints_for(facts, virtual=entry.info.virtual))
         except KioskError as error:
-            self._show(entry, record=None, error=error)
+            waits = self._line is LinkState.CONNECTING and isinstance(error, errors.ServerUnreachable)
+            self._show(entry, record=None, error=None if waits and patient else error)
         else:
             self._show(entry, record=record, error=None)
 
@@ -252,24 +254,31 @@ class StationCore:
 
     async def _watch_link(self) -> None:
         async for state in self._backend.link():
-            self._connected = state is LinkState.CONNECTED
+            self._line = state
             self._publish()
-            if self._connected:
+            if state is LinkState.CONNECTED:
                 await self._greet()
+            elif state is LinkState.LOST:
+                await self._look_up_waiting()  # fails at once, and says why
 
     async def _greet(self) -> None:
         """The server is there (again): learn who it is and look up every card that waits for it."""
         try:
             self._server = await self._backend.who_am_i()
         except KioskError as error:
-            if not isinstance(error, errors.ServerUnreachable):
+            if isinstance(error, errors.ServerUnreachable):
+                self._line = LinkState.LOST
+            else:
                 self._problem = error
-            self._connected = not isinstance(error, errors.ServerUnreachable)
             self._publish()
-            return
-        if isinstance(self._problem, errors.PolicyError):
-            self._problem = None
-        self._publish()
+        else:
+            if isinstance(self._problem, errors.PolicyError):
+                self._problem = None
+            self._publish()
+        await self._look_up_waiting()
+
+    async def _look_up_waiting(self) -> None:
+        """Look up every card that the server has said nothing about yet."""
         for entry in list(self._known.values()):
             if entry.facts is not None and entry.view.record is None and not entry.view.busy:
                 await self._look_up(entry)
@@ -284,7 +293,8 @@ class StationCore:
         self._views.put(
             StationView(
                 server=self._server,
-                connected=self._connected,
+                connected=self._line is LinkState.CONNECTED,
+                connecting=self._line is LinkState.CONNECTING,
                 readers=tuple(self._known[name].view for name in sorted(self._known)),
                 problem=self._problem,
             )

@@ -35,7 +35,8 @@ class CardSeen:
 class ReaderView:
     """One reader for the reader bar: empty, being read, holding a card, holding what is not ours to use.
 
-    `card` is what the station saw, `record` what the server says; `error` why either is missing.
+    `card` is what the station saw, `record` what the server says; `error` why either is missing. A card with
+    neither record nor error waits for the line to the server.
     `busy` while an operation runs in it.
     """
 
@@ -51,10 +52,14 @@ class ReaderView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationView:
-    """Everything that a face draws between operations. `problem` is a station-wide one (pcscd gone)."""
+    """Everything that a face draws between operations. `problem` is a station-wide one (pcscd gone).
+
+    Where `connected` is false, `connecting` tells a line that is being opened from one that was tried in vain.
+    """
 
     server: ServerView | None
     connected: bool
+    connecting: bool = False
     readers: tuple[ReaderView, ...] = ()
     problem: KioskError | None = None
 

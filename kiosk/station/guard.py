@@ -43,6 +43,7 @@ PURPOSES: Final = {
     OperationKind.ISSUE: Purpose.ISSUE,
     OperationKind.ACTIVATE: Purpose.ACTIVATE,
     OperationKind.CHANGE_PIN: Purpose.CHANGE_PIN,
+    OperationKind.UNBLOCK: Purpose.UNBLOCK,
 }
 """The one purpose that a question of an operation may announce."""
 
@@ -53,6 +54,7 @@ _PROVING: Final = _READING | {Ins.VERIFY, Ins.GENERAL_AUTHENTICATE}
 _ALLOWED: Final = {
     Purpose.ISSUE: _PROVING,
     Purpose.ACTIVATE: _PROVING,
+    Purpose.UNBLOCK: _PROVING,
     # Both tell nothing but the tries that are left.
     Purpose.CHANGE_PIN: frozenset({Ins.CHANGE_REFERENCE_DATA, Ins.VERIFY, Ins.GET_METADATA}),
 }

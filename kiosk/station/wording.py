@@ -65,7 +65,7 @@ _FAILURES: Final[dict[str, str]] = {
     "variable-missing": "The directory has no {variable} for this person, and the template needs it.",
     "invalid-request": "A value is missing or wrong: {field}.",
     # outside systems
-    "server-unreachable": "The server does not answer.",
+    "server-unreachable": "The server {server} does not answer ({reason}).",
     "connection-lost": "The line to the server was cut while it was working on the card.",
     "connector-unreachable": "The connection “{connection}” does not answer.",
     "connector-refused": "The connection “{connection}” refused: {reason}.",
@@ -153,12 +153,14 @@ _OPERATIONS: Final[dict[OperationKind, str]] = {
     OperationKind.ISSUE: "Issue",
     OperationKind.ACTIVATE: "Activate",
     OperationKind.CHANGE_PIN: "Change PIN",
+    OperationKind.UNBLOCK: "Unblock",
 }
 
 _DONE: Final[dict[OperationKind, str]] = {
     OperationKind.ISSUE: "The card is issued.",
     OperationKind.ACTIVATE: "The PIN is set and the card is active.",
     OperationKind.CHANGE_PIN: "The PIN is changed.",
+    OperationKind.UNBLOCK: "The card has a new PIN.",
 }
 
 _QUESTIONS: Final[dict[Question, str]] = {
@@ -187,6 +189,8 @@ def failure(error: KioskError) -> str:
     """Say what was wrong."""
     if error.code == "pin-policy-violated" and (rule := _RULES.get(str(error.facts.get("rule")))):
         return rule
+    if error.code == "server-unreachable" and not {"server", "reason"} <= error.facts.keys():
+        return "The server does not answer."
     if error.code == "config-invalid" and "line" not in error.facts:
         return _said("The configuration is wrong in {file}: {key}: {why}.", error.facts) + _nearest(
             error.facts

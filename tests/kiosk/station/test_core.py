@@ -129,6 +129,39 @@ async def test_the_server_goes_and_comes_back(bench: Bench) -> None:
     assert reader(view).error is None
 
 
+async def test_a_card_waits_for_a_line_that_is_only_being_opened() -> None:
+    readers, _ = await readers_with_card()
+    backend = ScriptedBackend()
+    backend.line = Latest(LinkState.CONNECTING)
+    backend.failure = errors.ServerUnreachable(server="test", reason="it is starting")
+    async with StationCore(readers, backend) as core:
+        await until(core, lambda view: bool(view.readers) and reader(view).card is not None)
+        seen = await core.refresh(READER)
+        assert isinstance(seen.error, errors.ServerUnreachable), "who asks is told at once"
+        await readers.pull(READER)
+        await readers.insert(READER, "card")
+        view = await until(core, lambda view: reader(view).card is not None and not reader(view).reading)
+        assert (view.connected, view.connecting) == (False, True)
+        assert (reader(view).record, reader(view).error) == (None, None)
+        backend.failure = None
+        backend.line.put(LinkState.CONNECTED)
+        view = await until(core, recorded)
+        assert (view.connected, view.connecting) == (True, False)
+
+
+async def test_a_card_that_waited_in_vain_says_why() -> None:
+    readers, _ = await readers_with_card()
+    backend = ScriptedBackend()
+    backend.line = Latest(LinkState.CONNECTING)
+    backend.failure = errors.ServerUnreachable(server="test", reason="no answer")
+    async with StationCore(readers, backend) as core:
+        await until(core, lambda view: bool(view.readers) and reader(view).card is not None)
+        backend.line.put(LinkState.LOST)
+        view = await until(core, lambda view: reader(view).error is not None)
+        assert reader(view).error is backend.failure
+        assert (view.connected, view.connecting) == (False, False)
+
+
 async def test_a_blocked_station_is_a_problem_of_the_station() -> None:
     readers, _ = await readers_with_card()
     backend = ScriptedBackend()
