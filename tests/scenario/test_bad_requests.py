@@ -98,7 +98,7 @@ async def test_an_unknown_template(lab: Lab) -> None:
         ),
         (ProfileName.YUBIKEY_5_7, '"people"', '"staff"', "there is no directory staff"),
         (ProfileName.YUBIKEY_5_7, '"built-in"', '"corporate"', "there is no certificate authority corporate"),
-        (ProfileName.YUBIKEY_5_7, '"signature"', '"signatur"', "has no profile signatur"),
+        (ProfileName.YUBIKEY_5_7, '"signature"', '"stamp"', "has no profile stamp"),
     ],
 )
 async def test_a_template_that_asks_for_what_is_not_possible(
