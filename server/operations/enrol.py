@@ -130,11 +130,6 @@ def intent(item: Wanted) -> CertificateChanged:
     return CertificateChanged(certificate=_record(item, CertificateState.REQUESTED))
 
 
-def outcome(item: Wanted, state: CertificateState, certificate: bytes) -> CertificateChanged:
-    """Return what is stored of what came of a request."""
-    return CertificateChanged(certificate=_record(item, state, certificate))
-
-
 def _record(item: Wanted, state: CertificateState, certificate: bytes = b"") -> CertificateRecord:
     return CertificateRecord(
         request_id=item.request_id,
@@ -150,7 +145,7 @@ def _record(item: Wanted, state: CertificateState, certificate: bytes = b"") -> 
 # --- certificate authorities ----------------------------------------------------------------------------
 
 
-async def obtain(op: Operation, wanted: Sequence[Wanted], object_max: int) -> dict[Slot, bytes]:
+async def obtain(op: Operation, wanted: Sequence[Wanted], object_max: int) -> dict[Slot, CertificateRecord]:
     """Get every certificate, and note each outcome for the next commit.
 
     A request from before a cut is looked for first; the certificate authority is asked again under the same id
@@ -162,15 +157,17 @@ async def obtain(op: Operation, wanted: Sequence[Wanted], object_max: int) -> di
         CertificateRejected: it returned something else than was asked for; revoked where it is for our key.
     """
     desk = _Desk(op, object_max)
-    found: dict[Slot, bytes] = {}
+    found: dict[Slot, CertificateRecord] = {}
     asked: dict[str, list[Wanted]] = {}
+    renewed = False
     for item in wanted:
-        certificate, item_now = await desk.from_before(item)
-        if certificate:
-            found[item.spec.slot] = certificate
-        else:
-            asked.setdefault(item.spec.ca, []).append(item_now)
-    if any(item.known is None and item not in wanted for items in asked.values() for item in items):
+        match await desk.from_before(item):
+            case CertificateRecord() as record:
+                found[item.spec.slot] = record
+            case now:
+                asked.setdefault(item.spec.ca, []).append(now)
+                renewed |= now is not item
+    if renewed:
         await op.journal.commit()  # requests under new ids: stored before anybody is asked
     for connection, items in asked.items():
         found |= await desk.ask(connection, items)
@@ -184,10 +181,10 @@ class _Desk:
         self._op = op
         self._object_max = object_max
 
-    async def from_before(self, item: Wanted) -> tuple[bytes, Wanted]:
-        """Return the certificate that was asked for before a cut (empty: none), and what is to be asked for now."""
+    async def from_before(self, item: Wanted) -> CertificateRecord | Wanted:
+        """Return the certificate that was asked for before a cut; else what is to be asked for now."""
         if item.known is None:
-            return b"", item
+            return item
         earlier: Outcome | None = (
             Issued(item.known.certificate)
             if item.known.certificate
@@ -195,10 +192,10 @@ class _Desk:
         )
         match earlier:
             case None:
-                return b"", item
+                return item
             case Issued(certificate=certificate):
                 try:
-                    return await self._accept(item, certificate), item
+                    return await self._accept(item, certificate)
                 except errors.CertificateRejected:
                     await self._disown(item, certificate)
             case Refused():
@@ -207,16 +204,16 @@ class _Desk:
                 raise _waits(item)
         renewed = replace(item, request_id=RequestId(uuid4()), known=None)
         self._op.journal.note(intent(renewed))
-        return b"", renewed
+        return renewed
 
-    async def ask(self, connection: str, items: Sequence[Wanted]) -> dict[Slot, bytes]:
+    async def ask(self, connection: str, items: Sequence[Wanted]) -> dict[Slot, CertificateRecord]:
         """Ask for certificates together; every answer is noted before the first bad one is raised."""
         answers = await self._authority(connection).issue([self._request(item) for item in items])
         if len(answers) != len(items):
             raise errors.CertificateRejected(
                 connection=connection, why=f"{len(answers)} answers to {len(items)} requests"
             )
-        found: dict[Slot, bytes] = {}
+        found: dict[Slot, CertificateRecord] = {}
         problems: list[errors.ConnectorError] = []
         for item, answer in zip(items, answers, strict=True):
             try:
@@ -227,7 +224,7 @@ class _Desk:
             raise problems[0]
         return found
 
-    async def _take(self, item: Wanted, answer: Outcome) -> bytes:
+    async def _take(self, item: Wanted, answer: Outcome) -> CertificateRecord:
         match answer:
             case Issued(certificate=certificate):
                 try:
@@ -240,7 +237,7 @@ class _Desk:
             case Pending():
                 raise _waits(item)
 
-    async def _accept(self, item: Wanted, certificate: bytes) -> bytes:
+    async def _accept(self, item: Wanted, certificate: bytes) -> CertificateRecord:
         """Note a certificate that is what was asked for.
 
         Raises:
@@ -266,10 +263,11 @@ class _Desk:
         except errors.CardFull as cause:
             why = f"{len(certificate)} bytes do not fit on the card"
             raise errors.CertificateRejected(connection=connection, why=why) from cause
-        self._note(item, CertificateState.ISSUED, certificate)
-        return certificate
+        return self._note(item, CertificateState.ISSUED, certificate)
 
-    async def _instead(self, item: Wanted, certificate: bytes, rejected: errors.CertificateRejected) -> bytes:
+    async def _instead(
+        self, item: Wanted, certificate: bytes, rejected: errors.CertificateRejected
+    ) -> CertificateRecord:
         """Put a wrong answer away; where it is for another key (answers were mixed up), look for the right one."""
         if not _is_for(certificate, item.public_key):
             found = await self._authority(item.spec.ca).find(self._request(item))
@@ -295,8 +293,10 @@ class _Desk:
                 state = CertificateState.REVOKED
         self._note(item, state, certificate if state is CertificateState.REVOKED else b"")
 
-    def _note(self, item: Wanted, state: CertificateState, certificate: bytes = b"") -> None:
-        self._op.journal.note(outcome(item, state, certificate))
+    def _note(self, item: Wanted, state: CertificateState, certificate: bytes = b"") -> CertificateRecord:
+        record = _record(item, state, certificate)
+        self._op.journal.note(CertificateChanged(certificate=record))
+        return record
 
     def _request(self, item: Wanted) -> SignRequest:
         return SignRequest(

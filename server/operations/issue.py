@@ -4,7 +4,7 @@ On a new card: inspect (1 round trip), own and make keys (3), secrets and certif
 certificate authorities, write and read back (2). Cut anywhere, it is planned again at the next insertion.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -21,6 +21,7 @@ from server.operations.read_back import probes, write_and_read_back
 from server.ports.ca import Names
 from server.ports.store import (
     AuditKind,
+    CertificateChanged,
     CredentialChanged,
     KeyChanged,
     ManagementAlgorithmChanged,
@@ -36,6 +37,7 @@ from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
     FACTORY,
     CardRecord,
+    CertificateRecord,
     CertificateState,
     CredentialId,
     CredentialRecord,
@@ -104,9 +106,9 @@ async def issue(op: Operation) -> Ended:
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
     wanted = await _secrets_and_requests(op, job, record, unsigned)
     await enrol.revoke_lost(op, job.steps)
-    certificates = await _certificates(op, wanted, job.facts.profile.object_max)
-    await _write(op, job, record, certificates)
-    await _confirm(op, job, certificates, wanted)
+    issued = await _certificates(op, wanted, job.facts.profile.object_max)
+    await _write(op, job, record, {slot: each.certificate for slot, each in issued.items()})
+    await _confirm(op, job, issued.values())
     return Ended(facts={"holder": job.person.name, "template": job.template.title})
 
 
@@ -325,18 +327,29 @@ def _judge_keys(
     Raises:
         CardNotGenuine: it does not, or its vendor does not vouch for them.
     """
-    try:
-        for item in signed:
+    problems: list[errors.CardNotGenuine] = []
+    for item in signed:
+        state = KeyState.PROVEN
+        try:
             enrol.check_request(item)
+        except errors.CardNotGenuine as problem:
+            problems.append(problem)
+            state = KeyState.INTENDED
+        public_key = item.public_key if state is KeyState.PROVEN else b""
+        op.journal.note(KeyChanged(key=_key(item.spec, state, public_key)))
+    if problems:
+        raise problems[0]
+    try:
         keys = {item.spec.slot: item.public_key for item in signed}
         check_attestations(op, job.template, job.facts, keys, stated)
     except errors.CardNotGenuine:
         op.journal.note(*(KeyChanged(key=_key(item.spec, KeyState.INTENDED)) for item in signed))
         raise
-    op.journal.note(*(KeyChanged(key=_key(item.spec, KeyState.PROVEN, item.public_key)) for item in signed))
 
 
-async def _certificates(op: Operation, wanted: Sequence[enrol.Wanted], object_max: int) -> dict[Slot, bytes]:
+async def _certificates(
+    op: Operation, wanted: Sequence[enrol.Wanted], object_max: int
+) -> dict[Slot, CertificateRecord]:
     """Get the certificates; what came of each request is stored, also when one is refused."""
     try:
         return await enrol.obtain(op, wanted, object_max)
@@ -370,13 +383,11 @@ async def _write(op: Operation, job: Issue, record: CardRecord, certificates: Ma
     )
 
 
-async def _confirm(
-    op: Operation, job: Issue, certificates: Mapping[Slot, bytes], wanted: Sequence[enrol.Wanted]
-) -> None:
+async def _confirm(op: Operation, job: Issue, issued: Iterable[CertificateRecord]) -> None:
     """Say in the record that the credential is issued: the last commit."""
     now = op.services.clock.now()
     op.journal.note(
-        *(enrol.outcome(item, CertificateState.CONFIRMED, certificates[item.spec.slot]) for item in wanted),
+        *(CertificateChanged(certificate=replace(each, state=CertificateState.CONFIRMED)) for each in issued),
         CredentialChanged(
             credential=CredentialRecord(
                 credential_id=CredentialId(uuid4()),

@@ -32,15 +32,18 @@ class Heard:
     """One whole command as the card understood it, with the security status that it met.
 
     `power` counts the times that the card was given power; `proven` is whether it had proven its management key to
-    the other side since then, `managed` and `pin` whether 9B was open and the PIN verified.
+    the other side since then, `factory` whether that key is still the factory's; `managed` and `pin` whether 9B was
+    open and the PIN verified; `puk_left` how many tries the PUK had.
     """
 
     power: int
     command: Apdu = field(repr=False)
     sw: int
     proven: bool
+    factory: bool
     managed: bool
     pin: bool
+    puk_left: int
 
     @property
     def ins(self) -> int:
@@ -62,7 +65,7 @@ class ListeningCard(VirtualCard):
 
     def _physical(self, raw: bytes) -> bytes:
         security = self._applet.security
-        managed, pin = security.managed, security.pin
+        managed, pin, before = security.managed, security.pin, self.memory
         answer = super()._physical(raw)
         apdu = decode(raw)
         if apdu.cla & CHAINING_BIT:
@@ -72,7 +75,16 @@ class ListeningCard(VirtualCard):
         whole = Apdu(apdu.cla, apdu.ins, apdu.p1, apdu.p2, data, apdu.le, apdu.extended)
         sw = int.from_bytes(answer[-2:], "big")
         self.__dict__.setdefault("log", []).append(
-            Heard(power=self.power, command=whole, sw=sw, proven=self._proven, managed=managed, pin=pin)
+            Heard(
+                power=self.power,
+                command=whole,
+                sw=sw,
+                proven=self._proven,
+                factory=self.profile.factory_key.startswith(before.management.value.reveal()),
+                managed=managed,
+                pin=pin,
+                puk_left=before.puk.left,
+            )
         )
         if _finishes_mutual(whole) and sw == 0x9000:
             self._proven = True
