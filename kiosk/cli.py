@@ -160,6 +160,18 @@ def change_pin(options: Options, reader: str, pin_fd: int | None, new_pin_fd: in
     _finish(options, asyncio.run(run(options.config, reader, pin_fd, new_pin_fd)))
 
 
+@do.command()
+@everywhere
+@_READER
+@_NEW_PIN
+@click.pass_obj
+def unblock(options: Options, reader: str, new_pin_fd: int | None) -> None:
+    """Let the holder set a new PIN when the present one is blocked or forgotten."""
+    from kiosk.commands import unblock as run  # noqa: PLC0415  # loads gRPC and PC/SC
+
+    _finish(options, asyncio.run(run(options.config, reader, new_pin_fd)))
+
+
 @cli.command()
 @everywhere
 @click.argument("token")

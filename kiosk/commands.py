@@ -176,8 +176,17 @@ async def issue(config: Path | None, reader: str, holder: str, template: str) ->
 
 async def activate(config: Path | None, reader: str, new_pin_fd: int | None) -> Result:
     """Have the holder set the first PIN."""
-    person = TerminalPerson(say) if new_pin_fd is None else GivenPerson(new_pin_fd=new_pin_fd)
-    return await _do(config, OperationKind.ACTIVATE, reader, person)
+    return await _do(config, OperationKind.ACTIVATE, reader, _chooser(new_pin_fd))
+
+
+async def unblock(config: Path | None, reader: str, new_pin_fd: int | None) -> Result:
+    """Have the holder set a new PIN in place of one that is blocked or forgotten."""
+    return await _do(config, OperationKind.UNBLOCK, reader, _chooser(new_pin_fd))
+
+
+def _chooser(new_pin_fd: int | None) -> Person:
+    """Return whoever chooses a new PIN: somebody at the terminal, or a script."""
+    return TerminalPerson(say) if new_pin_fd is None else GivenPerson(new_pin_fd=new_pin_fd)
 
 
 async def change_pin(config: Path | None, reader: str, pin_fd: int | None, new_pin_fd: int | None) -> Result:

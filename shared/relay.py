@@ -34,6 +34,8 @@ class Purpose(StrEnum):
     """The holder's first PIN: set it, verify it, prove keys."""
     CHANGE_PIN = "change-pin"
     """The holder's present and new PIN: change it, nothing else."""
+    UNBLOCK = "unblock"
+    """The holder's new PIN, the present one being blocked or forgotten: set it, verify it."""
 
 
 # --- the station speaks ---------------------------------------------------------------------------------

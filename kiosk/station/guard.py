@@ -7,15 +7,18 @@ that breaks a rule is refused as a whole, before its first command goes out:
   place of the PIN, only with a value of this operation, only as often as announced, and only where a refusal
   by the card ends the batch (so that a wrong PIN costs one try, not all of them).
 * From the moment a hole is filled until the card is reset, only what the announced purpose needs goes to the
-  card: never an authentication of the management key, a write, a generation or a digest that we did not make.
-* What the card signs while the holder's PIN is open is a certificate request or a challenge that begins with our
-  prefix, in full; the digest is computed here (`digests`).
+  card: never an authentication of the management key, a write or a generation.
+* The server neither guesses nor chooses a PIN: it knows the PUK, and could open the card with a PIN of its own.
+* What a private key signs, whether a PIN is open or not, is a certificate request or a challenge that begins with
+  our prefix, in full; the digest is computed here (`digests`), and it is the one that belongs to the kind of key.
+* Classes and chains are made by the channel below: a command that comes with one of its own is refused.
 
 `Guard` looks at commands; it neither asks nor sends. What was really sent is reported back with `sent`.
 
 Sources: [SP 800-73-5] part 2, sections 3.2.1 to 3.2.4; [RFC 2986] 4.1.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +28,7 @@ from cryptography import x509
 
 from kiosk.station.pins import HeldPin, HeldPins, PinKind
 from shared import errors
-from shared.credential.pins import PIN_FIELD_LENGTH
+from shared.credential.pins import PIN_FIELD_LENGTH, pad
 from shared.iso7816.apdu import (
     CHALLENGE_PREFIX,
     ONLY_OK,
@@ -36,7 +39,16 @@ from shared.iso7816.apdu import (
     Part,
     ToBeSigned,
 )
-from shared.piv.ids import PIV_AID, PIV_AID_TRUNCATED, Algorithm, Ins, KeyRef, Slot
+from shared.piv.ids import (
+    FACTORY_PIN,
+    PIV_AID,
+    PIV_AID_TRUNCATED,
+    Algorithm,
+    Ins,
+    KeyRef,
+    Slot,
+)
+from shared.piv.keys import to_be_signed
 from shared.relay import OperationKind, Purpose
 
 PURPOSES: Final = {
@@ -59,6 +71,9 @@ _ALLOWED: Final = {
     Purpose.CHANGE_PIN: frozenset({Ins.CHANGE_REFERENCE_DATA, Ins.VERIFY, Ins.GET_METADATA}),
 }
 _HOLE_COMMANDS: Final = frozenset({Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER})
+
+_FACTORY_FIELD: Final = pad(FACTORY_PIN)
+"""The one PIN that a server may know: that of a card which nobody owns yet."""
 
 _CURRENT_AT: Final = 0
 _NEW_AT: Final = PIN_FIELD_LENGTH
@@ -88,6 +103,7 @@ class Guard:
         self._purpose = PURPOSES[operation]
         self._pins = pins
         self._power = _Power()
+        self._items: tuple[Item, ...] = ()
         self._checked: tuple[_Power, ...] = ()
 
     def check_purpose(self, purpose: Purpose) -> None:
@@ -113,11 +129,14 @@ class Guard:
             held = self._pins.find(name)
             if held is None or times > held.uses:
                 raise errors.HoleRefused(command=name, why="more uses than announced")
-        self._checked = tuple(states)
+        self._items, self._checked = tuple(items), tuple(states)
 
-    def sent(self, count: int) -> None:
-        """Note how many items of the batch checked last really went to the card."""
+    def sent(self, count: int, *, refused: bool = False) -> None:
+        """Note how many items of the batch checked last really went to the card; `refused` speaks of the last."""
         self._power = self._checked[count]
+        last = self._items[count - 1] if count else None
+        if refused and isinstance(last, Command) and last.ins == Ins.SELECT:
+            self._power = replace(self._power, piv_selected=False)
 
     def reset(self) -> None:
         """Note that the card lost its power and with it every status."""
@@ -130,8 +149,13 @@ class Guard:
         _check_texts(item)
         if item.holes:
             return self._after_filling(power, item)
+        if item.cla:
+            raise _refused(item, "a class of the server's own")
         if power.open_for is not None:
             _check_while_open(power, item)
+        self._check_own_pin(item)
+        if item.ins == Ins.GENERAL_AUTHENTICATE and item.p2 != KeyRef.MANAGEMENT:
+            self._check_private_key_use(power, item)
         if item.ins == Ins.SELECT:
             return replace(power, piv_selected=_selects_piv(item))
         if item.ins == Ins.GENERAL_AUTHENTICATE and item.p2 == KeyRef.MANAGEMENT:
@@ -145,18 +169,48 @@ class Guard:
             raise _refused(command, "the PIV application was not selected since the last reset")
         if any(pin.purpose is not self._purpose and pin.kind is not PinKind.DRAWN for pin in pins.values()):
             raise _refused(command, "the value was asked for another purpose")
-        if any(pin.kind is PinKind.DRAWN for pin in pins.values()) and self._purpose is Purpose.CHANGE_PIN:
+        if any(pin.kind is PinKind.DRAWN for pin in pins.values()) and self._purpose is not Purpose.ISSUE:
             raise _refused(command, "a drawn PIN would take the holder's card away")
         if power.open_for is not None and command.ins not in _ALLOWED[power.open_for]:
             raise _refused(command, f"not while a PIN is open for {power.open_for}")
         if self._purpose is Purpose.CHANGE_PIN and not _changes_or_proves_change(command):
             raise _refused(command, "a change of the PIN uses it for nothing else")
+        if command.ins == Ins.CHANGE_REFERENCE_DATA and _CURRENT_AT not in pins:
+            self._check_factory_pin(command, _leading_bytes(command))
         if command.ins == Ins.RESET_RETRY_COUNTER:
             return power  # sets the PIN and verifies nothing
         if power.management_key_used:
             raise _refused(command, "the management key is open; reset the card first")
         typed = power.typed or any(pin.kind is not PinKind.DRAWN for pin in pins.values())
         return replace(power, open_for=self._purpose, typed=typed)
+
+    def _check_own_pin(self, command: Command) -> None:
+        """Refuse a PIN of the server's own: guessed, or chosen so that the server can open the card."""
+        if command.ins not in _HOLE_COMMANDS or not command.length:
+            return  # an empty VERIFY asks for the tries that are left
+        if command.ins == Ins.VERIFY:
+            self._check_factory_pin(command, command.plain)
+        elif command.ins == Ins.RESET_RETRY_COUNTER or command.p2 != KeyRef.PUK:
+            raise _refused(command, "the server would choose the PIN")
+
+    def _check_factory_pin(self, command: Command, value: bytes) -> None:
+        """Let the server prove the factory's PIN of a card that is being issued, once; it guesses no other."""
+        if self._purpose is not Purpose.ISSUE or command.p2 != KeyRef.PIN or value != _FACTORY_FIELD:
+            raise _refused(command, "the server tries a PIN of its own")
+        if command.expect != ONLY_OK:
+            raise _refused(command, "a wrong PIN would not end the batch")
+
+    def _check_private_key_use(self, power: _Power, command: Command) -> None:
+        """Let a private key sign texts that we know, and one that cannot sign agree on a key while it is issued."""
+        if command.p2 not in set(Slot) - {Slot.ATTESTATION} or command.p1 not in set(Algorithm):
+            raise _refused(command, "no private key of the holder is named")
+        if any(isinstance(part, ToBeSigned) for part in command.parts):
+            return  # what it is and where it stands was checked before
+        slot = Slot(command.p2)
+        for_encryption = slot is Slot.KEY_MANAGEMENT or slot.retired
+        proves = command.p1 == Algorithm.X25519 and for_encryption and self._purpose is Purpose.ISSUE
+        if power.typed or not proves:
+            raise _refused(command, "a digest or cipher text of the server's making")
 
 
 def first_risk(items: Sequence[Item], pins: HeldPins) -> int | None:
@@ -194,7 +248,7 @@ def _placed(command: Command, pins: HeldPins) -> dict[int, HeldPin]:
     offsets = _offsets(command)
     match command.ins:
         case Ins.VERIFY:
-            fits = command.p2 in {KeyRef.PIN, KeyRef.GLOBAL_PIN} and set(offsets) == {_CURRENT_AT}
+            fits = command.p2 == KeyRef.PIN and set(offsets) == {_CURRENT_AT}
             length = PIN_FIELD_LENGTH
         case Ins.CHANGE_REFERENCE_DATA:
             # With a hole for the present PIN alone, the server would choose the holder's next one.
@@ -233,10 +287,16 @@ def _offsets(command: Command) -> dict[int, Hole]:
     return offsets
 
 
+def _leading_bytes(command: Command) -> bytes:
+    """Return what stands in front of the first hole."""
+    leading = itertools.takewhile(lambda part: isinstance(part, bytes), command.parts)
+    return b"".join(part for part in leading if isinstance(part, bytes))
+
+
 def _check_while_open(power: _Power, command: Command) -> None:
     """Let pass what the purpose needs once the holder's PIN may be verified."""
     assert power.open_for is not None
-    if command.cla or command.ins not in _ALLOWED[power.open_for]:
+    if command.ins not in _ALLOWED[power.open_for]:
         raise _refused(command, f"not while a PIN is open for {power.open_for}")
     match command.ins:
         case Ins.VERIFY if command.parts:
@@ -245,19 +305,8 @@ def _check_while_open(power: _Power, command: Command) -> None:
             raise _refused(command, "the server would choose the PIN")
         case Ins.SELECT if not _selects_piv(command):
             raise _refused(command, "another application, with the PIN open")
-        case Ins.GENERAL_AUTHENTICATE:
-            _check_private_key_use(power, command)
-
-
-def _check_private_key_use(power: _Power, command: Command) -> None:
-    """Let a private key sign texts that we know; with a transport PIN also agree on keys and decrypt."""
-    if command.p2 not in set(Slot) - {Slot.ATTESTATION} or command.p1 not in set(Algorithm):
-        raise _refused(command, "no private key of the holder is named")
-    if any(isinstance(part, ToBeSigned) for part in command.parts):
-        return  # where it stands was checked before
-    slot = Slot(command.p2)
-    if power.typed or not (slot is Slot.KEY_MANAGEMENT or slot.retired):
-        raise _refused(command, "a digest or cipher text of the server's making")
+        case Ins.GENERAL_AUTHENTICATE if command.p2 == KeyRef.MANAGEMENT:
+            raise _refused(command, "no private key of the holder is named")
 
 
 def _check_texts(command: Command) -> None:
@@ -272,6 +321,19 @@ def _check_texts(command: Command) -> None:
         raise _refused(command, "the text is not the challenge of the template")
     if not (text.content.startswith(CHALLENGE_PREFIX) or _is_request_info(text.content)):
         raise _refused(command, "neither a certificate request nor a challenge of ours")
+    if text != _as_for_its_key(command.p1, text):
+        raise _refused(command, "not the digest of this kind of key")
+
+
+def _as_for_its_key(algorithm: int, text: ToBeSigned) -> ToBeSigned | None:
+    """Return the text as keys of this algorithm sign it; None where they do not sign.
+
+    An RSA key that signed a text without padding, or a bare digest, would give away signatures over anything: two such
+    signatures divide into a third ([Brier, Clavier, Coron, Naccache 2001], fixed-pattern padding).
+    """
+    if algorithm not in set(Algorithm) or not Algorithm(algorithm).can_sign:
+        return None
+    return to_be_signed(Algorithm(algorithm), text.content)
 
 
 def _stands_in_template(parts: Sequence[Part], text: ToBeSigned) -> bool:
@@ -309,7 +371,8 @@ def _der_length(length: int) -> bytes:
 
 def _selects_piv(command: Command) -> bool:
     data = command.plain
-    return command.p1 == 0x04 and len(data) >= len(PIV_AID_TRUNCATED) and PIV_AID.startswith(data)
+    named = command.p1 == 0x04 and command.p2 == 0x00 and command.expect == ONLY_OK
+    return named and len(data) >= len(PIV_AID_TRUNCATED) and PIV_AID.startswith(data)
 
 
 def _refused(command: Command, why: str) -> errors.HoleRefused:

@@ -110,7 +110,7 @@ _NEXT_ACTIONS: Final[dict[str, str]] = {
     "activate": "Let the holder set the PIN (activate).",
     "call-administrator": "Call an administrator.",
     "use-another-card": "Use another card.",
-    "unblock": "Have the card unblocked.",
+    "unblock": "Unblock it: the holder chooses a new PIN.",
     "issue": "Issue the card to a person.",
     "ask-administrator-template": "Ask an administrator to correct the template, or choose another one.",
     "continue-first": "Go on for the person that it was begun for, or use another card.",

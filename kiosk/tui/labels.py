@@ -13,6 +13,7 @@ OPERATION_KEYS: Final = {
     OperationKind.ISSUE: "i",
     OperationKind.ACTIVATE: "a",
     OperationKind.CHANGE_PIN: "p",
+    OperationKind.UNBLOCK: "u",
 }
 """The key that starts an operation, the same on every screen."""
 
@@ -32,6 +33,7 @@ OPERATION_BUTTONS: Final = {
     OperationKind.ISSUE: "Issue this card",
     OperationKind.ACTIVATE: "Activate: set the PIN",
     OperationKind.CHANGE_PIN: "Change the PIN",
+    OperationKind.UNBLOCK: "Unblock: set a new PIN",
 }
 """What the button of the obvious next action says."""
 
@@ -39,12 +41,14 @@ CONTINUE_BUTTONS: Final = {
     OperationKind.ISSUE: "Continue issue",
     OperationKind.ACTIVATE: "Continue activation",
     OperationKind.CHANGE_PIN: "Continue change of PIN",
+    OperationKind.UNBLOCK: "Continue unblocking",
 }
 
 OPERATION_CUT: Final = {
     OperationKind.ISSUE: "The issue of this card was interrupted. Nothing is lost: continue where it stopped.",
     OperationKind.ACTIVATE: "The activation was interrupted. Nothing is lost: continue where it stopped.",
     OperationKind.CHANGE_PIN: "The change of PIN was interrupted. Continue to bring it to an end.",
+    OperationKind.UNBLOCK: "Unblocking was interrupted. Nothing is lost: continue where it stopped.",
 }
 
 CHARACTERS: Final = {

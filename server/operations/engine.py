@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from server.authority.access import Caller
-from server.operations.activate import activate
 from server.operations.change_pin import change_pin
 from server.operations.issue import issue
 from server.operations.link import StationLink
 from server.operations.operation import Ended, Operation
 from server.operations.services import Services
+from server.operations.set_pin import activate, unblock
 from server.operations.talk import Talk
 from server.ports.store import AuditKind, AuditRecord, OperationClosed
 from shared import errors
@@ -25,6 +25,7 @@ OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]
     OperationKind.ISSUE: issue,
     OperationKind.ACTIVATE: activate,
     OperationKind.CHANGE_PIN: change_pin,
+    OperationKind.UNBLOCK: unblock,
 }
 
 

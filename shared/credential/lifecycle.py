@@ -18,6 +18,7 @@ class OperationKind(StrEnum):
     ISSUE = "issue"
     ACTIVATE = "activate"
     CHANGE_PIN = "change-pin"
+    UNBLOCK = "unblock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,11 @@ LIFECYCLE: Final = (
     ),
     Transition(
         operation=OperationKind.CHANGE_PIN,
+        sources=frozenset({State.ACTIVE}),
+        target=None,
+    ),
+    Transition(
+        operation=OperationKind.UNBLOCK,
         sources=frozenset({State.ACTIVE}),
         target=None,
     ),

@@ -96,6 +96,7 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     PURPOSE_ISSUE: _Purpose.ValueType  # 1
     PURPOSE_ACTIVATE: _Purpose.ValueType  # 2
     PURPOSE_CHANGE_PIN: _Purpose.ValueType  # 3
+    PURPOSE_UNBLOCK: _Purpose.ValueType  # 4
 
 class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
     """What a PIN serves; the station lets only matching commands pass after it."""
@@ -104,6 +105,7 @@ PURPOSE_UNSPECIFIED: Purpose.ValueType  # 0
 PURPOSE_ISSUE: Purpose.ValueType  # 1
 PURPOSE_ACTIVATE: Purpose.ValueType  # 2
 PURPOSE_CHANGE_PIN: Purpose.ValueType  # 3
+PURPOSE_UNBLOCK: Purpose.ValueType  # 4
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 class _Characters:
@@ -135,6 +137,7 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_ISSUE: _OperationKind.ValueType  # 1
     OPERATION_KIND_ACTIVATE: _OperationKind.ValueType  # 2
     OPERATION_KIND_CHANGE_PIN: _OperationKind.ValueType  # 3
+    OPERATION_KIND_UNBLOCK: _OperationKind.ValueType  # 4
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What can be done to a card."""
@@ -143,6 +146,7 @@ OPERATION_KIND_UNSPECIFIED: OperationKind.ValueType  # 0
 OPERATION_KIND_ISSUE: OperationKind.ValueType  # 1
 OPERATION_KIND_ACTIVATE: OperationKind.ValueType  # 2
 OPERATION_KIND_CHANGE_PIN: OperationKind.ValueType  # 3
+OPERATION_KIND_UNBLOCK: OperationKind.ValueType  # 4
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 @_typing.final

@@ -153,10 +153,14 @@ def test_a_card_lives_through_four_commands(fresh_card: Bench) -> None:
     assert "The card is active." in people.out
     assert "2 tries left" in people.out
 
+    unblocked = bench.run("do", "unblock", "--new-pin-fd", "{}", "--json", pins=("629415",))
+    assert unblocked.code == 0, unblocked.err
+    assert unblocked.document["state"] == "active"
+
     log = (bench.folder / "station.log").read_text()
     assert "session begins" in log, "the loudest level was on"
-    everything = log + seen.out + issued.err + active.err + changed.err + wrong.err
-    for pin in ("918273", "564738", "730195", "564739"):
+    everything = log + seen.out + issued.err + active.err + changed.err + wrong.err + unblocked.err
+    for pin in ("918273", "564738", "730195", "564739", "629415"):
         assert pin not in everything
         assert pin.encode().hex().upper() not in everything.upper()
 

@@ -223,7 +223,7 @@ async def test_a_blocked_pin_is_not_asked_for(lab: Lab) -> None:
     async with nothing_changes(lab):
         outcome = await lab.perform(OperationKind.CHANGE_PIN, holder)
     assert said(outcome, "pin-blocked") == (
-        "The PIN is blocked: it was entered wrongly too often. Have the card unblocked."
+        "The PIN is blocked: it was entered wrongly too often. Unblock it: the holder chooses a new PIN."
     )
     assert holder.problems == []
     seen = await lab.station.refresh("Reader 1")

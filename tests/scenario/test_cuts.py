@@ -99,19 +99,26 @@ async def test_an_issue_cut_at_any_command_is_continued(profile: ProfileName, ki
     assert not failures
 
 
-async def cut_activation(profile: ProfileName, kind: FaultKind, at: int) -> None:
+async def waiting_for_a_pin(lab: Lab, profile: ProfileName, operation: OperationKind) -> None:
+    """Bring a card to where `operation` sets its PIN."""
+    await lab.insert(profile)
+    assert (await issue(lab)).error is None
+    if operation is OperationKind.UNBLOCK:
+        assert (await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["135246"]))).error is None
+    await lab.settle()
+
+
+async def cut_pin(profile: ProfileName, operation: OperationKind, kind: FaultKind, at: int) -> None:
     lab = await Lab.start()
     try:
-        await lab.insert(profile)
-        assert (await issue(lab)).error is None
-        await lab.settle()
+        await waiting_for_a_pin(lab, profile, operation)
         lab.readers.arm("card", Fault(kind=kind, at=at))
-        outcome = await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["739154"]))
+        outcome = await lab.perform(operation, Holder(new_pins=["739154"]))
         assert outcome.error is not None
         assert outcome.error.code == "card-lost"
         await lab.readers.insert("Reader 1", "card")
         await lab.settle()
-        again = await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["482615"]))
+        again = await lab.perform(operation, Holder(new_pins=["482615"]))
         assert again.error is None
         memory = lab.readers.card("card").memory
         assert memory.pin.value.reveal() == b"482615\xff\xff"
@@ -125,27 +132,28 @@ async def cut_activation(profile: ProfileName, kind: FaultKind, at: int) -> None
         await lab.close()
 
 
-async def commands_of_an_activation(profile: ProfileName) -> int:
+async def commands_of_a_pin(profile: ProfileName, operation: OperationKind) -> int:
     """Count the physical commands of an uncut run."""
     lab = await Lab.start()
     try:
-        await lab.insert(profile)
-        assert (await issue(lab)).error is None
-        await lab.settle()
+        await waiting_for_a_pin(lab, profile, operation)
         before = lab.readers.card("card").commands
-        assert (await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["739154"]))).error is None
+        assert (await lab.perform(operation, Holder(new_pins=["739154"]))).error is None
         return lab.readers.card("card").commands - before
     finally:
         await lab.close()
 
 
 @pytest.mark.parametrize("kind", [FaultKind.COMMAND_LOST, FaultKind.RESPONSE_LOST])
+@pytest.mark.parametrize("operation", [OperationKind.ACTIVATE, OperationKind.UNBLOCK])
 @pytest.mark.parametrize("profile", [ProfileName.YUBIKEY_5_7, ProfileName.UNKNOWN])
-async def test_an_activation_cut_at_any_command_is_continued(profile: ProfileName, kind: FaultKind) -> None:
+async def test_a_new_pin_cut_at_any_command_is_continued(
+    profile: ProfileName, operation: OperationKind, kind: FaultKind
+) -> None:
     failures = []
-    for at in range(1, await commands_of_an_activation(profile) + 1):
+    for at in range(1, await commands_of_a_pin(profile, operation) + 1):
         try:
-            await cut_activation(profile, kind, at)
+            await cut_pin(profile, operation, kind, at)
         except AssertionError as failure:
             failures.append(f"{at}: {str(failure).splitlines()[0]}")
     assert not failures

@@ -193,17 +193,20 @@ async def test_many_readers_keep_the_chosen_one_in_sight(desk: Desk) -> None:
         app = desk(station)
 
 
-async def test_a_blocked_pin_offers_no_change_and_says_what_helps(desk: Desk) -> None:
+async def test_a_blocked_pin_offers_to_unblock_and_no_change(desk: Desk) -> None:
     active = reader(1, State.ACTIVE, PEOPLE[1])
     assert active.card is not None
     station = ScriptedStation(replace(active, card=replace(active.card, pin_tries_left=0)))
     app = desk(station)
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "! The PIN of this card is blocked. Have the card unblocked.")
+        await shows(pilot, "! The PIN of this card is blocked.", "Unblock: set a new PIN")
         assert "Change" not in text(app)
-        await pilot.press("p", "enter")
+        await pilot.press("p")
         await pilot.pause()
         assert station.asked == []
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(station.asked))
+        assert [job.operation for job in station.asked] == [OperationKind.UNBLOCK]
 
 
 async def test_a_record_that_is_remarkable_says_so(desk: Desk) -> None:

@@ -50,11 +50,13 @@ def guard(
     default = {
         OperationKind.ISSUE: PinKind.DRAWN,
         OperationKind.ACTIVATE: PinKind.NEW,
+        OperationKind.UNBLOCK: PinKind.NEW,
         OperationKind.CHANGE_PIN: PinKind.CURRENT,
     }
     purpose = {
         OperationKind.ISSUE: Purpose.ISSUE,
         OperationKind.ACTIVATE: Purpose.ACTIVATE,
+        OperationKind.UNBLOCK: Purpose.UNBLOCK,
         OperationKind.CHANGE_PIN: Purpose.CHANGE_PIN,
     }[operation]
     return Guard(operation, held(purpose, kind or default[operation], uses))
@@ -182,7 +184,7 @@ def test_a_drawn_pin_never_replaces_the_holders_in_a_change() -> None:
     assert refusal(judge, SELECT, change(CURRENT, PIN)) == "a drawn PIN would take the holder's card away"
 
 
-@pytest.mark.parametrize("operation", [OperationKind.ISSUE, OperationKind.ACTIVATE])
+@pytest.mark.parametrize("operation", [OperationKind.ISSUE, OperationKind.ACTIVATE, OperationKind.UNBLOCK])
 @pytest.mark.parametrize(
     "command",
     [

@@ -17,7 +17,7 @@ def test_every_operation_is_in_the_table_once() -> None:
         (State.UNREGISTERED, (OperationKind.ISSUE,)),
         (State.REGISTERED, (OperationKind.ISSUE,)),
         (State.ISSUED, (OperationKind.ACTIVATE,)),
-        (State.ACTIVE, (OperationKind.CHANGE_PIN,)),
+        (State.ACTIVE, (OperationKind.CHANGE_PIN, OperationKind.UNBLOCK)),
         (State.REVOKED, ()),
         (State.DELETED, ()),
     ],

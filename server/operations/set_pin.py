@@ -1,6 +1,6 @@
-"""Activate: the holder sets the first PIN, through the PUK, which is rotated right after.
+"""Activate and unblock: the holder sets a PIN without knowing the present one, through the PUK.
 
-The person is asked before the transaction begins; the card proves its management key in the same power session
+The PUK crosses the station, so it is rotated in the same batch. The person is asked before the transaction begins; the card proves its management key in the same power session
 before the PUK crosses the station.
 """
 
@@ -20,7 +20,7 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
-from shared.credential.model import PinState, SecretKind, SecretRecord, State
+from shared.credential.model import PinState, SecretKind, SecretRecord
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
 from shared.piv.pin import change_puk, reset_pin, verify_pin
@@ -33,11 +33,21 @@ STEPS: Final = (StepLine(key="pin"), StepLine(key="puk"), StepLine(key="verify")
 
 
 async def activate(op: Operation) -> Ended:
-    """Let the holder set the first PIN of an issued card.
+    """Let the holder set the first PIN of an issued card; raises as `_set_pin`."""
+    return await _set_pin(op, OperationKind.ACTIVATE, Purpose.ACTIVATE, "activated")
+
+
+async def unblock(op: Operation) -> Ended:
+    """Let the holder of an active card set a new PIN, blocked or forgotten; raises as `_set_pin`."""
+    return await _set_pin(op, OperationKind.UNBLOCK, Purpose.UNBLOCK, "unblocked")
+
+
+async def _set_pin(op: Operation, operation: OperationKind, purpose: Purpose, event: str) -> Ended:
+    """Set the holder's PIN and rotate the PUK.
 
     Raises:
         UnknownCard: the card is not in the record.
-        TransitionForbidden: the card is not waiting for its first PIN.
+        TransitionForbidden: not in this state.
         Cancelled: the holder gave no PIN; nothing was changed.
         CardChanged, ManagementKeyRejected: it is another card than the one that was asked about, or somebody has
             changed its key; nothing was written.
@@ -47,14 +57,12 @@ async def activate(op: Operation) -> Ended:
     record = op.record
     if record is None:
         raise errors.UnknownCard
-    state = target(OperationKind.ACTIVATE, record.state)
+    state = target(operation, record.state)
     credential = record.credential
     if credential is None:
         raise errors.UnknownCard
     _, template = await op.template(credential.template)
-    await op.talk.ask_pin(
-        Question.NEW_PIN, Purpose.ACTIVATE, hole=NEW_PIN.name, uses=2, policy=template.pin.policy
-    )
+    await op.talk.ask_pin(Question.NEW_PIN, purpose, hole=NEW_PIN.name, uses=2, policy=template.pin.policy)
     op.journal.note(SecretsCarried(station=op.caller.station_id))
     await op.open(record.record_id, template=credential.template)
     await op.talk.show(STEPS)
@@ -75,14 +83,14 @@ async def activate(op: Operation) -> Ended:
         reset_pin(old, NEW_PIN), change_puk(old, new), fresh(verify_pin(NEW_PIN), chuid=facts.chuid_raw)
     )
     await use_puk(op, change, pending)
-    now = op.services.clock.now()
+    activated_at = credential.activated_at or op.services.clock.now()
     op.journal.note(
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
         PinChanged(pin=PinState.HOLDER),
-        CredentialChanged(credential=replace(credential, state=State.ACTIVE, activated_at=now)),
+        CredentialChanged(credential=replace(credential, state=state, activated_at=activated_at)),
         StateChanged(state=state),
     )
-    op.journal.evidence(AuditKind.TRANSITION, "activated", record.record_id)
+    op.journal.evidence(AuditKind.TRANSITION, event, record.record_id)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
     return Ended(facts={"holder": credential.holder_name})
