@@ -240,7 +240,10 @@ class Relay:
                 wipe(item)
         heard.extend(spoken.responses)
         self._account(items, spoken)
-        self._guard.sent(len(heard))
+        stopped = bool(spoken.responses) and not accepted(
+            items[len(spoken.responses) - 1], spoken.responses[-1]
+        )
+        self._guard.sent(len(heard), refused=stopped)
         return spoken.lost
 
     def _account(self, items: Sequence[Item], spoken: Spoken) -> None:

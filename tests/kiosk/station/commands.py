@@ -56,12 +56,11 @@ def sign(text: ToBeSigned = CHALLENGE, slot: int = Slot.AUTHENTICATION) -> Comma
     )
 
 
-def agree(slot: int = Slot.KEY_MANAGEMENT) -> Command:
-    point = b"\x04" + bytes(64)
-    data = bytes((0x7C, 69, 0x82, 0x00, 0x85, 65)) + point
-    return Command(
-        ins=Ins.GENERAL_AUTHENTICATE, label="ECDH", p1=Algorithm.P256, p2=slot, parts=(data,), le=0
-    )
+def agree(slot: int = Slot.KEY_MANAGEMENT, algorithm: Algorithm = Algorithm.X25519) -> Command:
+    point = bytes(32) if algorithm is Algorithm.X25519 else b"\x04" + bytes(64)
+    length = len(point)
+    data = bytes((0x7C, length + 4, 0x82, 0x00, 0x85, length)) + point
+    return Command(ins=Ins.GENERAL_AUTHENTICATE, label="ECDH", p1=algorithm, p2=slot, parts=(data,), le=0)
 
 
 def sign_digest(slot: int = Slot.AUTHENTICATION) -> Command:

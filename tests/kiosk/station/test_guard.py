@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from shared.iso7816.apdu import (
     Item,
     ToBeSigned,
 )
-from shared.piv.ids import Ins, KeyRef, Slot
+from shared.piv.ids import Algorithm, Ins, KeyRef, Slot
 from shared.relay import OperationKind, Purpose
 from tests.kiosk.station.commands import (
     CHALLENGE,
@@ -62,6 +63,10 @@ def guard(
     return Guard(operation, held(purpose, kind or default[operation], uses))
 
 
+def der_length(length: int) -> bytes:
+    return bytes((length,)) if length < 0x80 else b"\x82" + length.to_bytes(2, "big")
+
+
 def refusal(judge: Guard, *items: Item) -> str:
     with pytest.raises(errors.HoleRefused) as caught:
         judge.check(items)
@@ -72,7 +77,6 @@ def refusal(judge: Guard, *items: Item) -> str:
     "items",
     [
         [SELECT, verify(), sign(), verify(), sign(slot=Slot.SIGNATURE)],
-        [SELECT, verify(p2=KeyRef.GLOBAL_PIN), sign()],
         [SELECT, change(FACTORY_FIELD, PIN), ColdReset(), SELECT, verify(), sign()],
         [SELECT, authenticate_management(), put_data(), unblock(PUK_FIELD, PIN), put_data()],
         [SELECT, authenticate_management(), ColdReset(), SELECT, verify(), sign(), READ_CHUID, tries()],
@@ -121,6 +125,7 @@ def test_a_hole_in_any_other_command_is_refused(command: Command) -> None:
     [
         verify("pin", KeyRef.PUK),
         verify("pin", 0x96),
+        verify("pin", KeyRef.GLOBAL_PIN),
         verify("pin", KeyRef.PIN, b"1", Hole(name="pin", length=7)),
         verify("pin", KeyRef.PIN, PIN, b"\x00"),
         verify("pin", KeyRef.PIN, PIN, PIN),
@@ -182,6 +187,8 @@ def test_a_change_of_the_pin_uses_it_for_nothing_else() -> None:
 def test_a_drawn_pin_never_replaces_the_holders_in_a_change() -> None:
     judge = guard(OperationKind.CHANGE_PIN, PinKind.DRAWN)
     assert refusal(judge, SELECT, change(CURRENT, PIN)) == "a drawn PIN would take the holder's card away"
+    judge = guard(OperationKind.ACTIVATE, PinKind.DRAWN)
+    assert refusal(judge, SELECT, unblock(PUK_FIELD, PIN)) == "a drawn PIN would take the holder's card away"
 
 
 @pytest.mark.parametrize("operation", [OperationKind.ISSUE, OperationKind.ACTIVATE, OperationKind.UNBLOCK])
@@ -240,6 +247,110 @@ def test_a_typed_pin_opens_no_decryption() -> None:
     judge = guard(OperationKind.ACTIVATE)
     assert refusal(judge, SELECT, verify(), agree()) == "a digest or cipher text of the server's making"
     guard().check([SELECT, verify(), agree()])
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.P256, Algorithm.P384])
+@pytest.mark.parametrize("opening", [[SELECT], [SELECT, verify()]], ids=["no PIN", "drawn PIN"])
+def test_only_keys_that_cannot_sign_agree(opening: Sequence[Item], algorithm: Algorithm) -> None:
+    """Whoever may choose the peer's point may read what was encrypted for the holder."""
+    why = "a digest or cipher text of the server's making"
+    assert refusal(guard(), *opening, agree(algorithm=algorithm)) == why
+    assert refusal(guard(), *opening, agree(Slot.AUTHENTICATION)) == why
+    assert refusal(guard(OperationKind.ACTIVATE), SELECT, agree()) == why
+    guard().check([*opening, agree()])
+
+
+@pytest.mark.parametrize("slot", [Slot.AUTHENTICATION, Slot.SIGNATURE, Slot.KEY_MANAGEMENT])
+@pytest.mark.parametrize("operation", list(OperationKind))
+def test_no_digest_is_signed_even_where_no_pin_of_ours_is_open(operation: OperationKind, slot: Slot) -> None:
+    """The server knows the PUK: with a PIN of its own it would open the card without a hole."""
+    judge = guard(operation)
+    assert refusal(judge, SELECT, sign_digest(slot)) == "a digest or cipher text of the server's making"
+
+
+@pytest.mark.parametrize("operation", list(OperationKind))
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (unblock(PUK_FIELD, b"111111\xff\xff"), "the server would choose the PIN"),
+        (change(FACTORY_FIELD, b"111111\xff\xff"), "the server would choose the PIN"),
+        (
+            change(b"111111\xff\xff", b"222222\xff\xff", p2=KeyRef.GLOBAL_PIN),
+            "the server would choose the PIN",
+        ),
+        (verify_plain(b"111111\xff\xff"), "the server tries a PIN of its own"),
+        (
+            Command(ins=Ins.VERIFY, label="pairing", p2=0x98, parts=(FACTORY_FIELD,)),
+            "the server tries a PIN of its own",
+        ),
+    ],
+)
+def test_a_server_neither_chooses_nor_guesses_a_pin(
+    operation: OperationKind, command: Command, why: str
+) -> None:
+    assert refusal(guard(operation), SELECT, command) == why
+
+
+def test_the_factory_pin_is_tried_while_a_card_is_issued_and_ends_the_batch_where_it_is_wrong() -> None:
+    guard().check([SELECT, verify_plain()])
+    for operation in set(OperationKind) - {OperationKind.ISSUE}:
+        assert refusal(guard(operation), SELECT, verify_plain()) == "the server tries a PIN of its own"
+    tolerant = replace(verify_plain(), expect=ANY_STATUS)
+    assert refusal(guard(), SELECT, tolerant) == "a wrong PIN would not end the batch"
+    why = "the server tries a PIN of its own"
+    assert refusal(guard(), SELECT, change(b"111111\xff\xff", PIN)) == why
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "digest", "length"),
+    [
+        (Algorithm.RSA_2048, Digest.NONE, 256),
+        (Algorithm.RSA_2048, Digest.SHA256, 256),
+        (Algorithm.RSA_2048, Digest.PKCS1_SHA256, 384),
+        (Algorithm.RSA_3072, Digest.PKCS1_SHA256, 256),
+        (Algorithm.P256, Digest.NONE, 256),
+        (Algorithm.P256, Digest.SHA384, 32),
+        (Algorithm.P384, Digest.SHA256, 48),
+        (Algorithm.P384, Digest.SHA384, 47),
+        (Algorithm.ED25519, Digest.SHA256, 32),
+        (Algorithm.X25519, Digest.SHA256, 32),
+        (0x06, Digest.NONE, 256),
+    ],
+)
+def test_a_key_signs_with_the_digest_of_its_kind_only(algorithm: int, digest: Digest, length: int) -> None:
+    """A text under a bare RSA operation is a building block for signatures over anything."""
+    text = ToBeSigned(content=CHALLENGE_PREFIX.ljust(256, b"x"), digest=digest, length=length)
+    inner = b"\x82\x00\x81" + der_length(length)
+    command = replace(sign(), p1=algorithm, parts=(b"\x7c" + der_length(len(inner) + length) + inner, text))
+    assert refusal(guard(), SELECT, verify(), command) == "not the digest of this kind of key"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        replace(SELECT, cla=0x01),
+        replace(SELECT, cla=0x0C),
+        replace(SELECT, cla=CHAINING_BIT),
+        Command(ins=Ins.PUT_DATA, label="begin of a chain", cla=CHAINING_BIT, parts=(b"\x5c",)),
+        Command(ins=0x50, label="INITIALIZE UPDATE", cla=0x80, parts=(bytes(8),)),
+    ],
+)
+def test_a_class_of_the_servers_own_is_refused(elsewhere: Command) -> None:
+    """A SELECT on another channel, or one that the card cannot read, would leave another application chosen."""
+    assert refusal(guard(), SELECT, elsewhere) == "a class of the server's own"
+
+
+@pytest.mark.parametrize("doubtful", [replace(SELECT, expect=ANY_STATUS), replace(SELECT, p2=0x02)])
+def test_a_selection_that_may_have_failed_does_not_count(doubtful: Command) -> None:
+    why = "the PIV application was not selected since the last reset"
+    assert refusal(guard(), doubtful, verify()) == why
+
+
+def test_a_selection_that_was_refused_does_not_count() -> None:
+    judge = guard()
+    judge.check([SELECT_OTHER, SELECT])
+    judge.sent(2, refused=True)
+    assert refusal(judge, verify()) == "the PIV application was not selected since the last reset"
 
 
 def test_no_pin_while_the_management_key_is_open() -> None:
