@@ -1,6 +1,7 @@
 """Where the server's parts are chosen and put together. Nothing else here decides anything."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from server.alone import hold
 from server.authority.access import Access
 from server.authority.admin import ACTOR, Admin
 from server.authority.console import Console
@@ -230,17 +232,27 @@ class Server:
     """The three listeners over one set of parts."""
 
     def __init__(self, parts: Parts) -> None:
-        """Bind all listeners; `ConfigInvalid` where an address cannot be had."""
+        """Take the data folder and bind all listeners.
+
+        Raises:
+            StoreUnavailable: another server uses the data folder.
+            ConfigInvalid: an address cannot be had.
+        """
         settings, identity = parts.settings, parts.identity
         self._parts = parts
         self._version = version("issuance-kiosk")
         access = Access(parts.store.stations, parts.clock, parts.store.audit)
         tls = ServerTls(key=identity.key, chain=identity.chain)
-        self._admin = bind_admin(settings.admin_socket_file, access=access)
-        self._stations = bind_stations(
-            str(settings.listen), tls, station_roots=pem(identity.stations_root), access=access
-        )
-        self._joining = bind_joining(str(settings.join_listen), tls, access=access)
+        self._alone = hold(settings.data_folder)
+        try:
+            self._admin = bind_admin(settings.admin_socket_file, access=access)
+            self._stations = bind_stations(
+                str(settings.listen), tls, station_roots=pem(identity.stations_root), access=access
+            )
+            self._joining = bind_joining(str(settings.join_listen), tls, access=access)
+        except errors.ConfigInvalid:
+            os.close(self._alone)
+            raise
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -251,6 +263,7 @@ class Server:
         """Serve; that the key store was opened for it leaves evidence."""
         parts = self._parts
         await self._evidence("started")
+        await parts.store.cards.release_all()
         name = parts.settings.names[0]
         store, services = parts.store, parts.services
         console = Console(store.cards, store.templates, services.directories)
@@ -278,6 +291,7 @@ class Server:
         await asyncio.gather(*(endpoint.stop() for endpoint in self.endpoints))
         await self._evidence("stopped")
         await self._parts.store.close()
+        os.close(self._alone)
 
     async def _evidence(self, event: str) -> None:
         facts: dict[str, Fact] = {"version": self._version, "generation": self._parts.keystore.generation}

@@ -47,7 +47,7 @@ def prepare(folder: Path, *, ports: tuple[int, int], directory: str, templates: 
         path = folder / f"template-{number}.toml"
         path.write_text(text)
         files.append(f"--template={path}")
-    argv = [*_command(folder), "init", *files, "--station", STATION, "--lab"]
+    argv = [*command(folder), "init", *files, "--station", STATION, "--lab"]
     done = subprocess.run(
         argv, cwd=REPOSITORY, check=False, capture_output=True, text=True, timeout=TIMEOUT_S
     )
@@ -67,7 +67,7 @@ def serving(folder: Path) -> Iterator[None]:
     """Run `kiosk-server serve` until the block ends; what it complains about is in `server.err`."""
     with (folder / "server.err").open("wb") as complaints:
         process = subprocess.Popen(
-            [*_command(folder), "serve", "--stop-on-eof"],
+            [*command(folder), "serve", "--stop-on-eof"],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -88,5 +88,6 @@ def serving(folder: Path) -> Iterator[None]:
                 process.kill()
 
 
-def _command(folder: Path) -> list[str]:
+def command(folder: Path) -> list[str]:
+    """Return how `kiosk-server` is called on what is in `folder`."""
     return [sys.executable, "-m", "server.cli", f"--config={folder / 'kiosk.toml'}", "--json"]

@@ -254,6 +254,10 @@ class CardStore(Protocol):
         """Give the lease up after a cut, so that another station may go on at once; the operation stays open."""
         ...
 
+    async def release_all(self) -> None:
+        """Give up every lease: for a server that starts and is alone, so that nobody waits for one that crashed."""
+        ...
+
 
 class TemplateStore(Protocol):
     """Templates, versioned and immutable."""

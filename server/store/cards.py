@@ -157,6 +157,7 @@ _EXTEND: Final = Prepared(
     )
 )
 _RELEASE: Final = Prepared(update(lease).where(_HELD).values(live=false()))
+_RELEASE_ALL: Final = Prepared(update(lease).where(lease.c.live).values(live=false()))
 
 
 class CardTables:
@@ -219,6 +220,10 @@ class CardTables:
     async def release(self, lease: Lease) -> None:
         """Give the lease up after a cut; one that is lost already stays lost."""
         await self._writer.write(lambda cursor: _RELEASE.run(cursor, _lease_values(lease)))
+
+    async def release_all(self) -> None:
+        """Give up every lease; operations stay open."""
+        await self._writer.write(lambda cursor: _RELEASE_ALL.run(cursor, {}))
 
     def _open(self, cursor: Cursor, opening: Opening) -> Lease:
         if opening.new_card is not None:

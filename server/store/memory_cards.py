@@ -115,6 +115,11 @@ class MemoryCards:
             if row is not None and row.lease == lease:
                 draft.leases[lease.record_id] = replace(row, live=False)
 
+    async def release_all(self) -> None:
+        """Give up every lease; operations stay open."""
+        with self._book.writing() as draft:
+            draft.leases = {card: replace(row, live=False) for card, row in draft.leases.items()}
+
     def _renew(self, draft: Draft, lease: Lease, *, proven: bool) -> None:
         row = draft.leases.get(lease.record_id)
         if row is None or row.lease != lease or not row.live:

@@ -343,6 +343,18 @@ async def test_another_station_goes_on_when_the_lease_ran_out(kept: Kept) -> Non
     await kept.store.cards.apply(second, [OperationClosed(code="done")])
 
 
+async def test_after_a_crash_nobody_waits_for_a_lease(store: Store) -> None:
+    cards = [a_card(serial=number) for number in (1, 2)]
+    leases = [await begin(store, card) for card in cards]
+    await store.cards.apply(leases[0], [StateChanged(state=State.ISSUED)])
+    await store.cards.release_all()
+    for card, lease in zip(cards, leases, strict=True):
+        with pytest.raises(errors.LeaseLost):
+            await store.cards.apply(lease, [EVIDENCE])
+        opening = an_opening(card, THERE, new=False, operation_id=lease.operation_id)
+        assert (await store.cards.open(opening)).epoch == lease.epoch + 1
+
+
 async def test_a_lease_that_ran_out_unnoticed_goes_on(kept: Kept) -> None:
     card = a_card()
     lease = await begin(kept.store, card)
