@@ -45,6 +45,7 @@ TOP_LEVEL: Final = ("station", "server", "log")
 """Tables that a file may have; every program reads its own and leaves the others alone."""
 
 FILE_VARIABLE: Final = "KIOSK_CONFIG"
+NO_FILE: Final = "write it, or name another one with --config or KIOSK_CONFIG"
 DEFAULT_FILES: Final = (Path("kiosk.toml"), Path("/etc/issuance-kiosk/kiosk.toml"))
 
 T = TypeVar("T")
@@ -94,7 +95,7 @@ def find_file(option: Path | None = None) -> Path:
     for candidate in (named,) if named else DEFAULT_FILES:
         if candidate.is_file():
             return candidate
-    raise errors.ConfigMissing(file=str(named or DEFAULT_FILES[-1]))
+    raise errors.ConfigMissing(file=str(named or DEFAULT_FILES[-1]), what=NO_FILE)
 
 
 class Document:

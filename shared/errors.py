@@ -14,7 +14,7 @@ The tree (the base and the branches are never raised)::
 
 An error has a stable `code`, and `facts` that may be shown and logged: tries left, a reader's name, a
 status word; never personal data, never a secret. The sentence for a person is made from these in
-`kiosk.station.wording`. `retryable` says that the same request may succeed later. `outcome_unknown` says
+`shared.wording`. `retryable` says that the same request may succeed later. `outcome_unknown` says
 that the act may or may not have happened: reconcile before you retry.
 """
 
@@ -453,7 +453,7 @@ class ConfigInvalid(ConfigError):
 
 
 class ConfigMissing(ConfigError):
-    """A file or a setting that is needed is not there. Facts: `file` or `key`."""
+    """A file or a setting that is needed is not there. Facts: `file`, `key`, `what` (what to do about it)."""
 
     code = "config-missing"
 

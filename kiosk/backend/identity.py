@@ -60,7 +60,9 @@ def load_identity(folder: Path, clock: Clock) -> StationIdentity:
             raise errors.ConfigInvalid(file=str(path), why="others may read it (it needs mode 0600)")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise errors.ConfigMissing(file=str(path), what="the station's identity; join first") from error
+        raise errors.ConfigMissing(
+            file=str(path), what="this machine has not joined a server yet; run “kiosk join TOKEN”"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise errors.ConfigInvalid(file=str(path), why="cannot be read") from error
     try:

@@ -1,8 +1,7 @@
 """Every code, key and state that a person may meet, as a sentence.
 
-A failure says three things: what was wrong (`failure`), what state the card is in (`state`), what to do next
-(`next_action`). Keys are stable and travel; sentences are made here and nowhere else. A fact that a sentence
-names and that did not come is left out with a neutral word, never with an error.
+A failure says three things: what was wrong (`failure`, from `shared.wording`), what state the card is in (`state`),
+what to do next (`next_action`). Keys are stable and travel; their sentences are made here and nowhere else.
 
 English; one sentence per key, addressed to whoever stands at the station.
 """
@@ -11,86 +10,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from shared.credential.model import State
-from shared.errors import Fact, KioskError
+from shared.errors import Fact
 from shared.relay import OperationKind, Question, StepLine
+from shared.wording import failure, said
 
-_FAILURES: Final[dict[str, str]] = {
-    # the card
-    "card-lost": "The card left the reader, or another program reset it, before it had answered.",
-    "card-missing": "There is no card in the reader.",
-    "card-changed": "Another card answered than before; nothing was written to it.",
-    "not-piv-card": "This card has no PIV application.",
-    "unexpected-status": "The card answered {sw} to “{command}”, which it should not have.",
-    "pin-rejected": "The PIN is wrong: {tries_left} tries left.",
-    "pin-blocked": "The PIN is blocked: it was entered wrongly too often.",
-    "pin-not-accepted": "The card did not take the new PIN because of its length or its characters.",
-    "puk-rejected": "The card refused the unblocking code of the record: {tries_left} tries left.",
-    "puk-blocked": "The unblocking code of this card is blocked.",
-    "card-not-authorised": "The card refused “{command}” because it was not unlocked for that.",
-    "object-missing": "Something is not on the card that should be (“{command}”).",
-    "card-full": "There is no room left on the card.",
-    "not-supported-by-card": "This card cannot do what is needed: {what}.",
-    "management-key-rejected": "The card does not accept our management key; it belongs to somebody else.",
-    "card-not-genuine": "The card could not prove that it is the recorded one: {why}.",
-    "card-malformed": "The card sent something that is not as the standard says: {what}.",
-    "read-back-failed": "After writing, the card does not hold what it should: {what}.",
-    "secret-unresolved": "It is not known which {secret} the card has now, and trying again could block it.",
-    # reader
-    "no-reader": "No such reader is attached.",
-    "reader-busy": "Another program is using the card.",
-    "reader-failed": "The reader failed: {reason}.",
-    "pcsc-unavailable": "The smart card service of this machine is not available: {reason}.",
-    # rules
-    "not-allowed": "This is not allowed: {what}.",
-    "station-unknown": "The server does not know this station.",
-    "station-blocked": "This station is blocked at the server.",
-    "station-expired": "The certificate of this station has expired; it has to join again.",
-    "too-many-attempts": "Too many attempts came from here; wait a little.",
-    "virtual-card-refused": "Virtual cards are for lab stations, and only where the server allows them.",
-    "transition-forbidden": "The operation “{operation}” is not possible while the card is {state}.",
-    "operation-interrupted": "The last operation on this card (“{operation}”) was cut, and it is for somebody else.",
-    "holder-disabled": "The directory says that this person is disabled.",
-    "template-impossible": "The template asks for what this card or the certificate authority cannot do: {why}.",
-    "hole-refused": "The server wanted to use the PIN where it may not ({command}); this station refused.",
-    "join-refused": "The join token is unknown, used, expired, or made for another server.",
-    "pin-policy-violated": "The PIN does not follow the rules.",
-    "cancelled": "It was cancelled.",
-    "card-leased": "Another station is working on this card.",
-    "lease-lost": "Another station has taken this card over.",
-    # requests
-    "unknown-holder": "There is no such person in the directory.",
-    "unknown-template": "There is no template of this name.",
-    "unknown-card": "This card is not in the record.",
-    "template-invalid": "The template is wrong in line {line}: {why}.",
-    "variable-missing": "The directory has no {variable} for this person, and the template needs it.",
-    "invalid-request": "A value is missing or wrong: {field}.",
-    # outside systems
-    "server-unreachable": "The server {server} does not answer ({reason}).",
-    "connection-lost": "The line to the server was cut while it was working on the card.",
-    "connector-unreachable": "The connection “{connection}” does not answer.",
-    "connector-refused": "The connection “{connection}” refused: {reason}.",
-    "certificate-rejected": "The certificate from {connection} is not the one that was asked for: {why}.",
-    "passphrase-rejected": "The key store does not open with this passphrase.",
-    "key-store-damaged": "The key store's file is damaged: {why}.",
-    "not-supported": "The connection “{connection}” cannot do what the configuration needs: {what}.",
-    # record, configuration, wire
-    "store-unavailable": "The record cannot be opened.",
-    "store-conflict": "Somebody else changed the same thing at the same time.",
-    "config-invalid": "The configuration is wrong in {file}, line {line}: {key}: {why}.",
-    "config-missing": "Something is missing in the configuration: {key}{file}.",
-    "garbled": "Station and server do not understand each other: {why}.",
-    "server-fault": "The server failed (incident {incident}).",
-    "station-fault": "This program failed (incident {incident}); its log says where.",
-    "unknown-failure": "The server reported something that this version does not know: {reported}.",
-}
-
-_RULES: Final[dict[str, str]] = {
-    "length": "The PIN is too short or too long.",
-    "characters": "The PIN has characters that are not allowed.",
-    "sequence": "The digits must not simply count up or down.",
-    "repeat": "The PIN must not be one digit repeated.",
-    "well-known": "This PIN is among the first that anybody would try.",
-}
+__all__ = ("done", "failure", "next_action", "notice", "operation", "question", "state", "step", "tries")
 
 _STATES: Final[dict[str, str]] = {
     State.UNREGISTERED: "The card is not registered.",
@@ -170,39 +94,6 @@ _QUESTIONS: Final[dict[Question, str]] = {
 }
 
 
-class _Facts(dict[str, Fact]):
-    """Facts for a sentence; one that did not come is left out."""
-
-    def __missing__(self, key: str) -> str:
-        return {"file": "", "key": ""}.get(key, "…")
-
-
-def _said(sentence: str, facts: Mapping[str, Fact]) -> str:
-    if facts.get("tries_left") == 1:
-        sentence = sentence.replace("{tries_left} tries are", "one try is").replace(
-            "{tries_left} tries", "one try"
-        )
-    return sentence.format_map(_Facts(facts))
-
-
-def failure(error: KioskError) -> str:
-    """Say what was wrong."""
-    if error.code == "pin-policy-violated" and (rule := _RULES.get(str(error.facts.get("rule")))):
-        return rule
-    if error.code == "server-unreachable" and not {"server", "reason"} <= error.facts.keys():
-        return "The server does not answer."
-    if error.code == "config-invalid" and "line" not in error.facts:
-        return _said("The configuration is wrong in {file}: {key}: {why}.", error.facts) + _nearest(
-            error.facts
-        )
-    return _said(_FAILURES[error.code], error.facts) + _nearest(error.facts)
-
-
-def _nearest(facts: Mapping[str, Fact]) -> str:
-    nearest = facts.get("nearest")
-    return f" Did you mean “{nearest}”?" if nearest else ""
-
-
 def state(name: str) -> str:
     """Say what state a card is in."""
     return _STATES.get(name, _STATES["unknown"])
@@ -243,7 +134,7 @@ def done(kind: OperationKind) -> str:
 
 def question(asked: Question, facts: Mapping[str, Fact] | None = None) -> str:
     """Say what a person is asked."""
-    return _said(_QUESTIONS[asked], facts or {})
+    return said(_QUESTIONS[asked], facts or {})
 
 
 def tries(left: int) -> str:
