@@ -8,7 +8,7 @@ from server.ports.directory import Directory
 from server.ports.store import CardStore, TemplateStore
 from shared import errors
 from shared.console import CardHints, CardView, Found, TemplateView
-from shared.credential.lifecycle import OperationKind, reachable
+from shared.credential.lifecycle import CONTINUED, OperationKind, reachable
 from shared.credential.model import CardRecord, HolderId, Person, State
 from shared.credential.template import CertificateSpec, Template, parse_template
 from shared.credential.variables import variables_in
@@ -56,7 +56,8 @@ class Console:
 
     async def _view(self, record: CardRecord, hints: CardHints) -> CardView:
         credential = record.credential
-        interrupted = OperationKind(record.open_operation.kind) if record.open_operation else None
+        cut = OperationKind(record.open_operation.kind) if record.open_operation else None
+        interrupted = cut if cut in CONTINUED else None
         title = ""
         if credential is not None:
             stored = await self._templates.version(credential.template)

@@ -15,7 +15,7 @@ from server.operations.set_pin import activate, unblock
 from server.operations.talk import Talk
 from server.ports.store import AuditKind, AuditRecord, OperationClosed
 from shared import errors
-from shared.credential.lifecycle import OperationKind
+from shared.credential.lifecycle import CONTINUED, OperationKind
 from shared.credential.model import State
 from shared.relay import Begin, Done, Failed
 
@@ -98,7 +98,7 @@ class OperationEngine:
                 ]
             )
             return False
-        abandon = op.untouched or op.begin.operation is OperationKind.CHANGE_PIN
+        abandon = op.untouched or op.begin.operation not in CONTINUED
         try:
             return await journal.give_up(OperationClosed(code=error.code, abandon=abandon))
         except errors.LeaseLost:

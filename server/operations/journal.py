@@ -16,7 +16,7 @@ from server.ports.store import (
     Opening,
     OperationClosed,
 )
-from shared.credential.model import CardRecord, RecordId
+from shared.credential.model import CardRecord, OpenOperation, RecordId
 from shared.errors import Fact
 
 
@@ -52,6 +52,22 @@ class Journal:
         self.lease = await self._cards.open(whole)
         self._waiting.clear()
         return self.lease
+
+    async def abandon(self, record_id: RecordId, cut: OpenOperation) -> None:
+        """Close an operation that was cut and left nothing to continue, so that another one may begin.
+
+        Raises:
+            CardLeased: another station works on the card.
+        """
+        await self._cards.open(
+            Opening(
+                operation_id=cut.operation_id,
+                kind=cut.kind,
+                record_id=record_id,
+                station=self._caller.station_id,
+                changes=(OperationClosed(code="superseded", abandon=True),),
+            )
+        )
 
     async def commit(self, *changes: Change) -> None:
         """Write everything noted, and `changes`, in one durable commit; what cannot be written stays noted.

@@ -13,6 +13,7 @@ from server.operations.talk import Talk
 from server.ports.store import AuditKind, Opening
 from shared import errors
 from shared.credential import plan
+from shared.credential.lifecycle import CONTINUED, OperationKind
 from shared.credential.model import (
     FACTORY,
     CardRecord,
@@ -130,9 +131,18 @@ class Operation:
     async def open(
         self, record_id: RecordId, *, new_card: CardRecord | None = None, template: TemplateRef | None = None
     ) -> None:
-        """Take the card's lease, or go on with the operation that was cut."""
+        """Take the card's lease, or go on with the operation that was cut.
+
+        Raises:
+            OperationInterrupted: another operation was cut, and has to be gone on with first.
+            CardLeased: another station works on the card.
+        """
         cut = self.record.open_operation if self.record else None
         same = cut is not None and cut.kind == self.begin.operation.value
+        if cut is not None and not same:
+            if OperationKind(cut.kind) in CONTINUED:
+                raise errors.OperationInterrupted(operation=cut.kind)
+            await self.journal.abandon(record_id, cut)
         operation_id = cut.operation_id if cut and same else OperationId(uuid4())
         self.journal.evidence(
             AuditKind.OPERATION,

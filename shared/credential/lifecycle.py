@@ -21,6 +21,11 @@ class OperationKind(StrEnum):
     UNBLOCK = "unblock"
 
 
+CONTINUED: Final = frozenset(OperationKind) - {OperationKind.CHANGE_PIN}
+"""Operations that are gone on with after a cut. A change of the PIN leaves nothing half done: the old one is in force,
+or the new one, and the holder knows both."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     """One operation: the states it starts from and the state it ends in (None: as it was)."""
