@@ -346,6 +346,7 @@ async def test_roots_are_files_of_the_administrator(folder: Path) -> None:
         (pem(lab_root(), lab_root()), "2 roots"),
         (pem(made_by(lab_root())), "0 roots"),
     ],
+    ids=["nonsense", "two", "none"],
 )
 async def test_a_file_that_is_no_root_stops_the_server(folder: Path, content: bytes, why: str) -> None:
     vendors = folder / "data" / "attestation"

@@ -206,7 +206,7 @@ async def test_a_blocked_pin_offers_to_unblock_and_no_change(desk: Desk) -> None
         assert station.asked == []
         await pilot.press("enter")
         await until(pilot, lambda: bool(station.asked))
-        assert [job.operation for job in station.asked] == [OperationKind.UNBLOCK]
+        assert station.asked == [Job(operation=OperationKind.UNBLOCK, reader=active.name)]
 
 
 async def test_a_record_that_is_remarkable_says_so(desk: Desk) -> None:
