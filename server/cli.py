@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import click
 
+from server import wording
 from server.settings import Settings, read_settings
 from shared import errors, process
 from shared.clock import SystemClock
@@ -115,10 +116,10 @@ def init(
 @click.pass_obj
 def serve(context: Context, passphrase_fd: int | None, stop_on_eof: bool) -> None:  # noqa: FBT001  # click passes flags
     """Run the server until it is told to stop (SIGTERM, SIGINT)."""
+    settings = context.settings()
     from server import wiring  # noqa: PLC0415  # only what a command needs is loaded
     from shared import logs  # noqa: PLC0415
 
-    settings = context.settings()
     logs.set_up(settings.log)
     passphrase = _passphrase(settings, passphrase_fd)
 
@@ -128,7 +129,7 @@ def serve(context: Context, passphrase_fd: int | None, stop_on_eof: bool) -> Non
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         if stop_on_eof:
-            loop.add_reader(sys.stdin, _stop_at_end, stopping)
+            _watch_end(loop, stopping)
         parts = await wiring.open_parts(settings.server, passphrase, SystemClock())
         passphrase.wipe()
         server = wiring.Server(parts)
@@ -293,6 +294,18 @@ def _ask(context: Context, question: Callable[[Any], Coroutine[Any, Any, Any]]) 
     return asyncio.run(run())
 
 
+def _watch_end(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    """Have the loop stop the server at the end of standard input.
+
+    Raises:
+        ConfigInvalid: standard input is a file or a device, whose end nobody can wait for.
+    """
+    try:
+        loop.add_reader(sys.stdin, _stop_at_end, stopping)
+    except OSError as cause:
+        raise errors.ConfigInvalid(key="--stop-on-eof", why="standard input is not a pipe") from cause
+
+
 def _stop_at_end(stopping: asyncio.Event) -> None:
     """Stop once standard input is closed; what comes before is of no interest."""
     if not os.read(sys.stdin.fileno(), 4096):
@@ -354,13 +367,15 @@ def main() -> None:
     except Exception as fault:  # noqa: BLE001  # the command line: no traceback with what was typed in it
         traceback.print_tb(fault.__traceback__)
         click.echo(f"internal error: {type(fault).__name__}", err=True)
+        if as_json:
+            click.echo(json.dumps({"error": errors.ServerFault.code}))
         sys.exit(errors.ServerFault.exit_code)
 
 
 def _fail(as_json: bool, error: errors.KioskError) -> None:  # noqa: FBT001
     if as_json:
         click.echo(json.dumps({"error": error.code, **error.facts}, sort_keys=True))
-    click.echo(f"{error}", err=True)
+    click.echo(wording.failure(error), err=True)
     sys.exit(error.exit_code)
 
 

@@ -115,6 +115,7 @@ async def load_identity(folder: Path, keystore: KeyStore) -> Identity:
 
     Raises:
         ConfigMissing: a file is not there; `kiosk-server init` makes them.
+        ConfigInvalid: a file is damaged.
         KeyStoreDamaged: the TLS key was sealed by another key store.
     """
     files = {}
@@ -124,6 +125,8 @@ async def load_identity(folder: Path, keystore: KeyStore) -> Identity:
             files[name] = path.read_bytes()
         except OSError as cause:
             raise errors.ConfigMissing(file=str(path)) from cause
+        if name != SEALED_KEY:
+            _check_certificate(path, files[name])
     return Identity(
         issuers=Issuers(root=files[ROOT], issuing=files[ISSUING]),
         stations_root=files[STATIONS],
@@ -131,3 +134,11 @@ async def load_identity(folder: Path, keystore: KeyStore) -> Identity:
         server=files[SERVER],
         key=await keystore.unseal(SEAL_CONTEXT, files[SEALED_KEY]),
     )
+
+
+def _check_certificate(path: Path, content: bytes) -> None:
+    """Find damage now, and not when the first card is issued."""
+    try:
+        x509.load_der_x509_certificate(content)
+    except ValueError as cause:
+        raise errors.ConfigInvalid(file=str(path), why="not a certificate, or damaged") from cause

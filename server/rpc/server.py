@@ -55,6 +55,8 @@ KEEPALIVE_TIMEOUT_MS: Final = 10_000
 SOCKET_PATH_MAX: Final = 107
 """Bytes, of Linux (`sun_path` with its final zero)."""
 
+_TAKEN: Final = "cannot listen there: it is in use, or not an address of this machine"
+
 STATION_SERVICES: Final = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in (
@@ -204,9 +206,9 @@ def _bind(endpoint: Endpoint, address: str, credentials: grpc.ServerCredentials)
     try:
         endpoint.port = endpoint.server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise errors.ConfigInvalid(key=address, why="cannot listen there") from error
+        raise errors.ConfigInvalid(key=address, why=_TAKEN) from error
     if not endpoint.port:
-        raise errors.ConfigInvalid(key=address, why="cannot listen there")
+        raise errors.ConfigInvalid(key=address, why=_TAKEN)
     return endpoint
 
 

@@ -76,6 +76,8 @@ def open_store(path: Path, key: Secret, clock: Clock) -> Database:
         StoreUnavailable: there is none, the key is wrong, the file is damaged, or its tables are of another
             version than this program's.
     """
+    if path.is_file() and not path.stat().st_size:
+        raise errors.StoreUnavailable(why=f"{path}: the file is empty")  # which SQLite would fill
     connection = connect(path, key)
     try:
         _check_revision(connection)
