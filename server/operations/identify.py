@@ -59,7 +59,7 @@ class Identified:
 
 
 async def identify(cards: CardStore, seen: Seen) -> Identified:
-    """Find the card's record by its GUID, else by serial an interrupted first issue of it."""
+    """Find the card's record by its GUID, else by serial: an interrupted first issue of it, or a card of ours."""
     record = await cards.card(RecordId(seen.guid)) if seen.guid is not None else None
     if record is not None:
         if seen.factory_management_key and not _may_be_factory(record):
@@ -72,10 +72,22 @@ async def identify(cards: CardStore, seen: Seen) -> Identified:
         for card in await cards.cards_by_hint(profile=seen.profile, serial=seen.serial)
         if card.serial == seen.serial and card.state is not State.DELETED
     ]
-    for card in known:
-        if _may_be_factory(card):
-            return Identified(card)
-    return Identified(None, impostor=known[-1] if known else None)
+    fitting = [card for card in known if _fits(card, seen)]
+    if fitting:
+        return Identified(fitting[-1])
+    is_foreign = seen.factory_management_key is False
+    return Identified(None, impostor=known[-1] if known and not is_foreign else None)
+
+
+def _fits(record: CardRecord, seen: Seen) -> bool:
+    """Whether a card without our GUID may be the one of this record; mutual authentication will show.
+
+    A card with a key that is not the factory's may be ours, its GUID overwritten by somebody. Any other was cut
+    in its first issue, or its record would not allow the factory's key.
+    """
+    if seen.factory_management_key is False:
+        return {record.management_key.proven, record.management_key.pending} - {FACTORY, None} != set()
+    return _may_be_factory(record)
 
 
 def _may_be_factory(record: CardRecord) -> bool:

@@ -14,7 +14,7 @@ from server.connectors.directory.memory import MemoryDirectory
 from server.ports.ca import Outcome, Reason, SignRequest
 from shared import errors
 from shared.credential.model import FACTORY, CertificateState, State
-from shared.piv.ids import FACTORY_PIN, FACTORY_PUK, Algorithm, Ins, KeyRef, ProfileName, Slot
+from shared.piv.ids import FACTORY_PIN, FACTORY_PUK, Algorithm, Ins, KeyRef, ObjectId, ProfileName, Slot
 from shared.relay import OperationKind
 from shared.virtual.faults import Fault, FaultKind
 from shared.virtual.keys import generate_key
@@ -206,6 +206,36 @@ async def test_the_puk_is_settled_however_its_answers_are_lost(lab: Lab) -> None
         assert card.memory.puk.left >= min(left, 2)
     assert (await issue(lab)).error is None
     assert card.memory.puk.left == card.memory.puk.tries
+
+
+@pytest.mark.parametrize(("profile", "left"), [(ProfileName.YUBIKEY_5_7, 1), (ProfileName.UNKNOWN, 2)])
+async def test_the_last_try_of_the_puk_is_never_spent(lab: Lab, profile: ProfileName, left: int) -> None:
+    """A card that tells is not tried with one try left; one that does not tell is left alone once it has said so."""
+    card = await new_card(lab, profile)
+    assert (await issue(lab)).error is None
+    await lab.settle()
+    lab.readers.arm("card", after(Ins.CHANGE_REFERENCE_DATA))
+    assert (await activate(lab)).error is not None
+    memory = card.memory
+    card._applet.memory = replace(memory, puk=replace(memory.puk, left=left))
+    for _ in range(DEEP):
+        await insert_again(lab)
+        outcome = await activate(lab)
+        assert outcome.error is not None
+        assert outcome.error.code == "secret-unresolved"
+        assert outcome.next_action == "call-administrator"
+        assert card.memory.puk.left == 1
+
+
+async def test_a_card_whose_guid_was_overwritten_is_still_ours(lab: Lab) -> None:
+    card = await new_card(lab, ProfileName.YUBIKEY_5_7)
+    assert (await issue(lab)).error is None
+    card._applet.memory = card.memory.with_object(ObjectId.CHUID, b"")
+    seen = await lab.station.refresh("Reader 1")
+    assert seen.record is not None
+    assert seen.record.state is State.ISSUED
+    assert (await activate(lab)).error is None
+    keeps_promises(card)
 
 
 async def test_a_puk_of_somebody_else_is_tried_once(lab: Lab) -> None:
