@@ -6,7 +6,6 @@ What is heavy (gRPC, the screen, PC/SC) is loaded by the command that needs it.
 
 import asyncio
 import importlib
-import json
 import logging
 import secrets
 import sys
@@ -18,6 +17,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from shared import errors, process
+from shared.display import json_line, visible, visible_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -207,10 +207,10 @@ def desk(options: Options) -> None:
 def _finish(options: Options, result: Any) -> None:
     """Print a command's result and end with its exit code."""
     if options.as_json:
-        click.echo(json.dumps(result.document, ensure_ascii=False))
+        click.echo(json_line(result.document))
     else:
         for line in result.lines:
-            click.echo(line)
+            click.echo(visible_lines(line))
     if result.exit_code:
         sys.exit(result.exit_code)
 
@@ -246,12 +246,11 @@ def fail(error: errors.KioskError, *, as_json: bool) -> None:
 
     if as_json:
         click.echo(
-            json.dumps(
-                {"ok": False, "error": error.code, "facts": error.facts, "message": wording.failure(error)},
-                ensure_ascii=False,
+            json_line(
+                {"ok": False, "error": error.code, "facts": error.facts, "message": wording.failure(error)}
             )
         )
-    click.echo(wording.failure(error), err=True)
+    click.echo(visible(wording.failure(error)), err=True)
     sys.exit(error.exit_code)
 
 

@@ -24,6 +24,7 @@ from kiosk.wiring import Parts, open_readers, open_station
 from shared import errors, logs
 from shared.clock import SystemClock
 from shared.console import CardView
+from shared.display import visible_lines
 from shared.errors import KioskError
 from shared.relay import OperationKind, StepLine
 
@@ -41,7 +42,7 @@ class Result:
 
 def say(text: str) -> None:
     """Tell the person at the terminal."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{visible_lines(text)}\n")
     sys.stderr.flush()
 
 

@@ -18,10 +18,10 @@ from typing import Any, Final
 
 import click
 
-from server import wording
 from server.settings import Settings, read_settings
-from shared import errors, process
+from shared import errors, process, wording
 from shared.clock import SystemClock
+from shared.display import visible, visible_lines
 from shared.errors import Fact
 from shared.secret import Secret
 
@@ -42,7 +42,7 @@ class Context:
 
     def result(self, values: dict[str, Any], text: str) -> None:
         """Print the result: one object, or words."""
-        click.echo(json.dumps(values, sort_keys=True) if self.as_json else text)
+        click.echo(json.dumps(values, sort_keys=True) if self.as_json else visible_lines(text))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -375,7 +375,7 @@ def main() -> None:
 def _fail(as_json: bool, error: errors.KioskError) -> None:  # noqa: FBT001
     if as_json:
         click.echo(json.dumps({"error": error.code, **error.facts}, sort_keys=True))
-    click.echo(wording.failure(error), err=True)
+    click.echo(visible(wording.failure(error)), err=True)
     sys.exit(error.exit_code)
 
 

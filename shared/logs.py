@@ -5,7 +5,6 @@ never the values of variables. What is secret is masked by whoever logs it: traf
 everything else by `Secret`.
 """
 
-import json
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from shared import errors
+from shared.display import json_line, visible
 
 TRAFFIC: Final = 5
 """Below DEBUG: commands to cards and their responses, redacted by their writer."""
@@ -105,7 +105,7 @@ class TextFormatter(logging.Formatter):
         """Return the record's line, with a traceback below it where there is one."""
         shown = ", ".join(f"{name}={value}" for name, value in _facts(record).items())
         line = f"{_at(record)} {record.levelname} {record.name}: {record.getMessage()}"
-        line = f"{line} ({shown})" if shown else line
+        line = visible(f"{line} ({shown})" if shown else line)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -124,7 +124,7 @@ class JsonFormatter(logging.Formatter):
             line["facts"] = dict(facts)
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return json_line(line)
 
 
 def _at(record: logging.LogRecord) -> str:

@@ -106,7 +106,9 @@ def next_action(key: str) -> str:
 
 def step(line: StepLine) -> str:
     """Name a step of an operation; a key that is not known names itself."""
-    words = _STEPS.get(line.key, line.key.replace("-", " ").capitalize())
+    words = _STEPS.get(line.key)
+    if words is None:  # whoever sent it has no say in how facts are put into words
+        return " ".join(line.key.replace("-", " ").capitalize().split())
     return " ".join(words.format_map(_Blank(line.facts)).split())
 
 

@@ -5,13 +5,14 @@ the eye only; the server's journal is what counts.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import ClassVar, Final
 
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.theme import Theme
 from textual.worker import Worker, WorkerState
@@ -25,6 +26,7 @@ from kiosk.tui.find import FindPerson
 from kiosk.tui.help import Help
 from kiosk.tui.labels import NO_TEMPLATE
 from kiosk.tui.messages import OutcomeSeen, Reread, Search, StopWanted, VirtualWanted, Wanted
+from kiosk.tui.orders import NoOrders
 from kiosk.tui.questions import Questions
 from kiosk.tui.run import Run
 from kiosk.tui.template import ChooseTemplate
@@ -75,6 +77,9 @@ THEME: Final = Theme(
 """Colours that stay apart when a terminal rounds them to its sixteen."""
 
 
+NO_ORDERS: Final = NoOrders()
+
+
 class DeskApp(App[None], inherit_bindings=False):
     """The desk. Inherits no key of the framework, so that none quits it or opens a command palette."""
 
@@ -110,6 +115,10 @@ class DeskApp(App[None], inherit_bindings=False):
         """Held while somebody is asked something: people read one question at a time."""
         self._idle = asyncio.Event()
         self._desk = Desk(self._runs, clock=self._clock, title=title, virtual=virtual is not None)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Return the framework's filters, and one that keeps orders to the terminal out of names and sentences."""
+        return (*super().get_line_filters(), NO_ORDERS)
 
     # --- what is shown ----------------------------------------------------------------------------------
 
