@@ -44,14 +44,14 @@ async def test_no_reader(lab: Lab) -> None:
     async with nothing_changes(lab):
         job = Job(operation=OperationKind.ISSUE, reader="Reader 9", holder=BOB.holder, template="employee")
         outcome = await lab.station.perform(job, Holder(), Notes())
-    assert said(outcome, "no-reader") == "No such reader is attached. Try again."
+    assert said(outcome, "no-reader") == "There is no reader of the name “Reader 9”. Try again."
     with pytest.raises(KioskError, match="no-reader"):
         await lab.station.refresh("Reader 9")
 
 
 async def test_an_empty_reader(lab: Lab) -> None:
     async with nothing_changes(lab):
-        assert said(await issue(lab), "card-missing") == "There is no card in the reader. Try again."
+        assert said(await issue(lab), "card-missing") == "There is no card in the reader Reader 1. Try again."
     assert not (await lab.station.refresh("Reader 1")).present
 
 

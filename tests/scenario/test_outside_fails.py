@@ -44,7 +44,7 @@ async def test_a_directory_that_is_down(lab: Lab) -> None:
     replace_directory(lab, Down())
     async with nothing_changes(lab):
         assert said(await issue(lab), "connector-unreachable") == (
-            "The connection “people” does not answer. Try again."
+            "The connection “people” does not answer: connection refused. Try again."
         )
         with pytest.raises(errors.ConnectorUnreachable):
             await lab.station.find_people("bob")
@@ -115,8 +115,16 @@ class Waiting(Beside):
 @pytest.mark.parametrize(
     ("kind", "code", "sentence"),
     [
-        (Unreachable, "connector-unreachable", "The connection “built-in” does not answer. Try again."),
-        (AnswerLost, "connector-unreachable", "The connection “built-in” does not answer. Try again."),
+        (
+            Unreachable,
+            "connector-unreachable",
+            "The connection “built-in” does not answer: timed out. Try again.",
+        ),
+        (
+            AnswerLost,
+            "connector-unreachable",
+            "The connection “built-in” does not answer: timed out. Try again.",
+        ),
         (
             Refusing,
             "connector-refused",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from server import wording
 from server.settings import read_settings
 from server.wiring import open_parts
+from shared import wording
 from shared.clock import SystemClock
 from shared.errors import KioskError
 from shared.secret import Secret
@@ -113,7 +113,7 @@ async def test_a_server_that_runs_already(made: Installation, copy: Path, tmp_pa
         made.stop()
     for ended in (same, again):
         assert (ended.code, ended.error["error"]) == (5, "store-unavailable")
-        assert ended.said == f"The database cannot be opened: another server uses {made.folder}/server."
+        assert ended.said == f"The record cannot be opened: another server uses {made.folder}/server."
     assert (port.code, port.error["error"]) == (2, "config-invalid")
     assert "cannot listen there" in port.said
 
@@ -129,7 +129,7 @@ async def test_administration_without_a_server(made: Installation) -> None:
     for words in (["doctor"], ["stations", "token", "desk"]):
         ended = await serve(made.folder, *words)
         assert (ended.code, ended.error["error"]) == (5, "server-unreachable")
-        assert ended.said.startswith("The server does not answer at ")
+        assert ended.said.endswith("admin.sock does not answer (no server listens there).")
 
 
 # --- damaged files --------------------------------------------------------------------------------------
@@ -157,18 +157,23 @@ def gone(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "code", "words"),
     [
-        ("server/keys", halved, "key-store-damaged", "The key store is damaged"),
-        ("server/keys", altered, "key-store-damaged", "The key store is damaged"),
+        ("server/keys", halved, "key-store-damaged", "The key store's file is damaged"),
+        ("server/keys", altered, "key-store-damaged", "The key store's file is damaged"),
         ("server/keys", emptied, "key-store-damaged", "not a key store"),
         ("server/keys", gone, "config-missing", "server/keys"),
-        ("server/store.db", halved, "store-unavailable", "The database cannot be opened"),
-        ("server/store.db", emptied, "store-unavailable", "The database cannot be opened"),
+        ("server/store.db", halved, "store-unavailable", "The record cannot be opened"),
+        ("server/store.db", emptied, "store-unavailable", "The record cannot be opened"),
         ("server/store.db", gone, "store-unavailable", "no such file"),
         ("server/certificates/issuing.der", halved, "config-invalid", "not a certificate, or damaged"),
         ("server/certificates/root.der", halved, "config-invalid", "not a certificate, or damaged"),
         ("server/certificates/content-signing.der", emptied, "config-invalid", "content-signing.der"),
         ("server/certificates/server.der", gone, "config-missing", "server.der"),
-        ("server/certificates/server-key.sealed", altered, "key-store-damaged", "The key store is damaged"),
+        (
+            "server/certificates/server-key.sealed",
+            altered,
+            "key-store-damaged",
+            "The key store's file is damaged",
+        ),
         ("people.csv", emptied, "config-invalid", "people.csv"),
         ("people.csv", gone, "config-missing", "people.csv"),
     ],
