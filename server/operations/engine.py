@@ -1,11 +1,14 @@
 """The engine: one operation from the station's `Begin` to `Done` or `Failed`."""
 
+import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from server.authority.access import Caller
+from server.authority.throttle import Limit, Throttle
 from server.operations.change_pin import change_pin
 from server.operations.issue import issue
 from server.operations.link import StationLink
@@ -16,7 +19,7 @@ from server.operations.talk import Talk
 from server.ports.store import AuditKind, AuditRecord, OperationClosed
 from shared import errors
 from shared.credential.lifecycle import CONTINUED, OperationKind
-from shared.credential.model import State
+from shared.credential.model import State, StationId
 from shared.relay import Begin, Done, Failed
 
 log = logging.getLogger(__name__)
@@ -29,16 +32,42 @@ OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]
 }
 
 
+AT_ONCE: Final = 64
+"""Operations of one station at the same time, far more than it has readers."""
+
+FIRST_WORD_S: Final = 30.0
+"""How long a stream may be open before its operation begins."""
+
+REFUSALS: Final = Limit(burst=100, seconds=1)
+REFUSALS_OVERALL: Final = Limit(burst=1000, seconds=0.1)
+"""Refusals that become evidence; the log has them all."""
+
+
 class OperationEngine:
     """Run operations for stations."""
 
     def __init__(self, services: Services) -> None:
         """Work with `services`."""
         self._services = services
+        self._running: Counter[StationId] = Counter()
+        self._evidence = Throttle(per_peer=REFUSALS, overall=REFUSALS_OVERALL, clock=services.clock)
 
     async def run(self, caller: Caller, station: StationLink) -> None:
         """Run one operation. What was begun is recorded, whatever happens to the line."""
-        begin = await station.receive()
+        self._running[caller.station_id] += 1
+        try:
+            await self._run(caller, station)
+        finally:
+            self._running[caller.station_id] -= 1
+            if not self._running[caller.station_id]:
+                del self._running[caller.station_id]
+
+    async def _run(self, caller: Caller, station: StationLink) -> None:
+        try:
+            async with asyncio.timeout(FIRST_WORD_S):
+                begin = await station.receive()
+        except TimeoutError as cause:
+            raise errors.ConnectionLost from cause
         if not isinstance(begin, Begin):
             raise errors.Garbled(why="an operation begins with Begin")
         talk = Talk(station)
@@ -61,8 +90,11 @@ class OperationEngine:
         """Refuse what needs no look at the card to be refused.
 
         Raises:
+            TooManyAttempts: the station runs too many operations at the same time.
             VirtualCardRefused: a virtual card, and this server or station is not for that.
         """
+        if self._running[op.caller.station_id] > AT_ONCE:
+            raise errors.TooManyAttempts(seconds=1)
         if op.begin.virtual and not (self._services.allow_virtual and op.caller.lab):
             raise errors.VirtualCardRefused
 
@@ -85,6 +117,11 @@ class OperationEngine:
         """Write what is known; return whether the operation stays open, to be continued."""
         journal = op.journal
         if journal.lease is None:
+            try:
+                self._evidence.attempt(str(op.caller.station_id))
+            except errors.TooManyAttempts:  # whoever is refused for ever must not fill the record
+                log.warning("refused station %s: %s", op.caller.station_id, error.code)
+                return False
             await self._services.store.audit.append(
                 [
                     *journal.unwritten_evidence(),

@@ -3,9 +3,10 @@
 Drives conversations by sending their batches as `Exchange` turns. Counts what it cost.
 """
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from server.operations.link import StationLink
 from shared import errors
@@ -30,6 +31,12 @@ from shared.relay import (
 )
 
 T = TypeVar("T")
+
+SILENCE_S: Final = 60.0
+"""How long a station at work on a card may say nothing; an honest one says every five seconds that it is busy."""
+
+EXCHANGE_S: Final = 900.0
+"""How long one exchange may take: the slowest cards make four RSA keys of 4096 bits in half of that."""
 
 
 class Talk:
@@ -64,7 +71,7 @@ class Talk:
                 self.round_trips += 1
                 self.commands += len(items)
                 await self._link.send(Exchange(number=number, items=items, epoch=self.epoch, release=release))
-                turn = await self._answer(number)
+                turn = await self._card_answer(number)
                 match turn:
                     case Responses(responses=responses) if 0 < len(responses) <= len(items):
                         batch = conversation.send(responses)
@@ -141,10 +148,23 @@ class Talk:
         if self._cancelled:
             raise errors.Cancelled(question="operation")
 
-    async def _answer(self, number: int) -> Responses | CardGone | Answer:
+    async def _card_answer(self, number: int) -> Responses | CardGone | Answer:
+        """Return the answer to exchange `number`.
+
+        Raises:
+            ConnectionLost: the station fell silent, or the card is busy for ever; another station may go on.
+        """
+        try:
+            async with asyncio.timeout(EXCHANGE_S):
+                return await self._answer(number, silence=SILENCE_S)
+        except TimeoutError as cause:
+            raise errors.ConnectionLost from cause
+
+    async def _answer(self, number: int, *, silence: float | None = None) -> Responses | CardGone | Answer:
         """Return the answer to turn `number`; keep the lease alive while the card is busy."""
         while True:
-            turn = await self._link.receive()
+            async with asyncio.timeout(silence):
+                turn = await self._link.receive()
             match turn:
                 case Working():
                     if self.keep_alive is not None:
@@ -152,8 +172,21 @@ class Talk:
                 case Cancel():
                     self._cancelled = True
                 case Refusal(error=error):
-                    raise error
+                    raise _as_a_station_may(error)
                 case Responses() | CardGone() | Answer() if turn.number == number:
                     return turn
                 case _:
                     raise errors.Garbled(why="a turn out of turn")
+
+
+def _as_a_station_may(error: errors.KioskError) -> errors.KioskError:
+    """Return a station's refusal if it is one that stations have reasons for.
+
+    What the card says is for the server to judge, and so is what certificate authorities and the record say: an
+    operation acts upon such errors.
+    """
+    if isinstance(error, errors.CardMissing | errors.PinBlocked):
+        return error
+    if isinstance(error, errors.CardError | errors.ConnectorError | errors.StoreError):
+        return errors.Garbled(why="a refusal that is not for a station to make")
+    return error

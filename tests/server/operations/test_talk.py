@@ -1,9 +1,11 @@
 """The server's side of the relay: turns in their order, and nothing else."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
+from server.operations import talk as talk_module
 from server.operations.talk import Talk
 from shared import errors
 from shared.credential.pins import PinPolicy
@@ -231,3 +233,63 @@ async def test_what_needs_no_answer() -> None:
         Steps(steps=(StepLine(key="own"),)),
         Progress(steps=(StepChange(index=0, done=True),)),
     ]
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        errors.ManagementKeyRejected(),
+        errors.PukRejected(tries_left=2),
+        errors.PinRejected(tries_left=2),
+        errors.CardNotGenuine(why="so it says"),
+        errors.CertificateRejected(connection="built-in", why="so it says"),
+        errors.LeaseLost(),
+        errors.HoleRefused(command="VERIFY", why="few tries are left"),
+        errors.NoReader(reader="1"),
+        errors.CardMissing(),
+        errors.PinBlocked(),
+    ],
+)
+async def test_a_station_refuses_for_reasons_of_its_own_only(claimed: errors.KioskError) -> None:
+    """Operations act upon what a card or a certificate authority says: that is not for a station to say."""
+    talk = Talk(Script(Refusal(number=1, error=claimed)))
+    with pytest.raises(errors.KioskError) as caught:
+        await talk.converse(two_batches([]))
+    own = isinstance(
+        claimed, errors.PolicyError | errors.DeviceError | errors.CardMissing | errors.PinBlocked
+    )
+    assert isinstance(caught.value, type(claimed) if own else errors.Garbled)
+
+
+class Busy(Script):
+    """A station whose card is busy for ever, or that says nothing any more."""
+
+    async def receive(self) -> StationTurn:
+        await asyncio.sleep(0.01 if self.answers else 3600)
+        return Working(number=1)
+
+
+@pytest.mark.parametrize("says", [(), (Working(number=1),)], ids=["silent", "busy"])
+async def test_a_station_does_not_hold_a_card_for_ever(
+    says: tuple[StationTurn, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talk_module, "SILENCE_S", 0.05)
+    monkeypatch.setattr(talk_module, "EXCHANGE_S", 0.2)
+    log: list[str] = []
+    async with asyncio.timeout(5):
+        with pytest.raises(errors.ConnectionLost):
+            await Talk(Busy(*says)).converse(two_batches(log))
+    assert log == ["closed"]
+
+
+async def test_a_person_may_think_longer_than_a_station_may_be_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(talk_module, "SILENCE_S", 0.01)
+
+    class Slow(Script):
+        async def receive(self) -> StationTurn:
+            await asyncio.sleep(0.1)
+            return Answer(number=1, given=True)
+
+    await Talk(Slow()).ask_pin(Question.NEW_PIN, Purpose.ACTIVATE, hole="new", uses=1)
