@@ -4,7 +4,9 @@ Everything that depends on a secret of the issuer happens behind this port; what
 for one card, signatures and sealed bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum, unique
 from typing import Protocol
 from uuid import UUID
@@ -98,4 +100,25 @@ class KeyStore(Protocol):
     @property
     def generation(self) -> int:
         """The newest generation of the master key, from 1."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterGeneration:
+    """One generation of the master key, and when it was made."""
+
+    generation: int
+    created_at: datetime
+
+
+class MasterKeys(Protocol):
+    """A key store whose master key can be renewed: an optional ability of a `KeyStore`."""
+
+    @property
+    def generations(self) -> Sequence[MasterGeneration]:
+        """Every generation of the master key, the oldest first."""
+        ...
+
+    async def add_generation(self) -> int:
+        """Make the next generation of the master key and return its number; older ones go on deriving."""
         ...

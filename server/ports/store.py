@@ -7,12 +7,16 @@ A card is leased to one operation. Changes of an operation are conditional on it
 another station took the card over.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
 from typing import Protocol
 
+from server.ports.audit import AuditEntry as AuditEntry  # noqa: PLC0414  # a word of the store
+from server.ports.audit import AuditKind as AuditKind  # noqa: PLC0414  # likewise
+from server.ports.audit import AuditRecord as AuditRecord  # noqa: PLC0414  # likewise
+from server.ports.audit import AuditStore as AuditStore  # noqa: PLC0414  # likewise
 from shared.credential.model import (
     CardRecord,
     CertificateRecord,
@@ -28,7 +32,6 @@ from shared.credential.model import (
     StationId,
     TemplateRef,
 )
-from shared.errors import Fact
 from shared.piv.ids import ManagementAlgorithm
 
 # --- changes --------------------------------------------------------------------------------------------
@@ -101,30 +104,6 @@ class OperationClosed:
 
     code: str
     abandon: bool = False
-
-
-@unique
-class AuditKind(StrEnum):
-    """What an audit record is about."""
-
-    KEY_USED = "key-used"
-    OPERATION = "operation"
-    TRANSITION = "transition"
-    STATION = "station"
-    TEMPLATE = "template"
-    REFUSED = "refused"
-    SERVER = "server"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRecord:
-    """One line of evidence. `actor` is a station id or `server` or `admin`; `facts` never hold secrets."""
-
-    kind: AuditKind
-    event: str
-    actor: str
-    subject: str = ""
-    facts: dict[str, Fact] = field(default_factory=dict)
 
 
 Change = (
@@ -209,16 +188,6 @@ class JoinToken:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEntry:
-    """An audit record as stored: its place in the order, its time and the hash of its tree leaf."""
-
-    index: int
-    at: datetime
-    record: AuditRecord
-    leaf: bytes
-
-
 class CardStore(Protocol):
     """Cards and their journal."""
 
@@ -228,6 +197,13 @@ class CardStore(Protocol):
 
     async def cards_by_hint(self, *, profile: str, serial: int | None) -> Sequence[CardRecord]:
         """Return cards that a serial may mean; a serial is a hint, not an identity."""
+        ...
+
+    async def generations(self) -> Mapping[int, int]:
+        """Return how many cards hold a management key of each generation of the master key.
+
+        Cards that hold the factory's key, or whose record was deleted, are not counted.
+        """
         ...
 
     async def open(self, opening: Opening) -> Lease:
@@ -347,18 +323,6 @@ class LedgerEntry:
     revoked_at: datetime | None = None
     reason: str = ""
     audit: AuditRecord | None = None
-
-
-class AuditStore(Protocol):
-    """The order of evidence."""
-
-    async def append(self, records: Sequence[AuditRecord]) -> None:
-        """Append records that belong to no other write, in one commit."""
-        ...
-
-    async def page(self, start: int, count: int) -> Sequence[AuditEntry]:
-        """Return `count` entries from index `start` (from 0)."""
-        ...
 
 
 class Store(Protocol):

@@ -1,9 +1,9 @@
 """Cards and their journal, with the leases that keep two stations apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, case, false, select, true, update
+from sqlalchemy import and_, bindparam, case, false, func, select, true, update
 
 from server.ports.store import Change, Lease, Opening
 from server.store.changes import Scope, apply_changes, register, template_columns
@@ -23,6 +23,7 @@ from server.store.writer import Writer
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import (
+    FACTORY,
     CardRecord,
     CertificateRecord,
     CredentialRecord,
@@ -32,6 +33,7 @@ from shared.credential.model import (
     SecretKind,
     SecretRecord,
     SecretVersion,
+    State,
     TemplateRef,
 )
 
@@ -110,6 +112,16 @@ _BY_HINT: Final = Prepared(
     .where(card.c.serial == given(card.c.serial), card.c.profile == given(card.c.profile))
     .order_by(card.c.registered_at)
 )
+_GENERATIONS: Final = Prepared(
+    select(card_secret.c.proven_generation, func.count())
+    .join(card, card.c.record_id == card_secret.c.record_id)
+    .where(
+        card_secret.c.kind == SecretKind.MANAGEMENT_KEY,
+        card_secret.c.proven_generation > FACTORY.generation,
+        card.c.state != State.DELETED,
+    )
+    .group_by(card_secret.c.proven_generation)
+)
 
 # --- leases and operations ------------------------------------------------------------------------------
 
@@ -182,6 +194,10 @@ class CardTables:
             return tuple(each for each in found if each is not None)
 
         return await self._writer.read(work)
+
+    async def generations(self) -> Mapping[int, int]:
+        """Return how many cards hold a management key of each generation of the master key."""
+        return dict(await self._writer.read(_GENERATIONS.rows))
 
     async def open(self, opening: Opening) -> Lease:
         """Open an operation, or continue the cut one, in one commit.

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, insert, select
 from server.ports.evidence import canonical_facts, leaf_hash
 from server.ports.store import AuditEntry, AuditRecord
 from server.store.schema import audit
-from server.store.statements import Cursor, Prepared, given
+from server.store.statements import Cursor, Prepared, Row, given
 from server.store.writer import Writer
 from shared.clock import Clock
 
@@ -28,6 +28,9 @@ _PAGE: Final = Prepared(
     .where(audit.c.position >= bindparam("start", required=True))
     .order_by(audit.c.position)
     .limit(bindparam("count", required=True))
+)
+_ABOUT: Final = Prepared(
+    select(*audit.columns).where(audit.c.subject == given(audit.c.subject)).order_by(audit.c.position)
 )
 
 
@@ -64,14 +67,19 @@ class AuditTable:
     async def page(self, start: int, count: int) -> Sequence[AuditEntry]:
         """Return `count` entries from index `start` (from 0)."""
         rows = await self._writer.read(lambda cursor: _PAGE.rows(cursor, start=start, count=count))
-        return [
-            AuditEntry(
-                index=index,
-                at=at,
-                record=AuditRecord(
-                    kind=kind, event=event, actor=actor, subject=subject, facts=json.loads(facts)
-                ),
-                leaf=leaf,
-            )
-            for index, at, kind, event, actor, subject, facts, leaf in rows
-        ]
+        return [_entry(row) for row in rows]
+
+    async def about(self, subject: str) -> Sequence[AuditEntry]:
+        """Return every entry about `subject`, the oldest first."""
+        rows = await self._writer.read(lambda cursor: _ABOUT.rows(cursor, subject=subject))
+        return [_entry(row) for row in rows]
+
+
+def _entry(row: Row) -> AuditEntry:
+    index, at, kind, event, actor, subject, facts, leaf = row
+    return AuditEntry(
+        index=index,
+        at=at,
+        record=AuditRecord(kind=kind, event=event, actor=actor, subject=subject, facts=json.loads(facts)),
+        leaf=leaf,
+    )

@@ -153,3 +153,6 @@ class _Audit:
 
     async def page(self, start: int, count: int) -> Sequence[AuditEntry]:
         return self._book.state.audit[start : start + count]
+
+    async def about(self, subject: str) -> Sequence[AuditEntry]:
+        return tuple(entry for entry in self._book.state.audit if entry.record.subject == subject)

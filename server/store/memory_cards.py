@@ -1,6 +1,7 @@
 """Cards, their journal and their leases, in memory."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import singledispatch
@@ -31,12 +32,14 @@ from server.store.rules import (
 )
 from shared import errors
 from shared.credential.model import (
+    FACTORY,
     CardRecord,
     CredentialRecord,
     HolderId,
     OpenOperation,
     RecordId,
     SecretKind,
+    State,
     StationId,
     TemplateRef,
 )
@@ -65,6 +68,15 @@ class MemoryCards:
             for card in state.cards.values()
             if card.profile == profile and card.serial == serial
         )
+
+    async def generations(self) -> Mapping[int, int]:
+        """Return how many cards hold a management key of each generation of the master key."""
+        held = (
+            card.management_key.proven
+            for card in self._book.state.cards.values()
+            if card.state is not State.DELETED
+        )
+        return Counter(version.generation for version in held if version not in {None, FACTORY})
 
     async def open(self, opening: Opening) -> Lease:
         """Open an operation, or continue the cut one."""

@@ -83,6 +83,8 @@ async def test_a_new_generation_leaves_the_old_values(keystore: KeyRing) -> None
     before = await keystore.derive(derivation())
     sealed = await keystore.seal("settings", Secret(b"password"))
     assert await keystore.add_generation() == keystore.generation == 2
+    assert [each.generation for each in keystore.generations] == [1, 2]
+    assert keystore.generations[0].created_at <= keystore.generations[1].created_at
     assert await keystore.derive(derivation()) == before
     assert await keystore.unseal("settings", sealed) == Secret(b"password")
 

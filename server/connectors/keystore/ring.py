@@ -7,7 +7,7 @@ made where they are asked for; RSA takes milliseconds and, like everything that 
 import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from server.connectors.keystore.content import CURVES, RSA_BITS, Content, MasterKey, NamedKey, SigningKey
 from server.connectors.keystore.kdf import MASTER_KEY_LENGTH, counter_kdf, fixed_input
-from server.ports.keystore import Derivation, IssuerPublicKey, SigningAlgorithm
+from server.ports.keystore import Derivation, IssuerPublicKey, MasterGeneration, SigningAlgorithm
 from shared import errors
 from shared.clock import Clock
 from shared.secret import Secret
@@ -60,6 +60,14 @@ class KeyRing:
     def generation(self) -> int:
         """The newest generation of the master key, from 1."""
         return self._content.masters[-1].generation
+
+    @property
+    def generations(self) -> Sequence[MasterGeneration]:
+        """Every generation of the master key, the oldest first."""
+        return tuple(
+            MasterGeneration(generation=master.generation, created_at=master.created_at)
+            for master in self._content.masters
+        )
 
     def random(self, length: int) -> bytes:
         """Return `length` random bytes from the operating system."""
