@@ -10,39 +10,23 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from server.settings import Settings, read_settings
+from server.context import Context, ask, client_of
+from server.key_commands import keys
+from server.settings import Settings
 from shared import errors, process, wording
 from shared.clock import SystemClock
-from shared.display import visible, visible_lines
+from shared.display import visible
 from shared.errors import Fact
 from shared.secret import Secret
 
 PASSPHRASE_MAX: Final = 4096
 DEFAULT_TOKEN_HOURS: Final = 24
-
-
-@dataclass(slots=True)
-class Context:
-    """What every command shares."""
-
-    config: Path | None
-    as_json: bool
-
-    def settings(self) -> Settings:
-        """Read `kiosk.toml`."""
-        return read_settings(self.config)
-
-    def result(self, values: dict[str, Any], text: str) -> None:
-        """Print the result: one object, or words."""
-        click.echo(json.dumps(values, sort_keys=True) if self.as_json else visible_lines(text))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -153,7 +137,7 @@ def doctor(context: Context) -> None:
     settings = context.settings()
 
     async def run() -> dict[str, Any]:
-        async with _client(settings) as client:
+        async with client_of(settings) as client:
             status = await client.status()
         return {
             "server": status.server,
@@ -190,7 +174,7 @@ def token(context: Context, name: str, lab: bool, hours: int) -> None:  # noqa: 
     async def run(client: Any) -> str:
         return str(await client.create_token(name, lab=lab, valid_for=timedelta(hours=hours)))
 
-    made = _ask(context, run)
+    made = ask(context, run)
     context.result({"token": made, "name": name, "lab": lab, "hours": hours}, made)
 
 
@@ -207,13 +191,16 @@ def list_stations(context: Context) -> None:
             "joined_at": station.joined_at.isoformat(),
             "not_after": station.not_after.isoformat(),
         }
-        for station in _ask(context, lambda client: client.stations())
+        for station in ask(context, lambda client: client.stations())
     ]
     lines = [
         f"{item['name']}\t{item['state']}{' (lab)' if item['lab'] else ''}\tuntil {item['not_after']}"
         for item in found
     ]
     context.result({"stations": found}, "\n".join(lines) or "no station joined yet")
+
+
+cli.add_command(keys)
 
 
 @cli.group()
@@ -249,7 +236,7 @@ def _templates(context: Context, files: tuple[Path, ...], *, apply: bool) -> Non
     from server.authority.services import TemplateAction, TemplateText  # noqa: PLC0415
 
     texts = [TemplateText(source=str(path), text=path.read_text()) for path in files]
-    lines = _ask(
+    lines = ask(
         context, lambda client: client.apply_templates(texts) if apply else client.plan_templates(texts)
     )
     found = [
@@ -283,17 +270,6 @@ def _versions(line: Any) -> str:
     return f"v{line.from_version} → v{line.to_version}" if line.from_version else f"v{line.to_version}"
 
 
-def _ask(context: Context, question: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
-    """Put one question to the running server."""
-    settings = context.settings()
-
-    async def run() -> Any:
-        async with _client(settings) as client:
-            return await question(client)
-
-    return asyncio.run(run())
-
-
 def _watch_end(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
     """Have the loop stop the server at the end of standard input.
 
@@ -310,12 +286,6 @@ def _stop_at_end(stopping: asyncio.Event) -> None:
     """Stop once standard input is closed; what comes before is of no interest."""
     if not os.read(sys.stdin.fileno(), 4096):
         stopping.set()
-
-
-def _client(settings: Settings) -> Any:
-    from server.rpc.admin import AdminClient  # noqa: PLC0415  # only what a command needs is loaded
-
-    return AdminClient(settings.server.admin_socket_file)
 
 
 def _shown(error: errors.KioskError | None, facts: dict[str, Fact]) -> dict[str, Fact]:

@@ -18,6 +18,7 @@ from server.alone import hold
 from server.authority.access import Access
 from server.authority.admin import ACTOR, Admin
 from server.authority.console import Console
+from server.authority.keys import MasterKeyGenerations
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.templates import Templates
@@ -33,7 +34,7 @@ from server.identity import Identity, load_identity, make_identity, pem
 from server.operations.engine import OperationEngine
 from server.operations.services import ContentSigner, Services
 from server.ports.directory import Directory
-from server.ports.keystore import Derivation, KeyPurpose, KeyStore
+from server.ports.keystore import Derivation, KeyPurpose
 from server.ports.store import AuditKind, AuditRecord, Store
 from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
 from server.settings import FileDirectorySettings, LdapDirectorySettings, ServerSettings
@@ -58,7 +59,7 @@ class Parts:
     """The server, assembled and not yet listening."""
 
     settings: ServerSettings
-    keystore: KeyStore
+    keystore: SoftwareKeyStore
     store: Store
     identity: Identity
     services: Services
@@ -105,7 +106,7 @@ async def open_parts(settings: ServerSettings, passphrase: Secret, clock: Clock)
 
 
 def _assemble(
-    settings: ServerSettings, keystore: KeyStore, store: Store, identity: Identity, clock: Clock
+    settings: ServerSettings, keystore: SoftwareKeyStore, store: Store, identity: Identity, clock: Clock
 ) -> Parts:
     directories = {name: _directory(name, wanted) for name, wanted in settings.directory.items()}
     authority = BuiltinAuthority(
@@ -273,6 +274,7 @@ class Server:
             enrolment=parts.enrolment,
             stations=store.stations,
             templates=parts.templates,
+            keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit),
             probes=_probes(parts),
             clock=parts.clock,
         )

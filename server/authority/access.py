@@ -65,6 +65,8 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Admin/PlanTemplates": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ApplyTemplates": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ServerStatus": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/ListKeyGenerations": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/NewKeyGeneration": Rule.ADMINISTRATOR,
         "/grpc.health.v1.Health/Check": Rule.REGISTERED_STATION,
         "/grpc.health.v1.Health/List": Rule.REGISTERED_STATION,
         "/grpc.health.v1.Health/Watch": Rule.REGISTERED_STATION,

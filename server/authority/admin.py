@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
-from server.authority.services import Check, ServerStatus, TemplateLine, TemplateText
+from server.authority.keys import MasterKeyGenerations
+from server.authority.services import Check, KeyGeneration, ServerStatus, TemplateLine, TemplateText
 from server.authority.stations import Enrolment
 from server.authority.templates import Templates
 from server.ports.store import StationRecord, StationStore
@@ -37,6 +38,7 @@ class Admin:
         enrolment: Enrolment,
         stations: StationStore,
         templates: Templates,
+        keys: MasterKeyGenerations,
         probes: Mapping[str, Probe],
         clock: Clock,
     ) -> None:
@@ -46,6 +48,7 @@ class Admin:
         self._enrolment = enrolment
         self._stations = stations
         self._templates = templates
+        self._keys = keys
         self._probes = probes
         self._started_at = clock.now()
 
@@ -84,3 +87,15 @@ class Admin:
             started_at=self._started_at,
             checks=tuple(checks),
         )
+
+    async def key_generations(self) -> Sequence[KeyGeneration]:
+        """Return every generation of the master key, the oldest first."""
+        return await self._keys.all()
+
+    async def new_key_generation(self, why: str) -> KeyGeneration:
+        """Make the next generation of the master key and return it; older cards go on working.
+
+        Raises:
+            Invalid: there is no reason, or a very long one.
+        """
+        return await self._keys.make(why, ACTOR)

@@ -94,6 +94,20 @@ class ServerStatus:
     checks: tuple[Check, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyGeneration:
+    """One generation of the master key.
+
+    `cards` hold a management key of it; `why` and `actor` are empty where it was made with the key store.
+    """
+
+    generation: int
+    created_at: datetime
+    cards: int = 0
+    why: str = ""
+    actor: str = ""
+
+
 class AdminService(Protocol):
     """What `kiosk-server` commands ask of the running server, over its Unix socket."""
 
@@ -120,4 +134,16 @@ class AdminService(Protocol):
 
     async def status(self) -> ServerStatus:
         """Check everything that the server needs, outside systems included."""
+        ...
+
+    async def key_generations(self) -> Sequence[KeyGeneration]:
+        """Return every generation of the master key, the oldest first."""
+        ...
+
+    async def new_key_generation(self, why: str) -> KeyGeneration:
+        """Make the next generation of the master key and return it; older cards go on working.
+
+        Raises:
+            Invalid: there is no reason, or a very long one.
+        """
         ...

@@ -7,7 +7,13 @@ from typing import Final, Self, TypeVar
 
 import grpc.aio
 
-from server.authority.services import AdminService, ServerStatus, TemplateLine, TemplateText
+from server.authority.services import (
+    AdminService,
+    KeyGeneration,
+    ServerStatus,
+    TemplateLine,
+    TemplateText,
+)
 from server.ports.store import StationRecord
 from server.rpc import admin_messages as messages
 from server.rpc.interceptors import Context
@@ -58,6 +64,20 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def ServerStatus(self, request: pb.ServerStatusRequest, context: Context) -> pb.ServerStatusReply:
         """Check everything that the server needs."""
         return messages.encode_status(await self._service.status())
+
+    async def ListKeyGenerations(
+        self, request: pb.ListKeyGenerationsRequest, context: Context
+    ) -> pb.ListKeyGenerationsReply:
+        """Return every generation of the master key."""
+        found = await self._service.key_generations()
+        return pb.ListKeyGenerationsReply(generations=[messages.encode_generation(each) for each in found])
+
+    async def NewKeyGeneration(
+        self, request: pb.NewKeyGenerationRequest, context: Context
+    ) -> pb.KeyGeneration:
+        """Make the next generation of the master key."""
+        why = bounded(request.why, messages.MAX_WHY, "why")
+        return messages.encode_generation(await self._service.new_key_generation(why))
 
 
 class AdminClient:
@@ -114,6 +134,16 @@ class AdminClient:
         """Check everything that the server needs."""
         call = self._stub.ServerStatus(pb.ServerStatusRequest(), timeout=CALL_TIMEOUT_S)
         return messages.decode_status(await self._call(call))
+
+    async def key_generations(self) -> Sequence[KeyGeneration]:
+        """Return every generation of the master key, the oldest first."""
+        call = self._stub.ListKeyGenerations(pb.ListKeyGenerationsRequest(), timeout=CALL_TIMEOUT_S)
+        return tuple(messages.decode_generation(each) for each in (await self._call(call)).generations)
+
+    async def new_key_generation(self, why: str) -> KeyGeneration:
+        """Make the next generation of the master key and return it."""
+        call = self._stub.NewKeyGeneration(pb.NewKeyGenerationRequest(why=why), timeout=CALL_TIMEOUT_S)
+        return messages.decode_generation(await self._call(call))
 
     async def _call(self, call: Awaitable[R]) -> R:
         try:

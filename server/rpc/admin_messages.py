@@ -7,7 +7,14 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.authority.services import Check, ServerStatus, TemplateAction, TemplateLine, TemplateText
+from server.authority.services import (
+    Check,
+    KeyGeneration,
+    ServerStatus,
+    TemplateAction,
+    TemplateLine,
+    TemplateText,
+)
 from server.ports.store import StationRecord, StationState
 from shared import errors
 from shared.credential.model import StationId
@@ -16,6 +23,7 @@ from shared.proto.convert_facts import bounded, inverse, member, put_error, put_
 
 MAX_TEXTS: Final = 500
 MAX_SOURCE: Final = 4096
+MAX_WHY: Final = 4096
 MAX_TEMPLATE: Final = 262_144
 """Characters of one template."""
 
@@ -146,6 +154,28 @@ def decode_status(message: pb.ServerStatusReply) -> ServerStatus:
             )
             for check in message.checks
         ),
+    )
+
+
+def encode_generation(generation: KeyGeneration) -> pb.KeyGeneration:
+    """Turn a generation of the master key into a message."""
+    return pb.KeyGeneration(
+        generation=generation.generation,
+        created_at=_timestamp(generation.created_at),
+        cards=generation.cards,
+        why=generation.why,
+        actor=generation.actor,
+    )
+
+
+def decode_generation(message: pb.KeyGeneration) -> KeyGeneration:
+    """Read a generation of the master key."""
+    return KeyGeneration(
+        generation=message.generation,
+        created_at=_moment(message.created_at),
+        cards=message.cards,
+        why=message.why,
+        actor=message.actor,
     )
 
 

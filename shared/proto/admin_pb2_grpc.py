@@ -60,6 +60,16 @@ class AdminStub:
                 request_serializer=shared_dot_proto_dot_admin__pb2.ServerStatusRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_admin__pb2.ServerStatusReply.FromString,
                 _registered_method=True)
+        self.ListKeyGenerations = channel.unary_unary(
+                '/kiosk.v1.Admin/ListKeyGenerations',
+                request_serializer=shared_dot_proto_dot_admin__pb2.ListKeyGenerationsRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.ListKeyGenerationsReply.FromString,
+                _registered_method=True)
+        self.NewKeyGeneration = channel.unary_unary(
+                '/kiosk.v1.Admin/NewKeyGeneration',
+                request_serializer=shared_dot_proto_dot_admin__pb2.NewKeyGenerationRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.KeyGeneration.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -99,6 +109,20 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListKeyGenerations(self, request, context):
+        """The generations of the master key, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NewKeyGeneration(self, request, context):
+        """Make the next generation of the master key; cards of older ones go on working.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +150,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ServerStatus,
                     request_deserializer=shared_dot_proto_dot_admin__pb2.ServerStatusRequest.FromString,
                     response_serializer=shared_dot_proto_dot_admin__pb2.ServerStatusReply.SerializeToString,
+            ),
+            'ListKeyGenerations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeyGenerations,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.ListKeyGenerationsRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.ListKeyGenerationsReply.SerializeToString,
+            ),
+            'NewKeyGeneration': grpc.unary_unary_rpc_method_handler(
+                    servicer.NewKeyGeneration,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.NewKeyGenerationRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.KeyGeneration.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -264,6 +298,60 @@ class Admin:
             '/kiosk.v1.Admin/ServerStatus',
             shared_dot_proto_dot_admin__pb2.ServerStatusRequest.SerializeToString,
             shared_dot_proto_dot_admin__pb2.ServerStatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeyGenerations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/ListKeyGenerations',
+            shared_dot_proto_dot_admin__pb2.ListKeyGenerationsRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.ListKeyGenerationsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NewKeyGeneration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/NewKeyGeneration',
+            shared_dot_proto_dot_admin__pb2.NewKeyGenerationRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.KeyGeneration.FromString,
             options,
             channel_credentials,
             insecure,

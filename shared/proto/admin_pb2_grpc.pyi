@@ -41,6 +41,10 @@ class AdminStub:
     """Apply all or, where one has problems, none."""
     ServerStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ServerStatusRequest, _admin_pb2.ServerStatusReply]
     """Check everything that the server needs, outside systems included."""
+    ListKeyGenerations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListKeyGenerationsRequest, _admin_pb2.ListKeyGenerationsReply]
+    """The generations of the master key, the oldest first."""
+    NewKeyGeneration: _grpc.UnaryUnaryMultiCallable[_admin_pb2.NewKeyGenerationRequest, _admin_pb2.KeyGeneration]
+    """Make the next generation of the master key; cards of older ones go on working."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -55,6 +59,10 @@ class AdminAsyncStub(AdminStub):
     """Apply all or, where one has problems, none."""
     ServerStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.ServerStatusRequest, _admin_pb2.ServerStatusReply]  # type: ignore[assignment]
     """Check everything that the server needs, outside systems included."""
+    ListKeyGenerations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListKeyGenerationsRequest, _admin_pb2.ListKeyGenerationsReply]  # type: ignore[assignment]
+    """The generations of the master key, the oldest first."""
+    NewKeyGeneration: _aio.UnaryUnaryMultiCallable[_admin_pb2.NewKeyGenerationRequest, _admin_pb2.KeyGeneration]  # type: ignore[assignment]
+    """Make the next generation of the master key; cards of older ones go on working."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     """Administration, over the Unix socket in a folder that only the server's own user may enter."""
@@ -96,5 +104,21 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ServerStatusReply, _abc.Awaitable[_admin_pb2.ServerStatusReply]]:
         """Check everything that the server needs, outside systems included."""
+
+    @_abc_1.abstractmethod
+    def ListKeyGenerations(
+        self,
+        request: _admin_pb2.ListKeyGenerationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListKeyGenerationsReply, _abc.Awaitable[_admin_pb2.ListKeyGenerationsReply]]:
+        """The generations of the master key, the oldest first."""
+
+    @_abc_1.abstractmethod
+    def NewKeyGeneration(
+        self,
+        request: _admin_pb2.NewKeyGenerationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.KeyGeneration, _abc.Awaitable[_admin_pb2.KeyGeneration]]:
+        """Make the next generation of the master key; cards of older ones go on working."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -13,6 +13,7 @@ import pytest
 from server.authority.services import (
     AdminService,
     Check,
+    KeyGeneration,
     ServerStatus,
     TemplateAction,
     TemplateLine,
@@ -44,6 +45,12 @@ STATUS = ServerStatus(
         Check(subject="store", facts={"cards": 12}),
         Check(subject="directory:hr", error=errors.ConnectorUnreachable(connection="hr", reason="refused")),
     ),
+)
+
+
+GENERATIONS = (
+    KeyGeneration(generation=1, created_at=NOW, cards=2**32 - 1),
+    KeyGeneration(generation=2, created_at=NOW, why="Desk 3 was stolen", actor="admin"),
 )
 
 
@@ -91,6 +98,13 @@ class Admin:
     async def status(self) -> ServerStatus:
         return STATUS
 
+    async def key_generations(self) -> Sequence[KeyGeneration]:
+        return GENERATIONS
+
+    async def new_key_generation(self, why: str) -> KeyGeneration:
+        self.asked.append(why)
+        return GENERATIONS[-1]
+
 
 @dataclass(slots=True)
 class Room:
@@ -123,6 +137,9 @@ async def test_both_ends_agree(room: Room) -> None:
     assert await service.apply_templates(texts) == await room.admin.apply_templates(texts)
     assert repr(await service.plan_templates(texts)) == repr(await room.admin.plan_templates(texts))
     assert room.admin.asked[1] == texts
+    assert await service.key_generations() == GENERATIONS
+    assert await service.new_key_generation("Desk 3 was stolen") == GENERATIONS[-1]
+    assert room.admin.asked[-1:] == ["Desk 3 was stolen"]
 
 
 async def test_errors_arrive(room: Room) -> None:
@@ -133,6 +150,8 @@ async def test_errors_arrive(room: Room) -> None:
         await room.client.create_token("x", lab=False, valid_for=timedelta())
     with pytest.raises(errors.Invalid):
         await room.client.plan_templates(())
+    with pytest.raises(errors.Invalid):
+        await room.client.new_key_generation("x" * 5000)
 
 
 async def test_only_the_owner_may_open_it(room: Room) -> None:
