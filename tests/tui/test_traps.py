@@ -9,6 +9,7 @@ from kiosk.station.faces import Job, Outcome
 from kiosk.tui import labels
 from kiosk.tui.picture import picture
 from kiosk.tui.run import Mark, Run
+from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from shared.credential.pins import Characters
@@ -179,3 +180,26 @@ async def test_nothing_is_painted_while_a_question_waits(desk: Desk, station: Sc
         pane.render = counted  # type: ignore[method-assign,assignment]  # counts, then paints
         await pilot.pause(1.0)
         assert not painted
+
+
+@pytest.mark.parametrize("size", [(79, 23), (60, 18), (20, 5), (1, 1)])
+async def test_a_window_may_shrink_to_nothing_and_grow_again(
+    desk: Desk, station: ScriptedStation, size: tuple[int, int]
+) -> None:
+    station.ends = lambda _job: errors.CardLost()
+    app = desk()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "● ACTIVE")
+        for keys in ((), ("question_mark",), ("escape", "v"), ("escape", "2", "i"), ("escape", "1", "p")):
+            await pilot.press(*keys)
+            for narrow in (size, (120, 40)):
+                await pilot.resize_terminal(*narrow)
+                await pilot.pause()
+        await shows(pilot, "Present PIN")
+        await pilot.press(*"123456", "enter")
+        await shows(pilot, "Choose a new PIN")
+        await pilot.press(*"482915", "enter", *"482915", "enter")
+        await shows(pilot, "The card left the reader")
+        await pilot.resize_terminal(*size)
+        await pilot.pause()
+        assert app._exception is None

@@ -23,7 +23,7 @@ from kiosk.tui.labels import (
 )
 from kiosk.tui.offers import offered, pin_blocked
 from kiosk.tui.widgets.readers import card_name
-from kiosk.tui.widgets.text import line, stack
+from kiosk.tui.widgets.text import cut, line, stack, wrapped
 from shared.credential.model import Person
 
 MAIL: Final = "mail"
@@ -47,7 +47,7 @@ class CardFacts(Widget):
     def render(self) -> Content:
         """Draw one of: no reader, empty, being read, an error, the card."""
         width = self.size.width
-        return stack(text.truncate(width, ellipsis=True) for text in self._lines(width))
+        return stack(cut(text, width) for text in self._lines(width))
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:  # noqa: ARG002
         """Be as tall as the text."""
@@ -56,7 +56,7 @@ class CardFacts(Widget):
     def _lines(self, width: int) -> Sequence[Content]:
         reader = self.reader
         if reader is None:
-            return Content("Attach a card reader; it appears here by itself.").wrap(width)
+            return wrapped(Content("Attach a card reader; it appears here by itself."), width)
         if reader.reading:
             return [Content.styled(f"{RUNNING} Reading the card …", "$accent")]
         if reader.error is not None:
@@ -64,7 +64,7 @@ class CardFacts(Widget):
                 (f"{FAILED} ", "bold $text-error"), (wording.failure(reader.error), "bold")
             )
             after = Content(wording.next_action(next_action_for(reader.error)))
-            return [*head.wrap(width), *after.wrap(width)]
+            return [*wrapped(head, width), *wrapped(after, width)]
         if not reader.present:
             words = f"Put a card into {reader.name}."
             return [Content.styled(words, "bold")]
@@ -101,16 +101,16 @@ class CardFacts(Widget):
         if self.running:
             lines.append(Content.styled(f"{RUNNING} Leave the card in the reader.", "bold $accent"))
         elif record.interrupted is not None:
-            lines += Content.styled(f"! {OPERATION_CUT[record.interrupted]}", "bold $text-warning").wrap(
-                width
+            lines += wrapped(
+                Content.styled(f"! {OPERATION_CUT[record.interrupted]}", "bold $text-warning"), width
             )
         for notice in record.notices:
-            lines += Content.styled(f"! {wording.notice(notice)}", "$text-warning").wrap(width)
+            lines += wrapped(Content.styled(f"! {wording.notice(notice)}", "$text-warning"), width)
         if pin_blocked(reader):
             words = wording.next_action("unblock")
             if "pin-blocked" not in record.notices:
                 words = f"{wording.notice('pin-blocked')} {words}"
-            lines += Content.styled(f"! {words}", "bold $text-warning").wrap(width)
+            lines += wrapped(Content.styled(f"! {words}", "bold $text-warning"), width)
         return lines
 
 
@@ -173,7 +173,7 @@ class CardPane(Vertical):
             return Content("")
         parts = [
             Content.assemble(
-                (f" {OPERATION_KEYS[other]} ", "bold reverse"), f" {OPERATION_BUTTONS[other]}   "
+                (f" {OPERATION_KEYS[other]} ", "bold reverse"), f" {wording.operation(other)}   "
             )
             for other in possible[1:]
         ]

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 from kiosk.station.faces import ReaderView
 from kiosk.tui.labels import ABSENT, PRESENT
-from kiosk.tui.widgets.text import stack
+from kiosk.tui.widgets.text import cut, stack
 
 DIM: Final = "$text-dim"
 USUAL_TRIES: Final = 3
@@ -46,19 +46,14 @@ class CardDetail(Widget):
         ]
         if reader.record is not None and reader.record.key_generation:
             rows.append(("Keys", Content(f"generation {reader.record.key_generation}")))
-        lines = [
-            Content.assemble((name.ljust(LABEL_WIDTH), DIM), value).truncate(width, ellipsis=True)
-            for name, value in rows
-        ]
+        lines = [cut(Content.assemble((name.ljust(LABEL_WIDTH), DIM), value), width) for name, value in rows]
         lines += [Content(""), Content.styled("Certificates", "bold")]
         if not card.certificates:
             lines.append(Content.styled("none", DIM))
         for certificate in card.certificates:
             slot, _, rest = certificate.partition(" ")
             head, until, date = rest.rpartition(" until ")
-            lines.append(
-                Content.assemble((f"{slot} ", "bold $primary"), head or rest).truncate(width, ellipsis=True)
-            )
+            lines.append(cut(Content.assemble((f"{slot} ", "bold $primary"), head or rest), width))
             if until:
                 lines.append(Content.styled(f"   until {date}", DIM))
         return stack(lines)

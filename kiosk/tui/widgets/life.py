@@ -18,6 +18,7 @@ from textual.widget import Widget
 
 from kiosk.station import wording
 from kiosk.tui.labels import PRESENT, RUNNING, STATE_NAMES
+from kiosk.tui.widgets.text import stack, wrapped
 from shared.credential.model import State
 
 PLAIN: Final = "$text-dim"
@@ -134,7 +135,7 @@ class LifePicture(Widget):
                 parts.append(Content.assemble((f" {key} ", KEY), (f" {name}", BRIGHT)))
             else:
                 parts.append(Content.styled(name, PLAIN))
-        return Content("\n").join(Content.styled(" ► ", PLAIN).join(parts).wrap(width))
+        return stack(wrapped(Content.styled(" ► ", PLAIN).join(parts), width))
 
 
 class _Drawing:

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from kiosk.station import wording
 from kiosk.station.faces import CardSeen, ReaderView
 from kiosk.tui.labels import ABSENT, FAILED, PRESENT, RUNNING, STATE_NAMES
-from kiosk.tui.widgets.text import line, stack
+from kiosk.tui.widgets.text import cut, line, stack
 
 CHOSEN: Final = "►"
 NARROW: Final = 60
@@ -83,22 +83,22 @@ class ReaderBar(Widget):
         known = card_name(reader.card) if reader.card else ""
         row = Content(" ").join(
             [
-                self._title(number, reader).truncate(name, ellipsis=True, pad=True),
-                Content(known).truncate(card, ellipsis=True, pad=True),
+                cut(self._title(number, reader), name, pad=True),
+                cut(Content(known), card, pad=True),
             ]
         )
         if reader.error is not None:
             return (
                 line(row, Content(""), width - holder - state - 1)
                 + " "
-                + condition(reader).truncate(holder + state, ellipsis=True)
+                + cut(condition(reader), holder + state)
             )
         return Content.assemble(
             row,
             " ",
-            Content(holder_name(reader)).truncate(holder, ellipsis=True, pad=True),
+            cut(Content(holder_name(reader)), holder, pad=True),
             " ",
-            condition(reader).truncate(state, ellipsis=True),
+            cut(condition(reader), state),
         )
 
     def _block(self, number: int, width: int) -> list[Content]:
@@ -109,14 +109,14 @@ class ReaderBar(Widget):
             Content(holder_name(reader)),
             condition(reader),
         ]
-        shown = [Content("   ") + text.truncate(width - 3, ellipsis=True) for text in lines if text]
-        return [self._title(number, reader).truncate(width, ellipsis=True), *shown]
+        shown = [Content("   ") + cut(text, width - 3) for text in lines if text]
+        return [cut(self._title(number, reader), width), *shown]
 
     def _short_block(self, number: int, width: int) -> list[Content]:
         """Draw a reader in two lines, for a desk with many."""
         reader = self.readers[number]
         known = holder_name(reader) or (card_name(reader.card) if reader.card else "")
         return [
-            self._title(number, reader).truncate(width, ellipsis=True),
+            cut(self._title(number, reader), width),
             line(Content(f"   {known}"), condition(reader), width),
         ]

@@ -10,7 +10,7 @@ from textual.widget import Widget
 from kiosk.station import wording
 from kiosk.tui.labels import DONE, FAILED, RUNNING, WAITING
 from kiosk.tui.run import Mark, Run, StepState
-from kiosk.tui.widgets.text import line, seconds, stack
+from kiosk.tui.widgets.text import cut, line, seconds, stack, wrapped
 
 DIM: Final = "$text-dim"
 LOOKS: Final = {
@@ -63,11 +63,7 @@ class StepsPane(Widget):
             return Content("")
         width, height = self.size
         foot = self._foot(self.run, width)
-        head = (
-            [Content.styled(self.run.subject, "bold").truncate(width, ellipsis=True)]
-            if self.run.subject
-            else []
-        )
+        head = [cut(Content.styled(self.run.subject, "bold"), width)] if self.run.subject else []
         if height > len(foot) + len(self.run.states) + 3:
             head += [Content("")] if head else []
         room = max(0, height - len(foot) - len(head))
@@ -105,18 +101,18 @@ class StepsPane(Widget):
         look = "bold $done-foreground on $done" if good else "bold $failed-foreground on $failed"
         head = [
             Content.styled(f" {row} ", look)
-            for row in textwrap.wrap(f"{DONE if good else FAILED} {said}", width - 2)
+            for row in textwrap.wrap(f"{DONE if good else FAILED} {said}", max(1, width - 2))
         ]
         following = wording.next_action(outcome.next_action) if outcome.next_action else ""
-        after = Content.styled(following, "bold").wrap(width) if following else []
+        after = wrapped(Content.styled(following, "bold"), width) if following else []
         if outcome.error is not None:
-            body = Content(wording.failure(outcome.error)).wrap(width)
-            state = Content.styled(wording.state(outcome.state), DIM).wrap(width) if outcome.state else []
+            body = wrapped(Content(wording.failure(outcome.error)), width)
+            state = wrapped(Content.styled(wording.state(outcome.state), DIM), width) if outcome.state else []
             return [*head, *body, *state, *after, Content.styled(f"code {outcome.error.code}", DIM)]
         took = seconds(outcome.seconds or run.seconds())
         if outcome.round_trips:
             took += f" · {outcome.round_trips} round trips · {outcome.commands} commands"
-        return [*head, *after, *Content.styled(took, DIM).wrap(width)]
+        return [*head, *after, *wrapped(Content.styled(took, DIM), width)]
 
 
 def _bar(done: int, total: int, width: int) -> Content:

@@ -14,6 +14,16 @@ def line(left: Content, right: Content, width: int) -> Content:
     return Content.assemble(left, " " * gap, right)
 
 
+def wrapped(text: Content, width: int) -> list[Content]:
+    """Break text into lines; a pane that a small terminal squeezed to nothing has a column all the same."""
+    return list(text.wrap(max(1, width)))
+
+
+def cut(text: Content, width: int, *, pad: bool = False) -> Content:
+    """Cut text to a width, which may be less than nothing in a small terminal."""
+    return text.truncate(max(0, width), ellipsis=True, pad=pad)
+
+
 def stack(lines: Iterable[Content]) -> Content:
     """Put lines below each other."""
     return Content("\n").join(lines)
