@@ -59,6 +59,7 @@ def test_a_card_is_issued_and_activated_with_the_keyboard(short_folder: Path) ->
         assert "Anna Fischer" in shown
         assert PIN not in shown
         window.press("Escape")
+        window.wait_until_gone("✓ The PIN is set")
         window.wait_for("● ACTIVE")
         window.press("q")
         assert window.wait_for_end() == 0

@@ -39,6 +39,13 @@ class Terminal:
             raise
         return self.screen()
 
+    def wait_until_gone(self, text: str, *, timeout_s: float = 20) -> None:
+        """Wait until the window no longer shows `text`.
+
+        Needed after Escape: with a key right behind it, it is the other key with Alt.
+        """
+        wait_until(lambda: text not in self.screen(), f"the screen loses {text!r}", timeout_s=timeout_s)
+
     def wait_for_end(self, *, timeout_s: float = 20) -> int:
         """Wait until the program ended and return its exit status."""
         wait_until(lambda: bool(self._says("#{pane_dead_status}")), "the program ended", timeout_s=timeout_s)
