@@ -4,7 +4,7 @@ On a new card: inspect (1 round trip), own and make keys (3), secrets and certif
 certificate authorities, write and read back (2). Cut anywhere, it is planned again at the next insertion.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -308,7 +308,7 @@ async def _secrets_and_requests(
         PinChanged(pin=PinState.TRANSPORT),
     )
     signed = tuple(replace(item, request=request) for item, request in zip(wanted, requests, strict=True))
-    _judge_keys(op, job, signed, stated)
+    await _judge_keys(op, job, signed, stated)
     op.journal.note(*(enrol.intent(item) for item in signed if item.known is None))
     await op.journal.commit()
     await op.advance(done=SECRETS, begun=ASKING)
@@ -316,7 +316,7 @@ async def _secrets_and_requests(
     return signed
 
 
-def _judge_keys(
+async def _judge_keys(
     op: Operation,
     job: Issue,
     signed: Sequence[enrol.Wanted],
@@ -325,7 +325,7 @@ def _judge_keys(
     """Check that the card holds the keys that it said it made; keys that do not hold are made again next time.
 
     Raises:
-        CardNotGenuine: it does not, or its vendor does not vouch for them.
+        CardNotGenuine: it does not, another card has shown them before, or its vendor does not vouch for them.
     """
     problems: list[errors.CardNotGenuine] = []
     for item in signed:
@@ -341,10 +341,23 @@ def _judge_keys(
         raise problems[0]
     try:
         keys = {item.spec.slot: item.public_key for item in signed}
+        await _check_unseen(op, job.record.record_id, keys.values())
         check_attestations(op, job.template, job.facts, keys, stated)
     except errors.CardNotGenuine:
         op.journal.note(*(KeyChanged(key=_key(item.spec, KeyState.INTENDED)) for item in signed))
         raise
+
+
+async def _check_unseen(op: Operation, record_id: RecordId, public_keys: Collection[bytes]) -> None:
+    """Refuse a key that another card has shown before: it was not made on this one, whoever vouches for it.
+
+    An attestation has no nonce: without this, one card's key would serve as many credentials as a station likes.
+
+    Raises:
+        CardNotGenuine: there is such a key.
+    """
+    if await op.services.store.cards.keys_elsewhere(record_id, public_keys):
+        raise errors.CardNotGenuine(why="another card has shown one of its keys before")
 
 
 async def _certificates(

@@ -7,7 +7,7 @@ A card is leased to one operation. Changes of an operation are conditional on it
 another station took the card over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
@@ -197,6 +197,10 @@ class CardStore(Protocol):
 
     async def cards_by_hint(self, *, profile: str, serial: int | None) -> Sequence[CardRecord]:
         """Return cards that a serial may mean; a serial is a hint, not an identity."""
+        ...
+
+    async def keys_elsewhere(self, record_id: RecordId, public_keys: Collection[bytes]) -> bool:
+        """Whether a certificate for one of these keys (DER) was ever asked for on another card."""
         ...
 
     async def generations(self) -> Mapping[int, int]:

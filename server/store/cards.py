@@ -1,6 +1,6 @@
 """Cards and their journal, with the leases that keep two stations apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, case, false, func, select, true, update
@@ -123,6 +123,15 @@ _GENERATIONS: Final = Prepared(
     .group_by(card_secret.c.proven_generation)
 )
 
+_ELSEWHERE: Final = Prepared(
+    select(certificate.c.request_id)
+    .where(
+        certificate.c.public_key == given(certificate.c.public_key),
+        certificate.c.record_id != given(certificate.c.record_id),
+    )
+    .limit(1)
+)
+
 # --- leases and operations ------------------------------------------------------------------------------
 
 _LEASE: Final = Prepared(
@@ -198,6 +207,15 @@ class CardTables:
     async def generations(self) -> Mapping[int, int]:
         """Return how many cards hold a management key of each generation of the master key."""
         return dict(await self._writer.read(_GENERATIONS.rows))
+
+    async def keys_elsewhere(self, record_id: RecordId, public_keys: Collection[bytes]) -> bool:
+        """Whether a certificate for one of these keys (DER) was ever asked for on another card."""
+        return await self._writer.read(
+            lambda cursor: any(
+                _ELSEWHERE.row(cursor, record_id=record_id, public_key=public_key) is not None
+                for public_key in public_keys
+            )
+        )
 
     async def open(self, opening: Opening) -> Lease:
         """Open an operation, or continue the cut one, in one commit.

@@ -1,7 +1,7 @@
 """Cards, their journal and their leases, in memory."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import singledispatch
@@ -67,6 +67,15 @@ class MemoryCards:
             _whole(state, card)
             for card in state.cards.values()
             if card.profile == profile and card.serial == serial
+        )
+
+    async def keys_elsewhere(self, record_id: RecordId, public_keys: Collection[bytes]) -> bool:
+        """Whether a certificate for one of these keys (DER) was ever asked for on another card."""
+        return any(
+            certificate.public_key in public_keys
+            for card in self._book.state.cards.values()
+            if card.record_id != record_id
+            for certificate in _whole(self._book.state, card).certificates
         )
 
     async def generations(self) -> Mapping[int, int]:

@@ -191,6 +191,7 @@ certificate: Final = Table(
     Column("public_key", LargeBinary(), nullable=False),
     *_choice("state", CertificateState),
     Column("certificate", LargeBinary(), nullable=False),
+    Index(None, "public_key"),
 )
 
 credential: Final = Table(

@@ -141,6 +141,20 @@ async def test_a_card_comes_back_as_it_was_registered(store: Store) -> None:
     assert await read(store, card) == card
 
 
+async def test_a_key_that_another_card_showed_is_known(store: Store) -> None:
+    first, second = a_card(), a_card()
+    shown = a_certificate(Slot.SIGNATURE)
+    lease = await begin(store, first)
+    await begin(store, second)
+    keys = [b"\x30\x01\x02", shown.public_key]
+    assert not await store.cards.keys_elsewhere(second.record_id, keys)
+    await store.cards.apply(lease, [CertificateChanged(certificate=shown)])
+    assert await store.cards.keys_elsewhere(second.record_id, keys)
+    assert not await store.cards.keys_elsewhere(first.record_id, keys)
+    assert not await store.cards.keys_elsewhere(second.record_id, keys[:1])
+    assert not await store.cards.keys_elsewhere(second.record_id, ())
+
+
 async def test_an_unknown_card_is_none(store: Store) -> None:
     assert await store.cards.card(a_card().record_id) is None
 

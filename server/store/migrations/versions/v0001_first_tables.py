@@ -195,6 +195,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_certificate")),
         sa.UniqueConstraint("request_id", name=op.f("uq_certificate_request_id")),
     )
+    op.create_index(op.f("ix_certificate_public_key"), "certificate", ["public_key"], unique=False)
     op.create_index(op.f("ix_certificate_record_id"), "certificate", ["record_id"], unique=False)
     op.create_table(
         "credential",
