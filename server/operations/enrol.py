@@ -94,9 +94,17 @@ def sign_requests(
     """Have the card prove every key: by a signed certificate request, or by an agreement (then it is empty).
 
     Raises:
-        CardNotGenuine: a key that does not sign is not the one that the card said it made.
+        CardNotGenuine: there is no key in a slot, or one that does not sign is not the one that the card said it made.
     """
-    return (yield from together(*(_sign_request(item, hole, random) for item in wanted)))
+    return (yield from together(*(_prove(item, hole, random) for item in wanted)))
+
+
+def _prove(item: Wanted, hole: Hole, random: Callable[[int], bytes]) -> Conversation[bytes]:
+    try:
+        return (yield from _sign_request(item, hole, random))
+    except (errors.ObjectMissing, errors.UnexpectedStatus, errors.CardMalformed) as refused:
+        why = f"the key in slot {item.spec.slot.text} cannot be used"
+        raise errors.CardNotGenuine(why=why) from refused
 
 
 def _sign_request(item: Wanted, hole: Hole, random: Callable[[int], bytes]) -> Conversation[bytes]:

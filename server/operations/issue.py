@@ -293,16 +293,17 @@ async def _secrets_and_requests(
     secrets = op.secrets(record.record_id)
     old, new = await secrets.puk(puk), await secrets.puk(pending)
     random = op.services.keystore.random
-    *_, requests, stated = await use_puk(
-        op,
-        together(
-            reset_pin(old, TRANSPORT),
-            change_puk(old, new),
-            fresh(enrol.sign_requests(wanted, TRANSPORT, random), chuid=job.identity.chuid),
-            attestations(job.template),
-        ),
-        pending,
+    change = together(
+        reset_pin(old, TRANSPORT),
+        change_puk(old, new),
+        fresh(enrol.sign_requests(wanted, TRANSPORT, random), chuid=job.identity.chuid),
+        attestations(job.template),
     )
+    try:
+        *_, requests, stated = await use_puk(op, change, pending)
+    except errors.CardNotGenuine:
+        _doubt_keys(op, wanted)
+        raise
     op.journal.note(
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
         PinChanged(pin=PinState.TRANSPORT),
@@ -344,7 +345,7 @@ async def _judge_keys(
         await _check_unseen(op, job.record.record_id, keys.values())
         check_attestations(op, job.template, job.facts, keys, stated)
     except errors.CardNotGenuine:
-        op.journal.note(*(KeyChanged(key=_key(item.spec, KeyState.INTENDED)) for item in signed))
+        _doubt_keys(op, signed)
         raise
 
 
@@ -358,6 +359,11 @@ async def _check_unseen(op: Operation, record_id: RecordId, public_keys: Collect
     """
     if await op.services.store.cards.keys_elsewhere(record_id, public_keys):
         raise errors.CardNotGenuine(why="another card has shown one of its keys before")
+
+
+def _doubt_keys(op: Operation, wanted: Sequence[enrol.Wanted]) -> None:
+    """Note that it is not known what is in the slots: the next insertion makes the keys anew."""
+    op.journal.note(*(KeyChanged(key=_key(item.spec, KeyState.INTENDED)) for item in wanted))
 
 
 async def _certificates(

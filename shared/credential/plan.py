@@ -247,9 +247,12 @@ def _key_holds(spec: CertificateSpec, facts: CardFacts, record: CardRecord | Non
     key = record.keys.get(spec.slot) if record else None
     if key is None or key.state is KeyState.INTENDED or key.algorithm is not spec.algorithm:
         return False
-    shown = facts.slots[spec.slot].metadata if spec.slot in facts.slots else None
-    if shown is not None and shown.public_key is not None:
-        return der(shown.public_key) == key.public_key
+    if facts.answers.metadata and spec.slot in facts.slots:
+        shown = facts.slots[spec.slot].metadata
+        if shown is None:
+            return False  # the slot is empty
+        if shown.public_key is not None:
+            return der(shown.public_key) == key.public_key
     certificate = _certificate_for(spec, record)
     return key.state is KeyState.PROVEN or certificate is not None
 

@@ -90,18 +90,20 @@ def facts(*, ours: bool = False, shown: dict[Slot, PublicKey] | None = None) -> 
     """Return what a card says: with our CHUID and a CCC, and with the keys that its metadata shows."""
     made = CardFacts(
         profile=YUBIKEY_4 if shown is None else YUBIKEY_5_7,
-        answers=Answers(),
+        answers=Answers(metadata=shown is not None),
         selected=Selected(identifier=b""),
     )
     if ours:
         chuid = Chuid(fasc_n=FascN(), guid=RECORD_ID, expires=None)  # type: ignore[arg-type]  # not looked at
         made = replace(made, chuid=chuid, ccc=Ccc(card_id=bytes(14)))
     return replace(
-        made, slots={slot: SlotFacts(metadata=_metadata(key)) for slot, key in (shown or {}).items()}
+        made, slots={slot: SlotFacts(metadata=_metadata((shown or {}).get(slot))) for slot in (A, C)}
     )
 
 
-def _metadata(key: PublicKey) -> SlotMetadata:
+def _metadata(key: PublicKey | None) -> SlotMetadata | None:
+    if key is None:
+        return None
     return SlotMetadata(
         algorithm=Algorithm.P256,
         pin_policy=PinPolicyId.ONCE,
@@ -235,13 +237,16 @@ def test_the_ccc_of_the_factory_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("state", list(KeyState))
-@pytest.mark.parametrize("metadata", ["none", "same", "other"])
+@pytest.mark.parametrize("metadata", ["none", "same", "other", "empty"])
 @pytest.mark.parametrize("requested", [False, True])
 def test_when_a_key_is_made_anew(state: KeyState, metadata: str, *, requested: bool) -> None:
     """The card's own word counts; where it says nothing, a proof, or a request that was signed."""
-    shown: dict[Slot, PublicKey] | None = {"none": None, "same": {A: KEYS[A]}, "other": {A: OTHER_KEY}}[
-        metadata
-    ]
+    shown: dict[Slot, PublicKey] | None = {
+        "none": None,
+        "same": {A: KEYS[A]},
+        "other": {A: OTHER_KEY},
+        "empty": {},
+    }[metadata]
     request = (
         [certificate(A, CertificateState.REQUESTED)] if requested and state is not KeyState.INTENDED else []
     )
