@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from shared import errors, process
+from shared.credential.reasons import Cause
 from shared.display import json_line, visible, visible_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -170,6 +171,35 @@ def unblock(options: Options, reader: str, new_pin_fd: int | None) -> None:
     from kiosk.commands import unblock as run  # noqa: PLC0415  # loads gRPC and PC/SC
 
     _finish(options, asyncio.run(run(options.config, reader, new_pin_fd)))
+
+
+_REASON = click.option(
+    "--reason", required=True, type=click.Choice([cause.value for cause in Cause]), help="Why it ends."
+)
+
+
+@do.command()
+@everywhere
+@_READER
+@_REASON
+@click.pass_obj
+def revoke(options: Options, reader: str, reason: str) -> None:
+    """Revoke the credential for good; nobody knows the PIN of its card any longer."""
+    from kiosk.commands import revoke as run  # noqa: PLC0415  # loads gRPC and PC/SC
+
+    _finish(options, asyncio.run(run(options.config, reader, reason)))
+
+
+@do.command()
+@everywhere
+@_READER
+@_REASON
+@click.pass_obj
+def retire(options: Options, reader: str, reason: str) -> None:
+    """Take the card back: revoke and delete what is on it; it may be issued again."""
+    from kiosk.commands import retire as run  # noqa: PLC0415  # loads gRPC and PC/SC
+
+    _finish(options, asyncio.run(run(options.config, reader, reason)))
 
 
 @cli.command()

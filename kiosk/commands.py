@@ -185,6 +185,16 @@ async def unblock(config: Path | None, reader: str, new_pin_fd: int | None) -> R
     return await _do(config, OperationKind.UNBLOCK, reader, _chooser(new_pin_fd))
 
 
+async def revoke(config: Path | None, reader: str, reason: str) -> Result:
+    """Revoke the credential of the card in a reader."""
+    return await _do(config, OperationKind.REVOKE, reader, TerminalPerson(say), reason)
+
+
+async def retire(config: Path | None, reader: str, reason: str) -> Result:
+    """Take the card in a reader back and empty it."""
+    return await _do(config, OperationKind.RETIRE, reader, TerminalPerson(say), reason)
+
+
 def _chooser(new_pin_fd: int | None) -> Person:
     """Return whoever chooses a new PIN: somebody at the terminal, or a script."""
     return TerminalPerson(say) if new_pin_fd is None else GivenPerson(new_pin_fd=new_pin_fd)
@@ -198,9 +208,11 @@ async def change_pin(config: Path | None, reader: str, pin_fd: int | None, new_p
     return await _do(config, OperationKind.CHANGE_PIN, reader, person)
 
 
-async def _do(config: Path | None, operation: OperationKind, reader: str, person: Person) -> Result:
+async def _do(
+    config: Path | None, operation: OperationKind, reader: str, person: Person, reason: str = ""
+) -> Result:
     async with opened(config) as parts:
-        job = Job(operation=operation, reader=await _one_reader(parts, reader))
+        job = Job(operation=operation, reader=await _one_reader(parts, reader), reason=reason)
         return _result(job, await parts.core.perform(job, person, _Lines()))
 
 

@@ -36,6 +36,8 @@ class Purpose(StrEnum):
     """The holder's present and new PIN: change it, nothing else."""
     UNBLOCK = "unblock"
     """The holder's new PIN, the present one being blocked or forgotten: set it, verify it."""
+    END = "end"
+    """A PIN that nobody knows takes the place of the holder's, because the credential ends: set it, nothing else."""
 
 
 # --- the station speaks ---------------------------------------------------------------------------------
@@ -46,7 +48,8 @@ class Begin:
     """Open an operation on the card in one reader. Fields that an operation does not need stay empty.
 
     `holder` is the directory's immutable id; `template` a template's name; `reader` the reader's name for
-    records and messages; `virtual` says that card and reader are not hardware.
+    records and messages; `virtual` says that card and reader are not hardware; `reason` is a `Cause`, for what ends
+    a credential.
     """
 
     operation: OperationKind
@@ -54,6 +57,7 @@ class Begin:
     virtual: bool
     holder: str = ""
     template: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

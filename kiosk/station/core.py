@@ -134,6 +134,7 @@ class StationCore:
                 virtual=entry.info.virtual,
                 holder=job.holder,
                 template=job.template,
+                reason=job.reason,
             )
             try:
                 return await _stoppable(Relay(self._parts, begin, person, watcher))

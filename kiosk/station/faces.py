@@ -66,12 +66,16 @@ class StationView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What is to be done to the card in one reader. `holder` and `template` only for `issue`."""
+    """What is to be done to the card in one reader.
+
+    `holder` and `template` only for `issue`; `reason` (a `Cause`) for what ends a credential.
+    """
 
     operation: OperationKind
     reader: str
     holder: str = ""
     template: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

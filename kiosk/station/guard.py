@@ -56,6 +56,8 @@ PURPOSES: Final = {
     OperationKind.ACTIVATE: Purpose.ACTIVATE,
     OperationKind.CHANGE_PIN: Purpose.CHANGE_PIN,
     OperationKind.UNBLOCK: Purpose.UNBLOCK,
+    OperationKind.REVOKE: Purpose.END,
+    OperationKind.RETIRE: Purpose.END,
 }
 """The one purpose that a question of an operation may announce."""
 
@@ -67,9 +69,12 @@ _ALLOWED: Final = {
     Purpose.ISSUE: _PROVING,
     Purpose.ACTIVATE: _PROVING,
     Purpose.UNBLOCK: _PROVING,
+    Purpose.END: _READING,
     # Both tell nothing but the tries that are left.
     Purpose.CHANGE_PIN: frozenset({Ins.CHANGE_REFERENCE_DATA, Ins.VERIFY, Ins.GET_METADATA}),
 }
+_DRAWN_FOR: Final = frozenset({Purpose.ISSUE, Purpose.END})
+"""Where a PIN that nobody knows may take the place of the one on the card."""
 _HOLE_COMMANDS: Final = frozenset({Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER})
 
 _FACTORY_FIELD: Final = pad(FACTORY_PIN)
@@ -169,10 +174,12 @@ class Guard:
             raise _refused(command, "the PIV application was not selected since the last reset")
         if any(pin.purpose is not self._purpose and pin.kind is not PinKind.DRAWN for pin in pins.values()):
             raise _refused(command, "the value was asked for another purpose")
-        if any(pin.kind is PinKind.DRAWN for pin in pins.values()) and self._purpose is not Purpose.ISSUE:
+        if any(pin.kind is PinKind.DRAWN for pin in pins.values()) and self._purpose not in _DRAWN_FOR:
             raise _refused(command, "a drawn PIN would take the holder's card away")
         if power.open_for is not None and command.ins not in _ALLOWED[power.open_for]:
             raise _refused(command, f"not while a PIN is open for {power.open_for}")
+        if self._purpose is Purpose.END and command.ins != Ins.RESET_RETRY_COUNTER:
+            raise _refused(command, "a PIN that nobody knows is set, and used for nothing else")
         if self._purpose is Purpose.CHANGE_PIN and not _changes_or_proves_change(command):
             raise _refused(command, "a change of the PIN uses it for nothing else")
         if command.ins == Ins.CHANGE_REFERENCE_DATA and _CURRENT_AT not in pins:

@@ -53,7 +53,8 @@ _STEPS: Final[dict[str, str]] = {
     "certificate": "Certificate {slot}",
     "write": "Certificate {slot} on the card",
     "retries": "Tries for PIN {pin} and unblocking code {puk}",
-    "revoke": "Revoke the lost certificate {slot}",
+    "revoke": "Revoke certificate {slot}",
+    "delete": "Delete key and certificate {slot}",
     "security-object": "Security object",
     "read-back": "Read everything back",
     "verify": "Prove the keys {slot}",
@@ -78,6 +79,8 @@ _OPERATIONS: Final[dict[OperationKind, str]] = {
     OperationKind.ACTIVATE: "Activate",
     OperationKind.CHANGE_PIN: "Change PIN",
     OperationKind.UNBLOCK: "Unblock",
+    OperationKind.REVOKE: "Revoke",
+    OperationKind.RETIRE: "Retire",
 }
 
 _DONE: Final[dict[OperationKind, str]] = {
@@ -85,6 +88,8 @@ _DONE: Final[dict[OperationKind, str]] = {
     OperationKind.ACTIVATE: "The PIN is set and the card is active.",
     OperationKind.CHANGE_PIN: "The PIN is changed.",
     OperationKind.UNBLOCK: "The card has a new PIN.",
+    OperationKind.REVOKE: "The credential is revoked for good.",
+    OperationKind.RETIRE: "The card is empty and may be issued again.",
 }
 
 _QUESTIONS: Final[dict[Question, str]] = {

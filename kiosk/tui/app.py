@@ -24,10 +24,11 @@ from kiosk.tui.desk import Desk
 from kiosk.tui.failure import Failure
 from kiosk.tui.find import FindPerson
 from kiosk.tui.help import Help
-from kiosk.tui.labels import NO_TEMPLATE
+from kiosk.tui.labels import ENDINGS, NO_TEMPLATE
 from kiosk.tui.messages import OutcomeSeen, Reread, Search, StopWanted, VirtualWanted, Wanted
 from kiosk.tui.orders import NoOrders
 from kiosk.tui.questions import Questions
+from kiosk.tui.reason import ChooseReason
 from kiosk.tui.run import Run
 from kiosk.tui.template import ChooseTemplate
 from kiosk.tui.virtual import VirtualCards
@@ -169,6 +170,8 @@ class DeskApp(App[None], inherit_bindings=False):
             return
         if wanted.operation is OperationKind.ISSUE:
             self._start(self._prepare_issue(reader, reader.record), "questions", exclusive=True)
+        elif wanted.operation in ENDINGS:
+            self._start(self._prepare_end(reader, wanted.operation), "questions", exclusive=True)
         else:
             holder = reader.record.holder
             self._begin(Job(operation=wanted.operation, reader=wanted.reader), holder.name if holder else "")
@@ -198,6 +201,21 @@ class DeskApp(App[None], inherit_bindings=False):
             operation=OperationKind.ISSUE, reader=reader.name, holder=person.holder, template=template.name
         )
         self._begin(job, f"{person.name} · {template.title}")
+
+    async def _prepare_end(self, reader: ReaderView, operation: OperationKind) -> None:
+        """Ask why the credential ends, then begin."""
+        holder = reader.record.holder if reader.record else None
+        name = holder.name if holder else reader.name
+        heading = f"{wording.operation(operation)}: why?  {name}"
+        async with self._turn:
+            cause = await self.push_screen_wait(ChooseReason(heading, ENDINGS[operation]))
+        if cause is None:
+            return
+        now = self._reader(reader.name)
+        if now is None or not now.present or now.card != reader.card:
+            self.push_screen(Failure(CardChanged()))
+            return
+        self._begin(Job(operation=operation, reader=reader.name, reason=cause.value), name)
 
     async def _ask_for_issue(self, reader: ReaderView) -> tuple[Person, TemplateView] | None:
         """Ask who gets the card, which template, and whether all is right; None means "no"."""

@@ -8,12 +8,15 @@ from typing import Final
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from shared.credential.pins import Characters
+from shared.credential.reasons import Cause
 
 OPERATION_KEYS: Final = {
     OperationKind.ISSUE: "i",
     OperationKind.ACTIVATE: "a",
     OperationKind.CHANGE_PIN: "p",
     OperationKind.UNBLOCK: "u",
+    OperationKind.REVOKE: "o",
+    OperationKind.RETIRE: "e",
 }
 """The key that starts an operation, the same on every screen."""
 
@@ -34,6 +37,8 @@ OPERATION_BUTTONS: Final = {
     OperationKind.ACTIVATE: "Activate: set the PIN",
     OperationKind.CHANGE_PIN: "Change the PIN",
     OperationKind.UNBLOCK: "Unblock: set a new PIN",
+    OperationKind.REVOKE: "Revoke for good",
+    OperationKind.RETIRE: "Retire: empty the card",
 }
 """What the button of the obvious next action says."""
 
@@ -42,6 +47,8 @@ CONTINUE_BUTTONS: Final = {
     OperationKind.ACTIVATE: "Continue activation",
     OperationKind.CHANGE_PIN: "Continue change of PIN",
     OperationKind.UNBLOCK: "Continue unblocking",
+    OperationKind.REVOKE: "Continue revoking",
+    OperationKind.RETIRE: "Continue retiring",
 }
 
 OPERATION_CUT: Final = {
@@ -49,7 +56,26 @@ OPERATION_CUT: Final = {
     OperationKind.ACTIVATE: "The activation was interrupted. Nothing is lost: continue where it stopped.",
     OperationKind.CHANGE_PIN: "The change of PIN was interrupted. Continue to bring it to an end.",
     OperationKind.UNBLOCK: "Unblocking was interrupted. Nothing is lost: continue where it stopped.",
+    OperationKind.REVOKE: "Revoking was interrupted. Continue to bring it to an end.",
+    OperationKind.RETIRE: "Retiring was interrupted. Continue to bring it to an end.",
 }
+
+CAUSES: Final = {
+    Cause.LEFT: "No longer needed: the holder left or changed the job",
+    Cause.DAMAGED: "The card is damaged",
+    Cause.NAME_CHANGED: "Name or department have changed",
+    Cause.REPLACED: "Another card takes its place",
+    Cause.LOST: "It was lost",
+    Cause.STOLEN: "It was stolen",
+    Cause.COMPROMISED: "Somebody else may know the PIN or a key",
+}
+"""Why a credential ends, as an operator would say it."""
+
+ENDINGS: Final = {
+    OperationKind.REVOKE: "Its certificates are revoked and nobody knows its PIN. This cannot be undone.",
+    OperationKind.RETIRE: "Its certificates are revoked, its keys deleted. This cannot be undone.",
+}
+"""What ends a credential, and what is said before."""
 
 CHARACTERS: Final = {
     Characters.DIGITS: "digits only",

@@ -34,7 +34,7 @@ class Questions:
     async def confirm_few_tries(self, tries_left: int) -> bool:
         """Ask whether to go on although few tries are left."""
         left = "only one try" if tries_left == 1 else f"only {tries_left} tries"
-        text = f"This card has {left} left. A wrong PIN may block it. Go on?"
+        text = f"A wrong PIN was entered: {left} left, then the PIN is blocked. Go on?"
         dialog = Confirm("Few tries left", text, yes="Go on", facts=(("Card", self._subject),), risky=True)
         return await self._ask(dialog) or False
 

@@ -16,6 +16,7 @@ from server.operations.operation import Ended, Operation
 from server.operations.services import Services
 from server.operations.set_pin import activate, unblock
 from server.operations.talk import Talk
+from server.operations.withdraw import retire, revoke
 from server.ports.store import AuditKind, AuditRecord, OperationClosed
 from shared import errors
 from shared.credential.lifecycle import CONTINUED, OperationKind
@@ -29,6 +30,8 @@ OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]
     OperationKind.ACTIVATE: activate,
     OperationKind.CHANGE_PIN: change_pin,
     OperationKind.UNBLOCK: unblock,
+    OperationKind.REVOKE: revoke,
+    OperationKind.RETIRE: retire,
 }
 
 

@@ -19,6 +19,8 @@ class OperationKind(StrEnum):
     ACTIVATE = "activate"
     CHANGE_PIN = "change-pin"
     UNBLOCK = "unblock"
+    REVOKE = "revoke"
+    RETIRE = "retire"
 
 
 CONTINUED: Final = frozenset(OperationKind) - {OperationKind.CHANGE_PIN}
@@ -38,7 +40,7 @@ class Transition:
 LIFECYCLE: Final = (
     Transition(
         operation=OperationKind.ISSUE,
-        sources=frozenset({State.UNREGISTERED, State.REGISTERED}),
+        sources=frozenset({State.UNREGISTERED, State.REGISTERED, State.RETIRED}),
         target=State.ISSUED,
     ),
     Transition(
@@ -55,6 +57,16 @@ LIFECYCLE: Final = (
         operation=OperationKind.UNBLOCK,
         sources=frozenset({State.ACTIVE}),
         target=None,
+    ),
+    Transition(
+        operation=OperationKind.RETIRE,
+        sources=frozenset({State.ISSUED, State.ACTIVE, State.REVOKED}),
+        target=State.RETIRED,
+    ),
+    Transition(
+        operation=OperationKind.REVOKE,
+        sources=frozenset({State.ISSUED, State.ACTIVE}),
+        target=State.REVOKED,
     ),
 )
 """In the order in which a face offers them: the obvious next one of a state first."""

@@ -21,6 +21,7 @@ from shared.credential.model import (
     CertificateState,
     KeyState,
     RequestId,
+    State,
 )
 from shared.credential.template import CertificateSpec, Template
 from shared.piv.ids import ManagementAlgorithm, Slot
@@ -200,7 +201,8 @@ def plan_issue(
         steps.append(Own(algorithm=algorithm, generation=generation))
     if factory and template.pin.tries is not None and template.pin.puk_tries is not None:
         steps.append(SetRetries(pin_tries=template.pin.tries, puk_tries=template.pin.puk_tries))
-    if record is None or facts.chuid is None or facts.chuid.guid != record.record_id:
+    stale = record is not None and record.state is State.RETIRED  # its CHUID tells the last credential's end
+    if record is None or stale or facts.chuid is None or facts.chuid.guid != record.record_id:
         steps.append(WriteChuid())
     if factory or facts.ccc is None:
         steps.append(WriteCcc())

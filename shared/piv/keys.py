@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from shared import errors
-from shared.iso7816.apdu import Command, Digest, Part, ToBeSigned
+from shared.iso7816.apdu import ONLY_OK, Command, Digest, Part, ToBeSigned
 from shared.iso7816.conversation import Conversation, check, send
 from shared.iso7816.status import SW
 from shared.iso7816.tlv import Reader, encode, unwrap
@@ -179,14 +179,25 @@ def move_key(source: Slot, destination: Slot) -> Conversation[None]:
     )
 
 
-def delete_key(slot: Slot) -> Conversation[None]:
+def delete_key(slot: Slot, *, missing_ok: bool = False) -> Conversation[None]:
     """Destroy the key in a slot (vendor, 5.7). Its certificate stays.
+
+    With `missing_ok` a slot that is empty already is as it should be, and does not end the batch.
 
     Raises:
         NotSupportedByCard: the card has no such command.
         ObjectMissing: the slot is empty.
     """
-    yield from send(Command(ins=Ins.MOVE_KEY, p1=_DELETED, p2=slot, label=f"DELETE KEY {slot.text}"))
+    expect = frozenset({int(SW.OK), int(SW.REFERENCE_NOT_FOUND), int(SW.FILE_NOT_FOUND)})
+    yield from send(
+        Command(
+            ins=Ins.MOVE_KEY,
+            p1=_DELETED,
+            p2=slot,
+            label=f"DELETE KEY {slot.text}",
+            expect=expect if missing_ok else ONLY_OK,
+        )
+    )
 
 
 def attest(slot: Slot) -> Conversation[bytes]:

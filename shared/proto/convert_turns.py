@@ -47,6 +47,8 @@ OPERATIONS: Final = {
     OperationKind.ACTIVATE: pb.OPERATION_KIND_ACTIVATE,
     OperationKind.CHANGE_PIN: pb.OPERATION_KIND_CHANGE_PIN,
     OperationKind.UNBLOCK: pb.OPERATION_KIND_UNBLOCK,
+    OperationKind.REVOKE: pb.OPERATION_KIND_REVOKE,
+    OperationKind.RETIRE: pb.OPERATION_KIND_RETIRE,
 }
 QUESTIONS: Final = {
     Question.CURRENT_PIN: pb.QUESTION_CURRENT_PIN,
@@ -58,6 +60,7 @@ PURPOSES: Final = {
     Purpose.ACTIVATE: pb.PURPOSE_ACTIVATE,
     Purpose.CHANGE_PIN: pb.PURPOSE_CHANGE_PIN,
     Purpose.UNBLOCK: pb.PURPOSE_UNBLOCK,
+    Purpose.END: pb.PURPOSE_END,
 }
 CHARACTERS: Final = {
     Characters.DIGITS: pb.CHARACTERS_DIGITS,
@@ -85,6 +88,7 @@ def encode_station_turn(turn: StationTurn) -> pb.StationTurn:
             message.begin.virtual = turn.virtual
             message.begin.holder = turn.holder
             message.begin.template = turn.template
+            message.begin.reason = turn.reason
         case Working():
             message.working.SetInParent()
             message.working.number = turn.number
@@ -122,6 +126,7 @@ def decode_station_turn(message: pb.StationTurn) -> StationTurn:  # noqa: PLR091
                 virtual=begin.virtual,
                 holder=bounded(begin.holder, MAX_TEXT, "holder"),
                 template=bounded(begin.template, MAX_TEXT, "template"),
+                reason=bounded(begin.reason, MAX_TEXT, "reason"),
             )
         case "working":
             return Working(number=message.working.number)

@@ -97,6 +97,7 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     PURPOSE_ACTIVATE: _Purpose.ValueType  # 2
     PURPOSE_CHANGE_PIN: _Purpose.ValueType  # 3
     PURPOSE_UNBLOCK: _Purpose.ValueType  # 4
+    PURPOSE_END: _Purpose.ValueType  # 5
 
 class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
     """What a PIN serves; the station lets only matching commands pass after it."""
@@ -106,6 +107,7 @@ PURPOSE_ISSUE: Purpose.ValueType  # 1
 PURPOSE_ACTIVATE: Purpose.ValueType  # 2
 PURPOSE_CHANGE_PIN: Purpose.ValueType  # 3
 PURPOSE_UNBLOCK: Purpose.ValueType  # 4
+PURPOSE_END: Purpose.ValueType  # 5
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 class _Characters:
@@ -138,6 +140,8 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_ACTIVATE: _OperationKind.ValueType  # 2
     OPERATION_KIND_CHANGE_PIN: _OperationKind.ValueType  # 3
     OPERATION_KIND_UNBLOCK: _OperationKind.ValueType  # 4
+    OPERATION_KIND_REVOKE: _OperationKind.ValueType  # 5
+    OPERATION_KIND_RETIRE: _OperationKind.ValueType  # 6
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What can be done to a card."""
@@ -147,6 +151,8 @@ OPERATION_KIND_ISSUE: OperationKind.ValueType  # 1
 OPERATION_KIND_ACTIVATE: OperationKind.ValueType  # 2
 OPERATION_KIND_CHANGE_PIN: OperationKind.ValueType  # 3
 OPERATION_KIND_UNBLOCK: OperationKind.ValueType  # 4
+OPERATION_KIND_REVOKE: OperationKind.ValueType  # 5
+OPERATION_KIND_RETIRE: OperationKind.ValueType  # 6
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 @_typing.final
@@ -208,6 +214,7 @@ class Begin(_message.Message):
     VIRTUAL_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
     TEMPLATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     operation: Global___OperationKind.ValueType
     reader: _builtins.str
     virtual: _builtins.bool
@@ -215,6 +222,8 @@ class Begin(_message.Message):
     holder: _builtins.str
     """The directory's immutable id."""
     template: _builtins.str
+    reason: _builtins.str
+    """Why a credential ends."""
     def __init__(
         self,
         *,
@@ -223,10 +232,11 @@ class Begin(_message.Message):
         virtual: _builtins.bool = ...,
         holder: _builtins.str = ...,
         template: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "operation", b"operation", "reader", b"reader", "template", b"template", "virtual", b"virtual"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "operation", b"operation", "reader", b"reader", "reason", b"reason", "template", b"template", "virtual", b"virtual"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -157,6 +157,12 @@ def test_a_card_lives_through_four_commands(fresh_card: Bench) -> None:
     assert unblocked.code == 0, unblocked.err
     assert unblocked.document["state"] == "active"
 
+    assert bench.run("do", "retire", "--json").code == 2, "a reason is needed"
+    retired = bench.run("do", "retire", "--reason", "left", "--json")
+    assert retired.code == 0, retired.err
+    assert retired.document["state"] == "retired"
+    assert "Delete key and certificate 9A" in retired.err
+
     log = (bench.folder / "station.log").read_text()
     assert "session begins" in log, "the loudest level was on"
     everything = log + seen.out + issued.err + active.err + changed.err + wrong.err + unblocked.err

@@ -239,9 +239,15 @@ class Lab:
                 return
 
     async def perform(
-        self, operation: OperationKind, person: Holder | None = None, *, subject: str = "", template: str = ""
+        self,
+        operation: OperationKind,
+        person: Holder | None = None,
+        *,
+        subject: str = "",
+        template: str = "",
+        reason: str = "",
     ) -> Outcome:
-        job = Job(operation=operation, reader="Reader 1", holder=subject, template=template)
+        job = Job(operation=operation, reader="Reader 1", holder=subject, template=template, reason=reason)
         return await self.station.perform(job, person or Holder(), Notes())
 
     async def close(self) -> None:

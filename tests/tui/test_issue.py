@@ -110,7 +110,7 @@ async def test_search_says_when_nobody_is_found_and_when_it_fails(
         assert isinstance(app.screen, FindPerson)
         station.search_error = errors.ConnectorUnreachable(connection="staff", reason="timeout")
         await pilot.press("backspace")
-        await shows(pilot, "✗ The connection “staff” does not answer.")
+        await shows(pilot, "✗ The connection “staff” does not answer: timeout.")
         station.search_error = None
         await pilot.press("backspace")
         await shows(pilot, "6 people")
@@ -278,3 +278,19 @@ async def test_an_answer_that_comes_too_late_is_dropped(desk: Desk, station: Scr
         screen.fail(errors.ConnectorUnreachable(connection="people", reason="gone"))
         await pilot.pause()
         assert not app.screen.is_modal
+
+
+async def test_a_credential_ends_for_a_reason(desk: Desk, station: ScriptedStation) -> None:
+    await station.put(reader(1, State.ACTIVE, PEOPLE[0]))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("e")
+        await shows(pilot, "Retire: why?", "It was stolen", "Its certificates are revoked")
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.screen.is_modal)
+        assert station.asked == []
+        await pilot.press("e")
+        await shows(pilot, "Retire: why?")
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: bool(station.asked))
+        assert [(job.operation, job.reason) for job in station.asked] == [(OperationKind.RETIRE, "damaged")]

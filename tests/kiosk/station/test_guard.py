@@ -53,12 +53,16 @@ def guard(
         OperationKind.ACTIVATE: PinKind.NEW,
         OperationKind.UNBLOCK: PinKind.NEW,
         OperationKind.CHANGE_PIN: PinKind.CURRENT,
+        OperationKind.REVOKE: PinKind.DRAWN,
+        OperationKind.RETIRE: PinKind.DRAWN,
     }
     purpose = {
         OperationKind.ISSUE: Purpose.ISSUE,
         OperationKind.ACTIVATE: Purpose.ACTIVATE,
         OperationKind.UNBLOCK: Purpose.UNBLOCK,
         OperationKind.CHANGE_PIN: Purpose.CHANGE_PIN,
+        OperationKind.REVOKE: Purpose.END,
+        OperationKind.RETIRE: Purpose.END,
     }[operation]
     return Guard(operation, held(purpose, kind or default[operation], uses))
 
@@ -471,3 +475,14 @@ def test_a_pin_that_the_card_took_is_no_risk() -> None:
     pins.mark_set("pin")
     pins.mark_set("nobody")
     assert first_risk([SELECT, verify()], pins) is None
+
+
+@pytest.mark.parametrize("operation", [OperationKind.REVOKE, OperationKind.RETIRE])
+def test_what_ends_a_credential_sets_a_pin_that_nobody_knows_and_does_nothing_with_it(
+    operation: OperationKind,
+) -> None:
+    why = "a PIN that nobody knows is set, and used for nothing else"
+    judge = guard(operation)
+    judge.check([SELECT, unblock(PUK_FIELD, PIN)])
+    assert refusal(judge, SELECT, verify()) == why
+    assert refusal(judge, SELECT, change(PIN, NEW)) == why

@@ -16,9 +16,18 @@ def test_every_operation_is_in_the_table_once() -> None:
     [
         (State.UNREGISTERED, (OperationKind.ISSUE,)),
         (State.REGISTERED, (OperationKind.ISSUE,)),
-        (State.ISSUED, (OperationKind.ACTIVATE,)),
-        (State.ACTIVE, (OperationKind.CHANGE_PIN, OperationKind.UNBLOCK)),
-        (State.REVOKED, ()),
+        (State.ISSUED, (OperationKind.ACTIVATE, OperationKind.RETIRE, OperationKind.REVOKE)),
+        (State.RETIRED, (OperationKind.ISSUE,)),
+        (
+            State.ACTIVE,
+            (
+                OperationKind.CHANGE_PIN,
+                OperationKind.UNBLOCK,
+                OperationKind.RETIRE,
+                OperationKind.REVOKE,
+            ),
+        ),
+        (State.REVOKED, (OperationKind.RETIRE,)),
         (State.DELETED, ()),
     ],
 )
