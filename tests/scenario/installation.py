@@ -40,11 +40,13 @@ class Installation:
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
 
-    def make(self) -> None:
-        """Make key store, database and certificates."""
+    def make(self, more: str = "") -> None:
+        """Make key store, database and certificates; `more` goes into `kiosk.toml`."""
         (self.folder / "people.csv").write_text(PEOPLE)
         port = free_ports(2)
-        self.token = prepare(self.folder, ports=(port, port + 1), directory=DIRECTORY, templates=[EMPLOYEE])
+        self.token = prepare(
+            self.folder, ports=(port, port + 1), directory=DIRECTORY + more, templates=[EMPLOYEE]
+        )
 
     def start(self) -> None:
         """Start the server and wait until it serves."""
@@ -59,6 +61,23 @@ class Installation:
         assert self.process.stdout is not None
         ready = self.process.stdout.readline()
         assert ready, (self.folder / "server.err").read_text()
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self.process is not None
+        return self.process.pid
+
+    async def ask(self, *words: str) -> bytes:
+        """Call `kiosk-server` beside the running one; return everything that it printed."""
+        process = await asyncio.create_subprocess_exec(
+            *command(self.folder),
+            *words,
+            cwd=REPOSITORY,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        return (await process.communicate())[0]
 
     def kill(self) -> None:
         """End the server as a power cut does."""
