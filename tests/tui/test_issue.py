@@ -293,4 +293,6 @@ async def test_a_credential_ends_for_a_reason(desk: Desk, station: ScriptedStati
         await shows(pilot, "Retire: why?")
         await pilot.press("down", "enter")
         await until(pilot, lambda: bool(station.asked))
-        assert [(job.operation, job.reason) for job in station.asked] == [(OperationKind.RETIRE, "damaged")]
+        assert station.asked == [
+            Job(operation=OperationKind.RETIRE, reader="Virtual reader 1", reason="damaged")
+        ]
