@@ -1,0 +1,124 @@
+"""A server in this process, its store in memory: cut at every command and at every message."""
+
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+from uuid import uuid4
+
+from server.authority.access import Caller
+from server.store.memory_state import Draft
+from shared.credential.model import StationId
+from shared.piv.ids import ProfileName
+from shared.relay import StationTurn
+from shared.virtual.card import VirtualCard
+from shared.virtual.memory import Memory
+from tests.cuts.cut import FAULTS, MESSAGES, Counts, Cut, DyingWire
+from tests.cuts.holder import Holder
+from tests.cuts.world import DESKS, Books, Line, World
+from tests.scenario.lab import BOB, DirectBackend, Lab
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """A moment to come back to."""
+
+    state: Draft
+    memory: Memory
+    pins: tuple[str, ...]
+
+
+class Inside(World):
+    """Two stations without a wire between them and the operations."""
+
+    kinds = (*FAULTS, *MESSAGES)
+    subject = BOB.holder
+
+    def __init__(self, lab: Lab) -> None:
+        """Work with the server of `lab`."""
+        super().__init__()
+        self._lab = lab
+        self._new = lab.store._book.state.copy()
+        self._moments: dict[str, _Moment] = {}
+        self._callers = [
+            Caller(station_id=StationId(uuid4()), name=name, lab=True, fingerprint=b"\x00" * 32)
+            for name in DESKS
+        ]
+
+    @classmethod
+    async def start(cls) -> Self:
+        """Start a server."""
+        return cls(await Lab.start())
+
+    async def new_card(self, profile: ProfileName, chance: random.Random) -> None:
+        """Begin with a card from the factory, and a server that never saw one."""
+        self._lab.store._book.state = self._new.copy()
+        await super().new_card(profile, chance)
+
+    def remember(self, name: str) -> None:
+        """Keep card, holder and store as they are."""
+        self._moments[name] = _Moment(
+            state=self._lab.store._book.state.copy(),
+            memory=self.card.memory,
+            pins=tuple(self.holder.maybe),
+        )
+
+    def recall(self, name: str, chance: random.Random) -> bool:
+        """Make everything as it was; the holder knows the PINs of then and goes on with `chance`."""
+        moment = self._moments.get(name)
+        if moment is None:
+            return False
+        self._lab.store._book.state = moment.state.copy()
+        holder = Holder(chance)
+        holder.maybe = list(moment.pins)
+        self.put_on_table(VirtualCard(moment.memory, random=os.urandom), holder)
+        return True
+
+    @asynccontextmanager
+    async def line(self, desk: int, cut: Cut | None) -> AsyncIterator["_Line"]:
+        """Open a line that dies at `cut`."""
+        backend = DirectBackend(self._lab.engine, self._lab.backend._console, self._callers[desk])
+        yield _Line(backend, cut, self._lab)
+
+    async def books(self) -> Books:
+        """Return what the store in memory holds."""
+        state = self._lab.store._book.state
+        return Books(
+            records=list(state.cards.values()),
+            ledger=list(state.ledger.values()),
+            keystore=self._lab.services.keystore,
+        )
+
+    async def close(self) -> None:
+        """End everything."""
+        await super().close()
+        await self._lab.close()
+
+
+class _Line(Line):
+    def __init__(self, backend: DirectBackend, cut: Cut | None, lab: Lab) -> None:
+        self.backend = backend
+        self._cut = cut
+        self._lab = lab
+        self._commits = lab.store.commits
+        self._wire: DyingWire | None = None
+        backend.wire = self._make
+
+    def _make(self, turns: AsyncIterator[StationTurn]) -> DyingWire:
+        self._wire = DyingWire(turns, self._cut)
+        return self._wire
+
+    @property
+    def cut(self) -> bool:  # type: ignore[override]  # known only while it is used
+        return self._wire is not None and self._wire.dead
+
+    def counts(self, commands: int) -> Counts:
+        assert self._wire is not None
+        return Counts(
+            commands=commands,
+            to_server=self._wire.to_server,
+            to_station=self._wire.sent,
+            commits=self._lab.store.commits - self._commits,
+        )

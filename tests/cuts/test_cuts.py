@@ -1,0 +1,108 @@
+"""A sample of all cuts heals; `python -m tests.cuts` does them all (two minutes, 2800 cuts).
+
+The judge is judged too: what it must see, it sees.
+"""
+
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from shared.piv.ids import ObjectId, Slot
+from shared.secret import Secret
+from shared.virtual.memory import Memory
+from tests.cuts import judge
+from tests.cuts.__main__ import main
+from tests.cuts.inside import Inside
+from tests.cuts.operations import OPERATIONS
+from tests.cuts.run import Wanted, prepare, run
+
+SEED = 20260302
+INSIDE = 120
+"""Cases of each operation: cuts at commands and messages."""
+OUTSIDE = 24
+"""Cases of all operations: kills of the server at its commits."""
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_card_that_is_pulled_and_a_line_that_dies(operation: str) -> None:
+    tally = await run(Wanted(operations=[operation], seed=SEED, sample=INSIDE), outside=False)
+    assert tally.problems == []
+    assert (tally.healed, tally.lost, tally.orphans) == (tally.cuts, 0, 0)
+    assert tally.cuts >= INSIDE / 2
+
+
+async def test_a_server_that_is_killed() -> None:
+    tally = await run(Wanted(seed=SEED, sample=OUTSIDE), inside=False)
+    assert tally.problems == []
+    assert (tally.healed, tally.lost, tally.orphans) == (tally.cuts, 0, 0)
+    assert tally.cuts >= OUTSIDE
+
+
+def test_the_command_prints_one_line() -> None:
+    arguments = ["--operations=unblock", "--profiles=unknown", "--sample=5", "--json"]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    (line,) = done.stdout.splitlines()
+    figures = json.loads(line)
+    assert set(figures) == {"operations", "cuts", "healed", "lost", "orphans", "seconds"}
+    assert figures["operations"] == ["unblock"]
+    assert figures["cuts"] == figures["healed"] > 0
+
+
+# --- the judge -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def issued() -> AsyncIterator[Inside]:
+    """An issued card."""
+    world = await Inside.start()
+    await prepare(world, OPERATIONS["activate"], "yubikey-5.7", random.Random(SEED))
+    yield world
+    await world.close()
+
+
+def another_puk(memory: Memory) -> Memory:
+    return replace(memory, puk=memory.puk.set_to(b"00000001"))
+
+
+def another_management_key(memory: Memory) -> Memory:
+    value = Secret(bytes(len(memory.management.value.reveal())))
+    return replace(memory, management=replace(memory.management, value=value))
+
+
+@pytest.mark.parametrize("change", [another_puk, another_management_key])
+async def test_a_secret_that_nobody_knows_is_seen(issued: Inside, change: Callable[[Memory], Memory]) -> None:
+    books = await issued.books()
+    assert await judge.unknown_secrets(issued.card.memory, books) == []
+    issued.alter(change)
+    assert len(await judge.unknown_secrets(issued.card.memory, books)) == 1
+
+
+async def test_a_certificate_that_is_left_behind_is_seen(issued: Inside) -> None:
+    books = await issued.books()
+    assert judge.orphans(issued.card.memory, books.ledger) == []
+    issued.alter(lambda memory: memory.with_object(Slot.SIGNATURE.certificate_object, b""))
+    assert len(judge.orphans(issued.card.memory, books.ledger)) == 1
+
+
+CHANGES: dict[str, Callable[[Memory], Memory]] = {
+    "objects": lambda memory: memory.with_object(ObjectId.CCC, b""),
+    "keys": lambda memory: memory.without_key(Slot.SIGNATURE),
+    "certified": lambda memory: memory.with_key(Slot.SIGNATURE, memory.keys[Slot.AUTHENTICATION]),
+    "pin": lambda memory: replace(memory, pin=memory.pin.wrong()),
+    "puk": lambda memory: replace(memory, puk=memory.puk.wrong()),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+async def test_what_is_not_as_after_an_uncut_run_is_seen(issued: Inside, what: str) -> None:
+    books = await issued.books()
+    uncut = judge.shape(issued.card.memory, books)
+    issued.alter(CHANGES[what])
+    assert any(
+        found.startswith(f"{what}:") for found in judge.shape(issued.card.memory, books).differs(uncut)
+    )
