@@ -6,12 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from kiosk.station import wording
 from kiosk.station.faces import Outcome
 from server.connectors.directory.memory import MemoryDirectory
 from server.ports.store import AuditRecord
 from shared.credential.model import CardRecord, Person
-from shared.piv.ids import Ins, ProfileName
+from shared.piv.certificate import CertificateContainer
+from shared.piv.ids import Ins, ObjectId, ProfileName, Slot
 from shared.relay import OperationKind
 from shared.virtual.card import VirtualCard
 from shared.virtual.memory import Memory
@@ -33,6 +37,9 @@ WRITES: Final = frozenset(
 """Commands that change a card where it takes them."""
 
 PIN: Final = "739154"
+
+SLOTS: Final = (Slot.AUTHENTICATION, Slot.SIGNATURE, Slot.KEY_MANAGEMENT, Slot.CARD_AUTHENTICATION)
+"""The slots of the template `employee`."""
 
 OK: Final = b"\x90\x00"
 
@@ -120,6 +127,27 @@ def evidence(lab: Lab) -> list[AuditRecord]:
 
 async def issue(lab: Lab, *, subject: str = BOB.holder, template: str = "employee") -> Outcome:
     return await lab.perform(OperationKind.ISSUE, subject=subject, template=template)
+
+
+async def judge(lab: Lab) -> None:
+    """Check that the card holds what an uncut run leaves, and that no certificate was left behind.
+
+    Looks into the card's memory and the certificate authority's book, never the journal.
+    """
+    memory = lab.readers.card("card").memory
+    on_card = set()
+    for slot in SLOTS:
+        content = CertificateContainer.from_bytes(memory.objects[slot.certificate_object])
+        certificate = x509.load_der_x509_certificate(content.certificate)
+        key = memory.keys[slot].private.public_key()
+        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        assert certificate.public_key().public_bytes(*form) == key.public_bytes(*form)
+        on_card.add(certificate.serial_number)
+    for wanted in (ObjectId.CHUID, ObjectId.CCC, ObjectId.SECURITY):
+        assert memory.objects[wanted]
+    for entry in lab.store._book.state.ledger.values():
+        if entry.request_id is not None and entry.revoked_at is None:
+            assert entry.serial in on_card, "a certificate that is neither on its card nor revoked"
 
 
 async def active_card(lab: Lab) -> WatchedCard:

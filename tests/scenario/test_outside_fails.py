@@ -14,9 +14,8 @@ from server.ports.ca import Abilities, Issued, Outcome, Pending, Reason, Refused
 from shared import errors
 from shared.credential.model import CertificateState, HolderId, Person, State
 from shared.piv.ids import ObjectId, Slot
-from tests.scenario.judging import WatchedCard, issue, kept, nothing_changes, put, said
+from tests.scenario.judging import SLOTS, WatchedCard, issue, judge, kept, nothing_changes, put, said
 from tests.scenario.lab import Lab
-from tests.scenario.test_cuts import SLOTS, judge
 
 CERTIFICATES = {slot.certificate_object for slot in SLOTS} | {ObjectId.SECURITY}
 

@@ -20,8 +20,8 @@ from shared.credential.model import State
 from shared.piv.ids import ProfileName
 from shared.relay import OperationKind, ServerTurn, StationTurn
 from tests.scenario.cards import listening
+from tests.scenario.judging import judge
 from tests.scenario.lab import BOB, Holder, Lab, Notes, Wire
-from tests.scenario.test_cuts import judge
 from tests.scenario.test_resume import keeps_promises
 
 PIN = "739154"

@@ -19,9 +19,9 @@ from shared.relay import OperationKind
 from shared.virtual.faults import Fault, FaultKind
 from shared.virtual.keys import generate_key
 from tests.scenario.cards import Heard, ListeningCard, certificate_in, holds_matching_keys, listening
+from tests.scenario.judging import SLOTS, judge
 from tests.scenario.lab import BOB, Holder, Lab
 from tests.scenario.templates import EMPLOYEE, certificate, template
-from tests.scenario.test_cuts import SLOTS, judge
 
 PIN, NEXT_PIN = "739154", "482615"
 PROFILES = (ProfileName.YUBIKEY_4, ProfileName.YUBIKEY_5_0, ProfileName.YUBIKEY_5_7, ProfileName.UNKNOWN)

@@ -21,9 +21,8 @@ from shared.errors import KioskError
 from shared.relay import Done, Exchange, OperationKind, Responses
 from shared.secret import Secret
 from tests.scenario.installation import Desk, Installation, Moment
-from tests.scenario.judging import PIN, WatchedCard, said
+from tests.scenario.judging import PIN, SLOTS, WatchedCard, said
 from tests.scenario.lab import Holder
-from tests.scenario.test_cuts import SLOTS
 from tests.serving import PASSPHRASE
 
 NEXT_PIN = "482615"

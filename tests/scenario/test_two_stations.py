@@ -17,9 +17,8 @@ from shared.credential.model import State, StationId
 from shared.piv.ids import Ins
 from shared.relay import OperationKind, ServerTurn, StationTurn
 from shared.virtual.faults import Fault, FaultKind
-from tests.scenario.judging import PIN, WatchedCard, nothing_changes, said
+from tests.scenario.judging import PIN, WatchedCard, judge, nothing_changes, said
 from tests.scenario.lab import BOB, DirectBackend, Holder, Lab, Notes
-from tests.scenario.test_cuts import judge
 from tests.server.rpc.world import MovableClock
 
 READER = "Reader 1"
