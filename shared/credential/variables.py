@@ -13,6 +13,7 @@ from typing import Final
 from cryptography import x509
 
 from shared import errors
+from shared.display import ORDERS
 
 VARIABLE: Final = re.compile(r"\$\{([a-z][a-z0-9.-]*)(\?)?\}")
 
@@ -27,12 +28,17 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
     Raises:
         VariableMissing: a value that is not marked `?` is missing or empty.
+        Invalid: a value has characters that nobody sees, or that make it look like another.
     """
 
     def value(match: re.Match[str]) -> str:
         found = values.get(match[1], "")
         if not found and not match[2]:
             raise errors.VariableMissing(variable=match[1])
+        if ORDERS.search(found):
+            raise errors.Invalid(
+                field=match[1], why="it has control characters, or turns its direction around"
+            )
         return found
 
     return VARIABLE.sub(value, text)
@@ -46,7 +52,7 @@ def fill_subject(text: str, values: Mapping[str, str]) -> x509.Name:
     Raises:
         TemplateInvalid: the text is no distinguished name.
         VariableMissing: see `fill`.
-        Invalid: a value is longer than its attribute may be, or of another form.
+        Invalid: a value is longer than its attribute may be, or of another form, or see `fill`.
     """
     marks = {f"\x1fV{index}\x1f": match[0] for index, match in enumerate(VARIABLE.finditer(text))}
     marked = text
