@@ -19,6 +19,9 @@ from shared.secret import Secret
 
 DRAWN_MIN_LENGTH: Final = 6
 
+HELD_MAX: Final = 16
+"""Values of one operation; real ones need two."""
+
 RandomBelow = Callable[[int], int]
 """Return an unpredictable number from 0 to n - 1 (`secrets.randbelow`)."""
 
@@ -53,8 +56,15 @@ class HeldPins:
         self._held: dict[str, HeldPin] = {}
 
     def keep(self, name: str, secret: Secret, *, kind: PinKind, purpose: Purpose, uses: int) -> None:
-        """Take a value over; what was held under this name before is wiped."""
+        """Take a value over; what was held under this name before is wiped.
+
+        Raises:
+            Garbled: no operation needs so many values; this one was wiped.
+        """
         self.forget(name)
+        if len(self._held) >= HELD_MAX:
+            secret.wipe()
+            raise errors.Garbled(why=f"more than {HELD_MAX} values in one operation")
         self._held[name] = HeldPin(secret=secret, kind=kind, purpose=purpose, uses=uses)
         if uses <= 0:
             self.forget(name)
@@ -63,7 +73,7 @@ class HeldPins:
         """Draw a transport PIN of `length` decimal digits that no PIN policy would call weak.
 
         Raises:
-            Garbled: no card takes a PIN of this length.
+            Garbled: no card takes a PIN of this length, or see `keep`.
         """
         if not DRAWN_MIN_LENGTH <= length <= PIN_FIELD_LENGTH:
             raise errors.Garbled(why="the length of a transport PIN")

@@ -139,9 +139,12 @@ class Relay:
             ConnectionLost: the stream ended without one.
             KioskError: what the station refused, when the server has no last word to that.
         """
+        deadline: float | None = None
         while True:
+            if self._refused is not None and deadline is None:
+                deadline = asyncio.get_running_loop().time() + VERDICT_WAIT_S
             try:
-                async with asyncio.timeout(None if self._refused is None else VERDICT_WAIT_S):
+                async with asyncio.timeout_at(deadline):
                     turn = await anext(turns)
             except StopAsyncIteration:
                 raise (self._refused or errors.ConnectionLost()) from None

@@ -354,6 +354,35 @@ async def test_a_silent_server_after_a_refusal_is_not_waited_for(
     assert outcome.state == "unknown"
 
 
+async def test_a_server_that_talks_on_after_a_refusal_is_not_listened_to_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "VERDICT_WAIT_S", 0.1)
+
+    async def script(turns: Turns) -> ServerTurns:
+        yield exchange(SELECT, verify())
+        await anext(turns)
+        while True:
+            await asyncio.sleep(0.02)
+            yield Progress(steps=())
+
+    async with asyncio.timeout(5):
+        outcome = await bench.run(script)
+    assert isinstance(outcome.error, errors.HoleRefused)
+
+
+async def test_a_server_cannot_have_values_kept_without_end(bench: Bench) -> None:
+    async def script(turns: Turns) -> ServerTurns:
+        for number in range(1000):
+            yield Draw(hole=f"hole {number}", uses=1)
+        await anext(turns)
+        yield Failed(error=errors.Garbled(why="too many"), state="unregistered", next_action="none")
+
+    outcome = await bench.run(script)
+    assert isinstance(outcome.error, errors.Garbled)
+    assert isinstance(bench.refused(), errors.Garbled)
+
+
 async def test_a_pulled_card_is_reported_with_what_came_before(bench: Bench) -> None:
     bench.readers.arm("card", Fault(kind=FaultKind.RESPONSE_LOST, at=2))
 
