@@ -4,6 +4,7 @@ On a new card: inspect (1 round trip), own and make keys (3), secrets and certif
 certificate authorities, write and read back (2). Cut anywhere, it is planned again at the next insertion.
 """
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -138,6 +139,7 @@ async def _prepare(op: Operation) -> Issue:
         raise errors.UnknownHolder(holder=op.holder)
     if not person.enabled:
         raise errors.HolderDisabled(holder=op.holder)
+    await _check_one_person(op, template, person)
     if found.impostor is not None:
         op.journal.evidence(
             AuditKind.REFUSED,
@@ -168,6 +170,23 @@ async def _prepare(op: Operation) -> Issue:
         steps=steps,
         new=new,
     )
+
+
+async def _check_one_person(op: Operation, template: Template, person: Person) -> None:
+    """Refuse an id under which another directory knows somebody else: who was chosen there must not get this card.
+
+    People are searched in all directories, and chosen by their ids; a directory that does not answer chose nobody.
+
+    Raises:
+        Invalid: two people have this id.
+    """
+    others = [found for name, found in op.services.directories.items() if name != template.directory]
+    for answer in await asyncio.gather(*(one.get(person.holder) for one in others), return_exceptions=True):
+        if isinstance(answer, BaseException):
+            if not isinstance(answer, errors.ConnectorError):
+                raise answer
+        elif answer is not None and answer.name != person.name:
+            raise errors.Invalid(field="holder", why="two directories have this id, for different people")
 
 
 def _check_factory_pin(facts: CardFacts, record: CardRecord | None) -> None:
