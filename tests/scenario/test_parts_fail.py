@@ -22,7 +22,7 @@ from shared.relay import OperationKind, ServerTurn, StationTurn
 from tests.scenario.cards import listening
 from tests.scenario.judging import judge
 from tests.scenario.lab import BOB, Holder, Lab, Notes, Wire
-from tests.scenario.test_resume import keeps_promises
+from tests.scenario.promises import keeps_promises
 
 PIN = "739154"
 ENOUGH = 60
