@@ -1,0 +1,237 @@
+"""Whatever is done to a card, in whatever order, cut wherever: the record goes only the ways that the table knows.
+
+Operations, wrong PINs, cuts, reinsertions at either station, and what other people do to a card behind our back. And
+every certificate that was issued is on its card, or revoked, or its key is gone; while an operation stands open, the
+record at least knows of it. Where nobody else touched the card, it comes to its goal in the end.
+"""
+
+import asyncio
+import itertools
+import os
+import random
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+from uuid import uuid4
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from shared import errors
+from shared.credential.lifecycle import OperationKind, reachable, target
+from shared.credential.model import CardRecord, RecordId, State
+from shared.credential.plan import LIVE
+from shared.piv.chuid import Chuid
+from shared.piv.ids import ObjectId, ProfileName, Slot
+from shared.virtual.factory import blank
+from shared.virtual.memory import Memory
+from shared.virtual.profiles import PROFILES as MADE
+from tests.cuts import judge
+from tests.cuts.cut import Cut
+from tests.cuts.inside import Inside
+from tests.cuts.operations import PROFILES
+from tests.cuts.world import Books
+
+T = TypeVar("T")
+
+EXAMPLES: Final = 40
+STEPS: Final = 14
+PLACES: Final = 40
+"""Cuts are at up to this many commands or messages of an operation."""
+INSERTIONS: Final = 4
+
+CUTS: Final = st.builds(Cut, kind=st.sampled_from(Inside.kinds), at=st.integers(1, PLACES))
+
+ELSEWHERE: Final = frozenset({(State.UNREGISTERED, State.REGISTERED), (State.REGISTERED, State.DELETED)})
+"""What the record does beside the table: a card is begun with; a card that never was ours is forgotten."""
+
+
+def reset(memory: Memory) -> Memory:
+    return blank(MADE[memory.profile], serial=memory.serial, random=os.urandom, before=memory)
+
+
+def overwrite_chuid(memory: Memory) -> Memory:
+    raw = memory.objects.get(ObjectId.CHUID)
+    if raw is None:
+        return memory
+    return memory.with_object(ObjectId.CHUID, bytes(replace(Chuid.from_bytes(raw), guid=uuid4())))
+
+
+def delete_certificate(memory: Memory) -> Memory:
+    tag = Slot.SIGNATURE.certificate_object
+    return memory.with_object(tag, b"") if tag in memory.objects else memory
+
+
+def block_pin(memory: Memory) -> Memory:
+    return replace(memory, pin=replace(memory.pin, left=0))
+
+
+FOREIGN: Final[Mapping[str, Callable[[Memory], Memory]]] = {
+    "reset": reset,
+    "overwrite CHUID": overwrite_chuid,
+    "delete certificate": delete_certificate,
+    "block PIN": block_pin,
+}
+
+
+class Life(RuleBasedStateMachine):
+    """One card, and all that may happen to it."""
+
+    def __init__(self) -> None:
+        """Start a server and two stations."""
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.world = self.run(Inside.start())
+        self.touched: set[str] = set()
+        """What others did to the card."""
+        self.excused: set[bytes] = set()
+        """Certificates that somebody else deleted from the card."""
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def teardown(self) -> None:
+        try:
+            if self.touched <= {"block PIN"}:
+                self._comes_to_its_goal()
+        finally:
+            self.run(self.world.close())
+            self.runner.close()
+
+    # --- what happens -----------------------------------------------------------------------------------
+
+    @initialize(profile=st.sampled_from(sorted(PROFILES.values())), seed=st.integers(0, 999))
+    def begin(self, profile: ProfileName, seed: int) -> None:
+        self.run(self.world.new_card(profile, random.Random(seed)))
+
+    @rule(
+        kind=st.sampled_from(OperationKind),
+        desk=st.integers(0, 1),
+        cut=st.none() | CUTS,
+        mistakes=st.sampled_from((0, 0, 0, 1, 2)),
+    )
+    def operate(self, kind: OperationKind, desk: int, cut: Cut | None, mistakes: int) -> None:
+        self._operate(kind, desk, cut, mistakes)
+
+    @rule(desk=st.integers(0, 1), cut=st.none() | CUTS)
+    def go_on(self, desk: int, cut: Cut | None) -> None:
+        """Do what is obvious next."""
+        self._operate(reachable(self._state())[0], desk, cut, 0)
+
+    @rule(what=st.sampled_from(sorted(FOREIGN)))
+    def somebody_else(self, what: str) -> None:
+        before = set(judge.certificates(self.world.card.memory).values())
+        self.world.alter(FOREIGN[what])
+        self.excused |= before - set(judge.certificates(self.world.card.memory).values())
+        self.touched.add(what)
+
+    # --- what must hold ---------------------------------------------------------------------------------
+
+    @invariant()
+    def every_certificate_is_accounted_for(self) -> None:
+        if not self.world.readers.cards():
+            return
+        memory, books = self.world.card.memory, self._books()
+        keys = judge.public_keys(memory)
+        known = {
+            certificate.request_id
+            for record in books.records
+            if record.open_operation is not None
+            for certificate in record.certificates
+            if certificate.state in LIVE
+        }
+        for entry in judge.orphans(memory, books.ledger):
+            gone = entry.public_key not in keys
+            assert gone or entry.request_id in known or entry.certificate in self.excused, "an orphan"
+
+    @invariant()
+    def every_secret_is_known(self) -> None:
+        if self.world.readers.cards() and "overwrite CHUID" not in self.touched:
+            assert self.run(judge.unknown_secrets(self.world.card.memory, self._books())) == []
+
+    @invariant()
+    def the_puk_is_never_blocked(self) -> None:
+        assert not self.world.readers.cards() or self.world.card.memory.puk.left > 0
+
+    def _operate(self, kind: OperationKind, desk: int, cut: Cut | None, mistakes: int) -> State:
+        memory, before = self.world.card.memory, self._records()
+        self.world.holder.mistakes = mistakes
+        outcome = self.run(self.world.perform(kind, desk, cut)).outcome
+        self.world.holder.mistakes = 0
+        after = self._records()
+        changed = {
+            record_id: (_state_in(before, record_id), _state_in(after, record_id))
+            for record_id in after
+            if _state_in(before, record_id) is not _state_in(after, record_id)
+        }
+        for way in changed.values():
+            assert all(step in ELSEWHERE or step[1] is _ends(kind, step[0]) for step in _steps(way)), (
+                kind,
+                way,
+            )
+        assert len(changed) <= 1, changed
+        assert set(before) <= set(after), "a record was forgotten"
+        if isinstance(outcome.error, errors.TransitionForbidden):
+            assert self.world.card.memory == memory
+            assert after == before
+        if outcome.error is None:
+            ended = judge.record_of(self.world.card.memory, self._books())
+            assert ended is not None
+            assert ended.open_operation is None
+            assert outcome.state == ended.state == _ends(kind, _state_in(before, ended.record_id))
+            if kind is not OperationKind.ISSUE:
+                assert judge.wrong_pin(self.world.card.memory, self.world.holder.maybe) == []
+                assert self.world.card.memory.pin.left == self.world.card.memory.pin.tries
+        return self._state()
+
+    def _comes_to_its_goal(self) -> None:
+        """Do what is obvious next until the card is active: each step within some insertions."""
+        if not self.world.readers.cards():
+            return
+        for state, desk in itertools.product((State.ISSUED, State.ACTIVE), range(INSERTIONS)):
+            if self._state() in {state, State.ACTIVE}:
+                continue
+            self._operate(reachable(self._state())[0], desk % 2, None, 0)
+        assert self._state() is State.ACTIVE
+        assert judge.orphans(self.world.card.memory, self._books().ledger) == []
+
+    # --- what is seen -----------------------------------------------------------------------------------
+
+    def _books(self) -> Books:
+        return self.run(self.world.books())
+
+    def _records(self) -> dict[RecordId, CardRecord]:
+        return {record.record_id: record for record in self._books().records}
+
+    def _state(self) -> State:
+        record = judge.record_of(self.world.card.memory, self._books())
+        return record.state if record is not None else State.UNREGISTERED
+
+
+def _state_in(records: Mapping[RecordId, CardRecord], record_id: RecordId) -> State:
+    return records[record_id].state if record_id in records else State.UNREGISTERED
+
+
+def _ends(kind: OperationKind, state: State) -> State | None:
+    try:
+        return target(kind, state)
+    except errors.TransitionForbidden:
+        return None
+
+
+def _steps(way: tuple[State, State]) -> tuple[tuple[State, State], ...]:
+    """Split what one operation does to a new record into its two steps: it is begun with, then goes on."""
+    begun, ended = way
+    if begun is State.UNREGISTERED and ended is not State.REGISTERED:
+        return (State.UNREGISTERED, State.REGISTERED), (State.REGISTERED, ended)
+    return (way,)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
