@@ -14,7 +14,7 @@ from uuid import uuid4
 from server.operations import enrol
 from server.operations.attest import attestations, check_attestations, trust_for
 from server.operations.build import Material, build
-from server.operations.objects import FASCN, IdentityObjects, credential_objects, identity_objects
+from server.operations.objects import FASCN, IdentityObjects, credential_objects, identity_objects, only_ours
 from server.operations.operation import Ended, Operation
 from server.operations.proof import pin_uses
 from server.operations.puk import check_factory_puk, next_puk, settle_puk, use_puk
@@ -148,7 +148,8 @@ async def _prepare(op: Operation) -> Issue:
             serial=facts.serial or 0,
         )
     generation = op.services.keystore.generation
-    steps = plan.plan_issue(template=template, generation=generation, facts=facts, record=record)
+    trusted = facts if record is None else only_ours(op, record.record_id, facts)
+    steps = plan.plan_issue(template=template, generation=generation, facts=trusted, record=record)
     if any(isinstance(step, plan.SetRetries) for step in steps):
         _check_factory_pin(facts, record)
     new = record is None

@@ -5,7 +5,7 @@ Source: [SP 800-73-5] part 1, sections 3.1.1 (CCC), 3.1.2 (CHUID), 3.1.7 (Securi
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
@@ -13,6 +13,7 @@ from cryptography import x509
 
 from server.operations.operation import Operation
 from server.ports.store import AuditKind
+from shared import errors
 from shared.credential import plan
 from shared.credential.model import RecordId
 from shared.piv import cms
@@ -36,6 +37,37 @@ class IdentityObjects:
     ccc: bytes
 
 
+def only_ours(op: Operation, record_id: RecordId, facts: CardFacts) -> CardFacts:
+    """Return what a card says of itself without a CHUID or CCC that we did not make for it: they are made again.
+
+    A station may claim that anything is on the card, and the Security Object would vouch for it.
+    """
+    chuid, ccc = facts.chuid, facts.ccc
+    if chuid is not None and not _signed_by_us(op, chuid):
+        chuid = None
+    if ccc is not None and facts.objects.get(ObjectId.CCC) != _ccc(record_id):
+        ccc = None
+    return replace(facts, chuid=chuid, ccc=ccc)
+
+
+def _signed_by_us(op: Operation, chuid: Chuid) -> bool:
+    try:
+        cms.verify(
+            chuid.signature,
+            content_type=cms.CHUID_CONTENT,
+            content=chuid.signed_content,
+            certificate=_signer(op),
+        )
+    except errors.CardMalformed:
+        return False
+    # what stands before the signed part is no issuer's word
+    return not chuid.buffer_length and chuid.fasc_n == FASCN
+
+
+def _ccc(record_id: RecordId) -> bytes:
+    return bytes(Ccc(card_id=record_id.bytes[:14]))
+
+
 async def identity_objects(
     op: Operation, record_id: RecordId, steps: Sequence[plan.Step], facts: CardFacts, expires: date
 ) -> IdentityObjects:
@@ -44,7 +76,7 @@ async def identity_objects(
     if chuid is None or any(isinstance(step, plan.WriteChuid) for step in steps):
         chuid = await _chuid(op, record_id, expires)
     if ccc is None or any(isinstance(step, plan.WriteCcc) for step in steps):
-        ccc = bytes(Ccc(card_id=record_id.bytes[:14]))
+        ccc = _ccc(record_id)
     return IdentityObjects(chuid=chuid, ccc=ccc)
 
 
