@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import signal
 import sys
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -20,6 +22,8 @@ READERS: Final = 3
 PEOPLE: Final = 200
 PART_FAILED: Final = 6
 MAX_READERS: Final = 32
+
+R = TypeVar("R")
 
 
 @click.command()
@@ -39,9 +43,8 @@ def demo(
 ) -> None:
     """Try a whole desk: server, virtual readers and cards, sample people. Nothing is kept."""
     if not headless:
-        asyncio.run(_desk(readers, seed))
-        return
-    summary = asyncio.run(run_headless(SystemClock(), cards=cards, count=readers, seed=seed))
+        sys.exit(_run(_desk(readers, seed)))
+    summary = _run(run_headless(SystemClock(), cards=cards, count=readers, seed=seed))
     if as_json or bool(getattr(context.find_root().obj, "as_json", False)):
         click.echo(json.dumps(summary, sort_keys=True))
     else:
@@ -50,8 +53,29 @@ def demo(
         sys.exit(PART_FAILED)
 
 
-async def _desk(count: int, seed: int) -> None:
-    """Open the desk at once; the server starts behind it."""
+def _run(work: Coroutine[Any, Any, R]) -> R:
+    """Run to the end or to a signal; either way server and folder are gone afterwards.
+
+    A terminal window that is closed sends SIGHUP.
+    """
+
+    async def stoppable() -> R:
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # a second signal must not end the tidying up
+            loop.add_signal_handler(number, lambda: task.cancelling() or task.cancel())
+        return await work
+
+    try:
+        return asyncio.run(stoppable())
+    except asyncio.CancelledError:
+        raise click.Abort from None
+
+
+async def _desk(count: int, seed: int) -> int:
+    """Open the desk at once, the server starts behind it; return the exit code."""
     from kiosk.tui.app import DeskApp  # noqa: PLC0415  # without a screen, no screen library
 
     clock = SystemClock()
@@ -73,6 +97,7 @@ async def _desk(count: int, seed: int) -> None:
         await station.start()
         app = DeskApp(station=station, virtual=readers, banner="nothing is kept", title="Demo desk")
         await app.run_async()
+        return app.return_code or 0
     finally:
         starting.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -79,9 +79,11 @@ async def issue_many(
     people = [person["id"] for person in machine.people]
     tally = Tally()
     waiting = list(enumerate(work))
+    whole = asyncio.current_task()
+    assert whole is not None
 
     async def one_reader(reader: str) -> None:
-        while waiting:
+        while waiting and not whole.cancelling():  # an operation ends with an outcome when it is cancelled
             number, (name, serial) = waiting.pop()
             card = VirtualCard.new(ProfileName.YUBIKEY_5_7, serial=serial, random=os.urandom)
             readers.add_card(name, card)
@@ -105,13 +107,10 @@ async def run(clock: Clock, *, cards: int, count: int, seed: int) -> dict[str, A
     machine = Machine(clock, people=max(20, min(cards, 500)), seed=seed, log_level="warning")
     readers = VirtualReaders([reader_name(number) for number in range(1, count + 1)])
     try:
-        station = StationCore(readers, await machine.start(), clock)
-        await station.start()
-        began = time.monotonic()
-        tally = await issue_many(machine, station, readers, cards=cards, count=count, seed=seed)
-        seconds = time.monotonic() - began
-        await station.close()
-        return tally.summary(seconds)
+        async with StationCore(readers, await machine.start(), clock) as station:
+            began = time.monotonic()
+            tally = await issue_many(machine, station, readers, cards=cards, count=count, seed=seed)
+            return tally.summary(time.monotonic() - began)
     finally:
         await readers.close()
         await machine.close()
