@@ -231,7 +231,7 @@ def desk(options: Options) -> None:
     """Open the issuance desk, full screen."""
     from kiosk.commands import desk as run  # noqa: PLC0415  # loads the screen
 
-    asyncio.run(run(options.config))
+    sys.exit(asyncio.run(run(options.config)))
 
 
 def _finish(options: Options, result: Any) -> None:

@@ -364,8 +364,8 @@ def _table(table: Sequence[checks.Check]) -> Result:
     )
 
 
-async def desk(config: Path | None) -> None:
-    """Open the desk; its log goes to the file alone, because the screen is the desk's."""
+async def desk(config: Path | None) -> int:
+    """Open the desk and return its exit code; its log goes to the file alone, because the screen is the desk's."""
     from kiosk.tui.app import DeskApp  # noqa: PLC0415  # without a screen, no screen library
 
     settings = read_settings(config)
@@ -375,5 +375,6 @@ async def desk(config: Path | None) -> None:
         await parts.core.start()
         app = DeskApp(station=parts.core, virtual=parts.virtual, title=parts.name)
         await app.run_async()
+        return app.return_code or 0
     finally:
         await parts.core.close()

@@ -38,12 +38,14 @@ from shared.clock import Clock, SystemClock
 from shared.console import CardView, TemplateView
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import Person
-from shared.errors import Cancelled, CardChanged, KioskError, UnknownFailure
+from shared.errors import Cancelled, CardChanged, KioskError, StationFault, UnknownFailure
 
 DEBOUNCE_S: Final = 0.2
 """How long a search waits for the next letter."""
 
 PEOPLE_LIMIT: Final = 50
+SEARCH_MAX: Final = 100
+"""Characters of a search that count; nobody's name is longer, but something else may be pasted."""
 
 PROGRAM_FAULT: Final = "program-fault"
 """The code shown for an exception that is not a `KioskError`."""
@@ -300,7 +302,7 @@ class DeskApp(App[None], inherit_bindings=False):
         """Wait for the next letter, then ask; a newer search cancels this one wherever it is."""
         await asyncio.sleep(DEBOUNCE_S if text else 0)
         try:
-            found = await self._station.find_people(text.strip(), PEOPLE_LIMIT)
+            found = await self._station.find_people(text.strip()[:SEARCH_MAX], PEOPLE_LIMIT)
         except KioskError as error:
             screen.fail(error)
         else:
@@ -367,12 +369,15 @@ class DeskApp(App[None], inherit_bindings=False):
 
         The framework has no public hook for this; its version is pinned, and a test breaks if it changes.
         """
-        self._return_code = 1
+        self._return_code = StationFault.exit_code
         if self._exception is None:
             self._exception = error
             self._exception_event.set()
         code = error.code if isinstance(error, KioskError) else PROGRAM_FAULT
-        self.exit(return_code=1, message=f"The desk ended unexpectedly ({code}, {type(error).__name__}).")
+        self.exit(
+            return_code=StationFault.exit_code,
+            message=f"The desk ended unexpectedly ({code}, {type(error).__name__}).",
+        )
 
 
 def _summary(reader: ReaderView, card: str, person: Person, template: TemplateView) -> Confirm:

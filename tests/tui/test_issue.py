@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from textual.events import Paste
 from textual.widgets import DataTable
 
 from kiosk.station.faces import Job
+from kiosk.tui.app import SEARCH_MAX
 from kiosk.tui.find import FindPerson
 from shared import errors
 from shared.console import Found
@@ -114,6 +116,16 @@ async def test_search_says_when_nobody_is_found_and_when_it_fails(
         station.search_error = None
         await pilot.press("backspace")
         await shows(pilot, "6 people")
+
+
+async def test_what_is_pasted_may_be_long(desk: Desk, station: ScriptedStation) -> None:
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "i")
+        await shows(pilot, "6 people")
+        app.screen.post_message(Paste("lorem ipsum " * 100))
+        await shows(pilot, "Nobody found")
+        assert station.asked[-1] == ("find", ("lorem ipsum " * 100)[:SEARCH_MAX])
 
 
 async def test_arrows_choose_while_typing(desk: Desk) -> None:

@@ -213,6 +213,7 @@ async def test_a_fault_in_the_screen_itself_prints_no_locals(
 
     with pytest.raises(RuntimeError, match="boom"):
         await run()
+    assert app.return_code == errors.StationFault.exit_code
     shown = capsys.readouterr()
     assert "ended unexpectedly (program-fault, RuntimeError)" in shown.out + shown.err
     assert CANARY not in shown.out + shown.err
