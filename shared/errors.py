@@ -31,8 +31,8 @@ class KioskError(Exception):
     outcome_unknown: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, **facts: Fact) -> None:
-        """Keep `facts`; they are shown to people and written to logs."""
+    def __init__(self, /, **facts: Fact) -> None:
+        """Keep `facts`, whatever their names; they are shown to people and written to logs."""
         self.facts: Final[dict[str, Fact]] = facts
         shown = ", ".join(f"{name}={value}" for name, value in facts.items())
         super().__init__(f"{self.code} ({shown})" if shown else self.code)

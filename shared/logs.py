@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from shared import errors
-from shared.display import json_line, visible
+from shared.display import json_line, visible, visible_lines
 
 TRAFFIC: Final = 5
 """Below DEBUG: commands to cards and their responses, redacted by their writer."""
@@ -106,7 +106,7 @@ class TextFormatter(logging.Formatter):
         shown = ", ".join(f"{name}={value}" for name, value in _facts(record).items())
         line = f"{_at(record)} {record.levelname} {record.name}: {record.getMessage()}"
         line = visible(f"{line} ({shown})" if shown else line)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{visible_lines(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared import errors
+from shared.display import ORDERS
 from shared.logs import TRAFFIC, Format, Level, LogSettings, set_up
 from shared.secret import Secret
 
@@ -118,3 +119,16 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         "why": f"{tmp_path}/nowhere/log: No such file or directory",
     }
     assert logging.getLogger().handlers == before
+
+
+def test_text_of_others_gives_the_terminal_no_orders() -> None:
+    stream = io.StringIO()
+    set_up(LogSettings(), stream=stream)
+    try:
+        b"x".decode("\x1b[2J from a card")
+    except LookupError:
+        log.exception("name \x1b]0;x\x07", extra={"facts": {"reader": "R\u202e1\nforged line"}})
+    written = stream.getvalue()
+    assert not ORDERS.search(written.replace("\n", ""))
+    assert "\nforged" not in written
+    assert "\\x1b[2J from a card" in written

@@ -371,6 +371,17 @@ async def test_a_server_that_talks_on_after_a_refusal_is_not_listened_to_for_eve
     assert isinstance(outcome.error, errors.HoleRefused)
 
 
+async def test_facts_of_a_question_may_have_any_name(bench: Bench) -> None:
+    async def script(turns: Turns) -> ServerTurns:
+        yield ask_current(facts={"problem": "pin-rejected", "self": "x", "not a name": "y"})
+        await anext(turns)
+        yield DONE
+
+    bench.person = ToldPerson("123456")
+    outcome = await bench.run(script, OperationKind.CHANGE_PIN)
+    assert outcome.error is None
+
+
 async def test_a_server_cannot_have_values_kept_without_end(bench: Bench) -> None:
     async def script(turns: Turns) -> ServerTurns:
         for number in range(1000):
