@@ -202,6 +202,17 @@ def retire(options: Options, reader: str, reason: str) -> None:
     _finish(options, asyncio.run(run(options.config, reader, reason)))
 
 
+@do.command()
+@everywhere
+@_READER
+@click.pass_obj
+def update(options: Options, reader: str) -> None:
+    """Bring the card to the newest master key and template; the PIN stays. An up-to-date card is left alone."""
+    from kiosk.commands import update as run  # noqa: PLC0415  # loads gRPC and PC/SC
+
+    _finish(options, asyncio.run(run(options.config, reader)))
+
+
 @cli.command()
 @everywhere
 @click.argument("token")

@@ -195,6 +195,11 @@ async def retire(config: Path | None, reader: str, reason: str) -> Result:
     return await _do(config, OperationKind.RETIRE, reader, TerminalPerson(say), reason)
 
 
+async def update(config: Path | None, reader: str) -> Result:
+    """Bring the card in a reader up to date; nobody is asked for anything."""
+    return await _do(config, OperationKind.UPDATE, reader, TerminalPerson(say))
+
+
 def _chooser(new_pin_fd: int | None) -> Person:
     """Return whoever chooses a new PIN: somebody at the terminal, or a script."""
     return TerminalPerson(say) if new_pin_fd is None else GivenPerson(new_pin_fd=new_pin_fd)

@@ -267,7 +267,9 @@ class Server:
         await parts.store.cards.release_all()
         name = parts.settings.names[0]
         store, services = parts.store, parts.services
-        console = Console(store.cards, store.templates, services.directories)
+        console = Console(
+            store.cards, store.templates, services.directories, lambda: parts.keystore.generation
+        )
         admin = Admin(
             name=name,
             version=self._version,

@@ -20,7 +20,7 @@ Sources: [SP 800-73-5] part 2, sections 3.2.1 to 3.2.4; [RFC 2986] 4.1.
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -51,15 +51,16 @@ from shared.piv.ids import (
 from shared.piv.keys import to_be_signed
 from shared.relay import OperationKind, Purpose
 
-PURPOSES: Final = {
+PURPOSES: Final[Mapping[OperationKind, Purpose | None]] = {
     OperationKind.ISSUE: Purpose.ISSUE,
     OperationKind.ACTIVATE: Purpose.ACTIVATE,
     OperationKind.CHANGE_PIN: Purpose.CHANGE_PIN,
     OperationKind.UNBLOCK: Purpose.UNBLOCK,
     OperationKind.REVOKE: Purpose.END,
     OperationKind.RETIRE: Purpose.END,
+    OperationKind.UPDATE: None,
 }
-"""The one purpose that a question of an operation may announce."""
+"""The one purpose that a question of an operation may announce; None where no PIN is any of its business."""
 
 _READING: Final = frozenset(
     {Ins.SELECT, Ins.GET_DATA, Ins.GET_METADATA, Ins.GET_VERSION, Ins.GET_SERIAL, Ins.ATTEST}

@@ -44,6 +44,8 @@ _NEXT_ACTIONS: Final[dict[str, str]] = {
 
 _STEPS: Final[dict[str, str]] = {
     "own": "Own the card",
+    "rekey": "New management key, generation {generation}",
+    "template": "Version {version} of the template",
     "chuid": "Card identifier (CHUID)",
     "ccc": "Card capabilities (CCC)",
     "puk": "Unblocking code",
@@ -72,6 +74,8 @@ _NOTICES: Final[dict[str, str]] = {
     "holder-disabled": "The directory says that this person is disabled.",
     "unconfirmed-issue": "A certificate was asked for, and it is not known whether it was issued.",
     "card-not-genuine": "The card could not prove that it is the recorded one.",
+    "update-needed": "There is a newer master key or template for this card: update it. It goes on working until then.",
+    "reissue-needed": "The template has a newer version that wants other keys or certificates: they take a new issue.",
 }
 
 _OPERATIONS: Final[dict[OperationKind, str]] = {
@@ -81,6 +85,7 @@ _OPERATIONS: Final[dict[OperationKind, str]] = {
     OperationKind.UNBLOCK: "Unblock",
     OperationKind.REVOKE: "Revoke",
     OperationKind.RETIRE: "Retire",
+    OperationKind.UPDATE: "Update",
 }
 
 _DONE: Final[dict[OperationKind, str]] = {
@@ -90,6 +95,7 @@ _DONE: Final[dict[OperationKind, str]] = {
     OperationKind.UNBLOCK: "The card has a new PIN.",
     OperationKind.REVOKE: "The credential is revoked for good.",
     OperationKind.RETIRE: "The card is empty and may be issued again.",
+    OperationKind.UPDATE: "The card is up to date.",
 }
 
 _QUESTIONS: Final[dict[Question, str]] = {

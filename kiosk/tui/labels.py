@@ -17,6 +17,7 @@ OPERATION_KEYS: Final = {
     OperationKind.UNBLOCK: "u",
     OperationKind.REVOKE: "o",
     OperationKind.RETIRE: "e",
+    OperationKind.UPDATE: "n",
 }
 """The key that starts an operation, the same on every screen."""
 
@@ -39,6 +40,7 @@ OPERATION_BUTTONS: Final = {
     OperationKind.UNBLOCK: "Unblock: set a new PIN",
     OperationKind.REVOKE: "Revoke for good",
     OperationKind.RETIRE: "Retire: empty the card",
+    OperationKind.UPDATE: "Update: newest keys",
 }
 """What the button of the obvious next action says."""
 
@@ -49,6 +51,7 @@ CONTINUE_BUTTONS: Final = {
     OperationKind.UNBLOCK: "Continue unblocking",
     OperationKind.REVOKE: "Continue revoking",
     OperationKind.RETIRE: "Continue retiring",
+    OperationKind.UPDATE: "Continue the update",
 }
 
 OPERATION_CUT: Final = {
@@ -58,6 +61,7 @@ OPERATION_CUT: Final = {
     OperationKind.UNBLOCK: "Unblocking was interrupted. Nothing is lost: continue where it stopped.",
     OperationKind.REVOKE: "Revoking was interrupted. Continue to bring it to an end.",
     OperationKind.RETIRE: "Retiring was interrupted. Continue to bring it to an end.",
+    OperationKind.UPDATE: "The update was interrupted. Nothing is lost: continue where it stopped.",
 }
 
 CAUSES: Final = {

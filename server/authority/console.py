@@ -1,9 +1,10 @@
 """What a station's faces learn between operations: cards, people, templates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from server.authority.access import Caller
 from server.operations.identify import identify
+from server.operations.update import newer_template
 from server.ports.directory import Directory
 from server.ports.store import CardStore, TemplateStore
 from shared import errors
@@ -11,6 +12,7 @@ from shared.console import CardHints, CardView, Found, TemplateView
 from shared.credential.lifecycle import CONTINUED, OperationKind, reachable
 from shared.credential.model import CardRecord, HolderId, Person, State
 from shared.credential.template import CertificateSpec, Template, parse_template
+from shared.credential.update import REISSUE_NEEDED, UPDATE_NEEDED, plan_update
 from shared.credential.variables import variables_in
 
 SEARCH_LIMIT = 200
@@ -20,12 +22,17 @@ class Console:
     """Answer a station's questions from the record and the directories."""
 
     def __init__(
-        self, cards: CardStore, templates: TemplateStore, directories: Mapping[str, Directory]
+        self,
+        cards: CardStore,
+        templates: TemplateStore,
+        directories: Mapping[str, Directory],
+        generation: Callable[[], int],
     ) -> None:
-        """Read from these ports."""
+        """Read from these ports; `generation` tells the newest generation of the master key."""
         self._cards = cards
         self._templates = templates
         self._directories = directories
+        self._generation = generation
 
     async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
         """Return what the record says of a card; `UNREGISTERED` where it says nothing."""
@@ -62,10 +69,14 @@ class Console:
         if credential is not None:
             stored = await self._templates.version(credential.template)
             title = parse_template(stored.text).title if stored else credential.template.name
-        notices = []
-        if hints.pin_tries_left == 0 and record.state is State.ACTIVE:
-            notices.append("pin-blocked")
+        blocked = hints.pin_tries_left == 0 and record.state is State.ACTIVE
+        news = await self._news(record, hints)
+        notices = [*(["pin-blocked"] if blocked else []), *news]
         ways = reachable(record.state)
+        if UPDATE_NEEDED not in news:
+            ways = tuple(way for way in ways if way is not OperationKind.UPDATE)
+        elif record.state is State.ACTIVE and not blocked:
+            ways = (OperationKind.UPDATE, *(way for way in ways if way is not OperationKind.UPDATE))
         if interrupted is not None:
             ways = (interrupted, *(way for way in ways if way is not interrupted))
         holder = None
@@ -85,6 +96,16 @@ class Console:
             key_generation=record.management_key.proven.generation if record.management_key.proven else 0,
             notices=tuple(notices),
         )
+
+    async def _news(self, record: CardRecord, hints: CardHints) -> list[str]:
+        """Return notices about what is newer than the card: the master key, its template."""
+        if OperationKind.UPDATE not in reachable(record.state):
+            return []
+        newer = await newer_template(self._templates, record)
+        steps = plan_update(
+            record, generation=self._generation(), newer=newer, puk_blocked=hints.puk_tries_left == 0
+        )
+        return [*([UPDATE_NEEDED] if steps else []), *([REISSUE_NEEDED] if newer.reissue else [])]
 
     async def _person(self, holder: HolderId, name: str) -> Person:
         """Return the holder as the directory has them now; a copy of the name where it cannot say."""

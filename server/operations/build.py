@@ -50,7 +50,7 @@ def build(steps: Sequence[plan.Step], material: Material, op: Operation) -> Conv
         *retries,
         *chuid,
         set_management_key(material.new_key),
-        _with_new_key(material.new_key, rest, random),
+        with_new_key(material.new_key, rest, random),
     )
     # a card that proves a public key proves nothing: the factory's key opens the card, and no more is asked of it
     opened = (
@@ -62,7 +62,7 @@ def build(steps: Sequence[plan.Step], material: Material, op: Operation) -> Conv
     return cast("dict[Slot, bytes]", keys)
 
 
-def _with_new_key(
+def with_new_key(
     key: ManagementKey, then: Conversation[T], random: Callable[[int], bytes]
 ) -> Conversation[T]:
     """Authenticate with the key that the card was just given; see `authenticated`.

@@ -16,6 +16,7 @@ from server.operations.operation import Ended, Operation
 from server.operations.services import Services
 from server.operations.set_pin import activate, unblock
 from server.operations.talk import Talk
+from server.operations.update import update
 from server.operations.withdraw import retire, revoke
 from server.ports.store import AuditKind, AuditRecord, OperationClosed
 from shared import errors
@@ -32,6 +33,7 @@ OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]
     OperationKind.UNBLOCK: unblock,
     OperationKind.REVOKE: revoke,
     OperationKind.RETIRE: retire,
+    OperationKind.UPDATE: update,
 }
 
 

@@ -78,14 +78,18 @@ async def settle_puk(op: Operation, record: CardRecord, facts: CardFacts) -> Sec
     return new
 
 
-async def use_puk(op: Operation, conversation: Conversation[T], pending: SecretVersion) -> T:
-    """Let the card go after a conversation that uses the PUK; a PUK that it rejects is never tried again.
+async def use_puk(
+    op: Operation, conversation: Conversation[T], pending: SecretVersion, *, release: bool = True
+) -> T:
+    """Hold a conversation that uses the PUK, after which the card is let go; a rejected PUK is never tried again.
+
+    Without `release` the conversation may have more than one batch.
 
     Raises:
         SecretUnresolved: somebody else has changed the PUK.
     """
     try:
-        return await op.talk.converse(conversation, release=True)
+        return await op.talk.converse(conversation, release=release)
     except errors.PukRejected as refused:
         _give_up(op, pending)
         raise _unresolved() from refused

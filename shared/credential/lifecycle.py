@@ -19,6 +19,7 @@ class OperationKind(StrEnum):
     ACTIVATE = "activate"
     CHANGE_PIN = "change-pin"
     UNBLOCK = "unblock"
+    UPDATE = "update"
     REVOKE = "revoke"
     RETIRE = "retire"
 
@@ -56,6 +57,11 @@ LIFECYCLE: Final = (
     Transition(
         operation=OperationKind.UNBLOCK,
         sources=frozenset({State.ACTIVE}),
+        target=None,
+    ),
+    Transition(
+        operation=OperationKind.UPDATE,
+        sources=frozenset({State.ISSUED, State.ACTIVE}),
         target=None,
     ),
     Transition(

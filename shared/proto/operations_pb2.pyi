@@ -142,6 +142,7 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_UNBLOCK: _OperationKind.ValueType  # 4
     OPERATION_KIND_REVOKE: _OperationKind.ValueType  # 5
     OPERATION_KIND_RETIRE: _OperationKind.ValueType  # 6
+    OPERATION_KIND_UPDATE: _OperationKind.ValueType  # 7
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What can be done to a card."""
@@ -153,6 +154,7 @@ OPERATION_KIND_CHANGE_PIN: OperationKind.ValueType  # 3
 OPERATION_KIND_UNBLOCK: OperationKind.ValueType  # 4
 OPERATION_KIND_REVOKE: OperationKind.ValueType  # 5
 OPERATION_KIND_RETIRE: OperationKind.ValueType  # 6
+OPERATION_KIND_UPDATE: OperationKind.ValueType  # 7
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 @_typing.final

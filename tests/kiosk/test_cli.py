@@ -157,6 +157,11 @@ def test_a_card_lives_through_four_commands(fresh_card: Bench) -> None:
     assert unblocked.code == 0, unblocked.err
     assert unblocked.document["state"] == "active"
 
+    updated = bench.run("do", "update", "--json")
+    assert updated.code == 0, updated.err
+    assert updated.document["message"] == "The card is up to date."
+    assert updated.document["round_trips"] == 1
+
     assert bench.run("do", "retire", "--json").code == 2, "a reason is needed"
     retired = bench.run("do", "retire", "--reason", "left", "--json")
     assert retired.code == 0, retired.err

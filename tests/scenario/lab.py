@@ -162,7 +162,9 @@ class Lab:
         self.ca = ca
         self.readers = VirtualReaders(["Reader 1"])
         self.engine = OperationEngine(services)
-        console = Console(store.cards, store.templates, services.directories)
+        console = Console(
+            store.cards, store.templates, services.directories, lambda: services.keystore.generation
+        )
         self.backend = DirectBackend(self.engine, console, caller)
         self.station = StationCore(self.readers, self.backend)
 

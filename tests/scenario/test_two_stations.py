@@ -33,7 +33,9 @@ class DeadLine(DirectBackend):
 
     def __init__(self, lab: Lab, name: str) -> None:
         services = lab.services
-        console = Console(lab.store.cards, lab.store.templates, services.directories)
+        console = Console(
+            lab.store.cards, lab.store.templates, services.directories, lambda: services.keystore.generation
+        )
         caller = Caller(station_id=StationId(uuid4()), name=name, lab=True, fingerprint=b"\x00" * 32)
         super().__init__(lab.engine, console, caller)
         self.dead = asyncio.Event()

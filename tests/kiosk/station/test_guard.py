@@ -52,6 +52,7 @@ def guard(
         OperationKind.ISSUE: PinKind.DRAWN,
         OperationKind.ACTIVATE: PinKind.NEW,
         OperationKind.UNBLOCK: PinKind.NEW,
+        OperationKind.UPDATE: PinKind.DRAWN,
         OperationKind.CHANGE_PIN: PinKind.CURRENT,
         OperationKind.REVOKE: PinKind.DRAWN,
         OperationKind.RETIRE: PinKind.DRAWN,
@@ -60,6 +61,7 @@ def guard(
         OperationKind.ISSUE: Purpose.ISSUE,
         OperationKind.ACTIVATE: Purpose.ACTIVATE,
         OperationKind.UNBLOCK: Purpose.UNBLOCK,
+        OperationKind.UPDATE: Purpose.ISSUE,
         OperationKind.CHANGE_PIN: Purpose.CHANGE_PIN,
         OperationKind.REVOKE: Purpose.END,
         OperationKind.RETIRE: Purpose.END,
@@ -181,6 +183,16 @@ def test_present_and_new_pin_cannot_be_swapped() -> None:
     assert refusal(judge, SELECT, change(NEW, CURRENT)) == why
     assert refusal(judge, SELECT, change(FACTORY_FIELD, CURRENT)) == why
     assert refusal(judge, SELECT, unblock(PUK_FIELD, CURRENT)) == why
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+@pytest.mark.parametrize("kind", list(PinKind))
+def test_an_update_has_no_business_with_a_pin(purpose: Purpose, kind: PinKind) -> None:
+    judge = Guard(OperationKind.UPDATE, held(purpose, kind, 3))
+    with pytest.raises(errors.HoleRefused):
+        judge.check_purpose(purpose)
+    for command in (verify(), unblock(PUK_FIELD, PIN), change(FACTORY_FIELD, PIN)):
+        assert refusal(judge, SELECT, command)
 
 
 def test_a_change_of_the_pin_uses_it_for_nothing_else() -> None:

@@ -17,6 +17,8 @@ STEPS = [
     "verify",
     "change-pin",
     "record",
+    "rekey",
+    "template",
 ]
 ACTIONS = [
     "insert-again",

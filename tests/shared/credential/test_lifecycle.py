@@ -16,13 +16,17 @@ def test_every_operation_is_in_the_table_once() -> None:
     [
         (State.UNREGISTERED, (OperationKind.ISSUE,)),
         (State.REGISTERED, (OperationKind.ISSUE,)),
-        (State.ISSUED, (OperationKind.ACTIVATE, OperationKind.RETIRE, OperationKind.REVOKE)),
+        (
+            State.ISSUED,
+            (OperationKind.ACTIVATE, OperationKind.UPDATE, OperationKind.RETIRE, OperationKind.REVOKE),
+        ),
         (State.RETIRED, (OperationKind.ISSUE,)),
         (
             State.ACTIVE,
             (
                 OperationKind.CHANGE_PIN,
                 OperationKind.UNBLOCK,
+                OperationKind.UPDATE,
                 OperationKind.RETIRE,
                 OperationKind.REVOKE,
             ),

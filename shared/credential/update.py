@@ -1,0 +1,109 @@
+"""What brings a credential up to date without its holder: newest keys, newest version of its template.
+
+Planning is pure, as in `plan`. The PIN is the holder's and stays as it is, so nothing is done here that would need
+it: a version of the template that wants other keys or certificates is for a new issue (`Newer.reissue`).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from shared.credential.model import FACTORY, CardRecord, SecretVersion, TemplateRef
+from shared.credential.plan import ReadBack, RotatePuk
+from shared.credential.template import Template
+from shared.piv.ids import ManagementAlgorithm
+from shared.relay import StepLine
+
+UPDATE_NEEDED: Final = "update-needed"
+REISSUE_NEEDED: Final = "reissue-needed"
+"""Notices about a card."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rekey:
+    """Replace the management key by the one of master key `generation`; heals a change that was cut."""
+
+    generation: int
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="rekey", facts={"generation": self.generation})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeTemplate:
+    """Bind the credential to a newer version of its template, which asks for nothing else of the card."""
+
+    ref: TemplateRef
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="template", facts={"version": self.ref.version})
+
+
+UpdateStep = Rekey | RotatePuk | TakeTemplate | ReadBack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newer:
+    """What the newest version of a credential's template means for it.
+
+    `ref` is the version that can be taken over; `reissue` says that there is one that cannot.
+    """
+
+    ref: TemplateRef | None = None
+    reissue: bool = False
+
+
+def compare(
+    present: tuple[TemplateRef, Template],
+    newest: tuple[TemplateRef, Template],
+    algorithm: ManagementAlgorithm,
+) -> Newer:
+    """Compare the version that a credential was issued by with the newest; `algorithm` is its management key's."""
+    (ref, old), (newest_ref, new) = present, newest
+    if newest_ref.version <= ref.version:
+        return Newer()
+    asked = new.management_key.algorithm
+    if asked in {None, algorithm} and _of_the_card(old) == _of_the_card(new):
+        return Newer(ref=newest_ref)
+    return Newer(reissue=True)
+
+
+def _of_the_card(template: Template) -> Template:
+    """Return a template without what changes nothing on a card: words, and rules for the next PIN."""
+    plain = Template(name="", digest=b"", title="", directory="", certificates=())
+    return replace(
+        template,
+        digest=plain.digest,
+        title=plain.title,
+        management_key=plain.management_key,
+        pin=replace(template.pin, policy=plain.pin.policy),
+    )
+
+
+def plan_update(
+    record: CardRecord, *, generation: int, newer: Newer, puk_blocked: bool
+) -> tuple[UpdateStep, ...]:
+    """Return the steps that bring this card up to date; none where it is.
+
+    `generation` is the newest master key's. A PUK that is blocked or not known cannot be rotated and stays.
+    """
+    steps: list[UpdateStep] = []
+    key, puk = record.management_key, record.puk
+    if key.proven not in {None, FACTORY} and (key.pending is not None or _older(key.proven, generation)):
+        steps.append(Rekey(generation=generation))
+    if (
+        puk.proven is not None
+        and not puk_blocked
+        and (puk.pending is not None or _older(puk.proven, generation))
+    ):
+        steps.append(RotatePuk())
+    if newer.ref is not None:
+        steps.append(TakeTemplate(ref=newer.ref))
+    return (*steps, ReadBack()) if steps else ()
+
+
+def _older(version: SecretVersion | None, generation: int) -> bool:
+    return version is not None and version.generation < generation
