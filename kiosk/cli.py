@@ -264,6 +264,9 @@ def main() -> None:
         code = cli(standalone_mode=False)
     except click.ClickException as usage:
         usage.show()
+        if as_json:
+            message = usage.format_message()
+            click.echo(json_line({"ok": False, "error": "usage", "facts": {}, "message": message}))
         sys.exit(usage.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -5,7 +5,6 @@
 
 import asyncio
 import getpass
-import json
 import os
 import signal
 import sys
@@ -16,27 +15,24 @@ from typing import Any, Final
 
 import click
 
-from server.context import Context, ask, client_of
+from server.context import Commands, Context, ask, client_of
 from server.key_commands import keys
 from server.settings import Settings
 from shared import errors, process, wording
 from shared.clock import SystemClock
-from shared.display import visible
+from shared.display import json_line, visible
 from shared.errors import Fact
 from shared.secret import Secret
 
 PASSPHRASE_MAX: Final = 4096
 DEFAULT_TOKEN_HOURS: Final = 24
+INTERRUPTED: Final = 1
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", type=click.Path(path_type=Path), help="kiosk.toml to read.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on one line.")
-@click.version_option(package_name="issuance-kiosk", prog_name="kiosk-server")
-@click.pass_context
-def cli(context: click.Context, config: Path | None, as_json: bool) -> None:  # noqa: FBT001  # click passes flags
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="issuance-kiosk", message="%(version)s")
+def cli() -> None:
     """Run and administer the card management server."""
-    context.obj = Context(config, as_json)
 
 
 passphrase_fd = click.option(
@@ -68,6 +64,7 @@ def init(
     from server.authority.services import TemplateText  # noqa: PLC0415
 
     settings = context.settings()
+    _check_first(settings, station=station, lab=lab)
     passphrase = _new_passphrase(settings, passphrase_fd)
 
     async def run() -> dict[str, Any]:
@@ -143,19 +140,29 @@ def doctor(context: Context) -> None:
             "server": status.server,
             "version": status.version,
             "started_at": status.started_at.isoformat(),
-            "checks": {
-                check.subject: {"ok": check.ok, **_shown(check.error, check.facts)} for check in status.checks
-            },
+            "checks": [
+                {
+                    "name": check.subject,
+                    "verdict": "ok" if check.ok else "failed",
+                    "text": _said(check.error, check.facts),
+                    "error": check.error.code if check.error else None,
+                    "facts": check.error.facts if check.error else check.facts,
+                }
+                for check in status.checks
+            ],
         }
 
     found = asyncio.run(run())
-    lines = [f"{found['server']} {found['version']}, up since {found['started_at']}"]
-    for subject, check in found["checks"].items():
-        rest = ", ".join(f"{key} {value}" for key, value in check.items() if key != "ok")
-        lines.append(f"{'✓' if check['ok'] else '✗'} {subject}: {rest}")
-    context.result(found, "\n".join(lines))
-    if not all(check["ok"] for check in found["checks"].values()):
-        sys.exit(5)
+    checks = found["checks"]
+    width = max((len(check["name"]) for check in checks), default=0)
+    lines = [
+        f"{found['server']} {found['version']}, up since {found['started_at'][:16].replace('T', ' ')} UTC"
+    ]
+    lines += [f"{check['verdict']:<8} {check['name']:<{width}} {check['text']}".rstrip() for check in checks]
+    good = all(check["error"] is None for check in checks)
+    context.result(found, "\n".join(lines), ok=good)
+    if not good:
+        sys.exit(errors.ConnectorError.exit_code)
 
 
 @cli.group()
@@ -247,7 +254,10 @@ def _templates(context: Context, files: tuple[Path, ...], *, apply: bool) -> Non
             "from_version": line.from_version,
             "to_version": line.to_version,
             "changes": list(line.changes),
-            "problems": [{"code": problem.code, **problem.facts} for problem in line.problems],
+            "problems": [
+                {"error": problem.code, "facts": problem.facts, "message": wording.failure(problem)}
+                for problem in line.problems
+            ],
             "warnings": list(line.warnings),
         }
         for line in lines
@@ -256,10 +266,10 @@ def _templates(context: Context, files: tuple[Path, ...], *, apply: bool) -> Non
     for line in lines:
         words.append(f"{line.source}: {line.action.value} {line.name} {_versions(line)}".rstrip())
         words += [f"  {change}" for change in line.changes if not apply]
-        words += [f"  problem: {problem}" for problem in line.problems]
+        words += [f"  problem: {wording.failure(problem)}" for problem in line.problems]
         words += [f"  warning: {warning}" for warning in line.warnings]
     refused = any(line.action is TemplateAction.REFUSE for line in lines)
-    context.result({"applied": apply and not refused, "templates": found}, "\n".join(words))
+    context.result({"applied": apply and not refused, "templates": found}, "\n".join(words), ok=not refused)
     if refused:
         sys.exit(errors.PolicyError.exit_code)
 
@@ -288,8 +298,24 @@ def _stop_at_end(stopping: asyncio.Event) -> None:
         stopping.set()
 
 
-def _shown(error: errors.KioskError | None, facts: dict[str, Fact]) -> dict[str, Fact]:
-    return {"code": error.code, **error.facts} if error else facts
+def _said(error: errors.KioskError | None, facts: dict[str, Fact]) -> str:
+    return wording.failure(error) if error else ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+def _check_first(settings: Settings, *, station: str | None, lab: bool) -> None:
+    """Find out before anything is asked or made whether `init` can come to its end.
+
+    Raises:
+        StoreConflict: there is a key store already.
+        NotAllowed: the settings allow no lab stations.
+    """
+    if lab and not station:
+        message = "--lab is about the first station: give --station NAME with it."
+        raise click.UsageError(message)
+    if lab and not settings.server.allow_lab:
+        raise errors.NotAllowed(what="a lab station, without allow-lab = true under [server]")
+    if settings.server.key_store_file.exists():
+        raise errors.StoreConflict(what=str(settings.server.key_store_file))
 
 
 def _passphrase(settings: Settings, descriptor: int | None) -> Secret:
@@ -300,7 +326,10 @@ def _passphrase(settings: Settings, descriptor: int | None) -> Secret:
     if configured is not None:
         return configured
     if not sys.stdin.isatty():
-        raise errors.ConfigMissing(key="server.key-store.passphrase")
+        raise errors.ConfigMissing(
+            key="server.key-store.passphrase",
+            what="nobody can be asked here; set it, or give --passphrase-fd",
+        )
     return Secret.from_text(getpass.getpass("Passphrase of the key store: "))
 
 
@@ -329,24 +358,32 @@ def main() -> None:
         cli(standalone_mode=False)
     except click.ClickException as usage:
         usage.show()
+        if as_json:
+            _document("usage", {}, usage.format_message())
         sys.exit(usage.exit_code)
-    except click.exceptions.Abort:
-        sys.exit(1)
+    except (click.exceptions.Abort, KeyboardInterrupt, EOFError):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
     except errors.KioskError as error:
-        _fail(as_json, error)
+        _fail(error, as_json=as_json)
     except Exception as fault:  # noqa: BLE001  # the command line: no traceback with what was typed in it
         traceback.print_tb(fault.__traceback__)
         click.echo(f"internal error: {type(fault).__name__}", err=True)
         if as_json:
-            click.echo(json.dumps({"error": errors.ServerFault.code}))
+            _document(errors.ServerFault.code, {}, f"internal error: {type(fault).__name__}")
         sys.exit(errors.ServerFault.exit_code)
 
 
-def _fail(as_json: bool, error: errors.KioskError) -> None:  # noqa: FBT001
+def _fail(error: errors.KioskError, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"error": error.code, **error.facts}, sort_keys=True))
+        _document(error.code, error.facts, wording.failure(error))
     click.echo(visible(wording.failure(error)), err=True)
     sys.exit(error.exit_code)
+
+
+def _document(code: str, facts: dict[str, Fact], message: str) -> None:
+    """Print a failure for a program, in the same form as the station's commands."""
+    click.echo(json_line({"ok": False, "error": code, "facts": facts, "message": message}))
 
 
 if __name__ == "__main__":

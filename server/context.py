@@ -1,7 +1,6 @@
 """What the commands of `kiosk-server` share: settings, the line to the running server, the form of results."""
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +9,59 @@ from typing import Any
 import click
 
 from server.settings import Settings, read_settings
-from shared.display import visible_lines
+from shared.display import json_line, visible_lines
 
 
 @dataclass(slots=True)
 class Context:
     """What every command shares."""
 
-    config: Path | None
-    as_json: bool
+    config: Path | None = None
+    as_json: bool = False
 
     def settings(self) -> Settings:
         """Read `kiosk.toml`."""
         return read_settings(self.config)
 
-    def result(self, values: dict[str, Any], text: str) -> None:
+    def result(self, values: dict[str, Any], text: str, *, ok: bool = True) -> None:
         """Print the result: one object, or words."""
-        click.echo(json.dumps(values, sort_keys=True) if self.as_json else visible_lines(text))
+        click.echo(json_line({"ok": ok, **values}) if self.as_json else visible_lines(text))
+
+
+def _noted(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    """Keep an option, wherever on the line it stood."""
+    options = ctx.find_root().ensure_object(Context)
+    if value is not None and value is not False:
+        setattr(options, "as_json" if param.name == "json" else "config", value)
+
+
+class _Everywhere(click.Command):
+    """A command that takes what every command takes."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return its own options and arguments, and the common ones."""
+        config = click.Option(
+            ["--config"],
+            type=click.Path(dir_okay=False, path_type=Path),
+            expose_value=False,
+            callback=_noted,
+            help="The kiosk.toml to read.",
+        )
+        as_json = click.Option(
+            ["--json"],
+            is_flag=True,
+            expose_value=False,
+            callback=_noted,
+            help="Print one JSON object on one line.",
+        )
+        return [config, as_json, *super().get_params(ctx)]
+
+
+class Commands(_Everywhere, click.Group):
+    """A group whose commands, and itself, take the common options anywhere on the line."""
+
+    command_class = _Everywhere
+    group_class = type
 
 
 def ask(context: Context, question: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:

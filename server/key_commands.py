@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from server.context import Context, ask
+from server.context import Commands, Context, ask
 
 
-@click.group()
+@click.group(cls=Commands)
 def keys() -> None:
     """Generations of the master key that every card's keys derive from."""
 

@@ -71,7 +71,7 @@ _FAILURES: Final[dict[str, str]] = {
     "not-supported": "The connection “{connection}” cannot do what the configuration needs: {what}.",
     # record, configuration, wire
     "store-unavailable": "The record cannot be opened[: {why}].",
-    "store-conflict": "Somebody else was faster: it is changed or made already[: {what}].",
+    "store-conflict": "It was changed or made already[: {what}].",
     "config-invalid": "The configuration is wrong[ in {file}][, line {line}][: {key}][: {why}].",
     "config-missing": "The setting {key} is missing[ in {file}][: {what}].",
     "garbled": "Station and server do not understand each other: {why}.",

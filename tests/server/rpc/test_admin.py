@@ -186,4 +186,4 @@ async def test_no_server(tmp_path: Path) -> None:
     async with AdminClient(tmp_path / "admin.sock") as client:
         with pytest.raises(errors.ServerUnreachable) as caught:
             await client.stations()
-    assert caught.value.facts["reason"] == "no server listens there"
+    assert caught.value.facts["reason"] == "it does not run; “kiosk-server serve” starts it"
