@@ -35,13 +35,16 @@ async def change_pin(op: Operation) -> Ended:
     """
     facts, _ = await op.inspect()
     record = op.record
-    if record is None or record.credential is None:
+    if record is None:
         raise errors.UnknownCard
     target(OperationKind.CHANGE_PIN, record.state)
+    credential = record.credential
+    if credential is None:
+        raise errors.UnknownCard
     if facts.pin.tries_left == 0:
         raise errors.PinBlocked
-    _, template = await op.template(record.credential.template)
-    await op.open(record.record_id, template=record.credential.template)
+    _, template = await op.template(credential.template)
+    await op.open(record.record_id, template=credential.template)
     await op.talk.show(STEPS)
     await op.talk.progress(StepChange(index=0, done=False))
     chuid = facts.chuid_raw
@@ -66,7 +69,7 @@ async def change_pin(op: Operation) -> Ended:
     op.journal.evidence(AuditKind.OPERATION, "PIN changed", record.record_id)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
-    return Ended(facts={"holder": record.credential.holder_name})
+    return Ended(facts={"holder": credential.holder_name})
 
 
 async def _present_pin(op: Operation, tries_left: int | None, chuid: bytes | None) -> None:

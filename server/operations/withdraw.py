@@ -88,14 +88,17 @@ async def _end(op: Operation, operation: OperationKind, event: str, *, empty: bo
     """
     facts, _ = await op.inspect()
     record = op.record
-    if record is None or record.credential is None:
+    if record is None:
         raise errors.UnknownCard
-    state = target(operation, record.state)
+    state = target(operation, record.state)  # first: a card that was taken back has no credential, and is known
+    credential = record.credential
+    if credential is None:
+        raise errors.UnknownCard
     cause = read_cause(op.begin.reason)
     live = [each for each in record.certificates if each.state in LIVE and each.certificate]
     _require_revocation(op, live)
     op.journal.note(SecretsCarried(station=op.caller.station_id))
-    await op.open(record.record_id, template=record.credential.template)
+    await op.open(record.record_id, template=credential.template)
     steps = _steps(live, record if empty else None)
     await op.talk.show(steps)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(steps))))
@@ -107,13 +110,13 @@ async def _end(op: Operation, operation: OperationKind, event: str, *, empty: bo
     op.journal.note(
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk)),
         PinChanged(pin=PinState.TRANSPORT),
-        CredentialChanged(credential=replace(record.credential, state=state)),
+        CredentialChanged(credential=replace(credential, state=state)),
         StateChanged(state=state),
     )
     op.journal.evidence(AuditKind.TRANSITION, event, record.record_id, reason=cause.value)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(steps))))
-    return Ended(facts={"holder": record.credential.holder_name, "reason": cause.value})
+    return Ended(facts={"holder": credential.holder_name, "reason": cause.value})
 
 
 def _steps(live: Sequence[CertificateRecord], emptied: CardRecord | None) -> tuple[StepLine, ...]:

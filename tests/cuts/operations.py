@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from shared.credential.model import State
+from shared.credential.reasons import Cause
 from shared.piv.ids import ProfileName
 from shared.relay import OperationKind
 from shared.virtual.memory import Memory
@@ -32,6 +33,7 @@ class Row:
     state: State
     arrange: Arrange | None = None
     by_holder: bool = False
+    reason: str = ""
 
 
 async def _block_pin(world: "World") -> None:
@@ -60,6 +62,18 @@ OPERATIONS: Final[Mapping[str, Row]] = {
             state=State.ACTIVE,
             arrange=_block_pin,
             by_holder=True,
+        ),
+        Row(
+            kind=OperationKind.REVOKE,
+            before=(OperationKind.ISSUE, OperationKind.ACTIVATE),
+            state=State.REVOKED,
+            reason=Cause.STOLEN,
+        ),
+        Row(
+            kind=OperationKind.RETIRE,
+            before=(OperationKind.ISSUE, OperationKind.ACTIVATE),
+            state=State.RETIRED,
+            reason=Cause.LEFT,
         ),
     )
 }

@@ -116,7 +116,7 @@ def _cases(world: World, operation: str, profile: str, counts: Counts) -> list[C
 async def uncut_run(world: World, row: Row, profile: str, seed: int) -> tuple[Counts, judge.Shape]:
     """Do the operation without a cut; return what it consisted of, and what it leaves."""
     await prepare(world, row, profile, random.Random(f"{seed} {row.kind.value} {profile}"))
-    ran = await world.perform(row.kind, 0)
+    ran = await world.perform(row.kind, 0, reason=row.reason)
     assert ran.outcome.error is None, (row.kind, profile, ran.outcome)
     assert ran.outcome.state == row.state, (row.kind, profile, ran.outcome)
     problems, orphans = await _judged(world, row, None)
@@ -148,7 +148,7 @@ async def try_case(world: World, case: Case, counts: Counts, uncut: judge.Shape,
     problems: list[str] = []
     wanted = [case.cut, *_more_cuts(world, counts, chance)]
     for desk, cut in enumerate(wanted):
-        ran = await world.perform(row.kind, desk % 2, cut)
+        ran = await world.perform(row.kind, desk % 2, cut, reason=row.reason)
         cuts += ran.cut
         problems += await judge.unknown_secrets(world.card.memory, await world.books())
         if _reached(ran.outcome, row):
@@ -180,7 +180,7 @@ async def _heal(world: World, row: Row, desk: int) -> list[str]:
     """Do the operation again, first at the station that did not see the last cut, until it is done."""
     outcomes = []
     for insertion in range(INSERTIONS):
-        ran = await world.perform(row.kind, (desk + insertion) % 2)
+        ran = await world.perform(row.kind, (desk + insertion) % 2, reason=row.reason)
         if _reached(ran.outcome, row):
             return []
         assert ran.outcome.error is not None

@@ -21,9 +21,9 @@ from tests.cuts.operations import OPERATIONS
 from tests.cuts.run import Wanted, prepare, run
 
 SEED = 20260302
-INSIDE = 120
+INSIDE = 80
 """Cases of each operation: cuts at commands and messages."""
-OUTSIDE = 24
+OUTSIDE = 16
 """Cases of all operations: kills of the server at its commits."""
 
 
@@ -36,7 +36,8 @@ async def test_a_card_that_is_pulled_and_a_line_that_dies(operation: str) -> Non
 
 
 async def test_a_server_that_is_killed() -> None:
-    tally = await run(Wanted(seed=SEED, sample=OUTSIDE), inside=False)
+    wanted = Wanted(profiles=["yubikey-5.7", "unknown"], seed=SEED, sample=OUTSIDE)
+    tally = await run(wanted, inside=False)
     assert tally.problems == []
     assert (tally.healed, tally.lost, tally.orphans) == (tally.cuts, 0, 0)
     assert tally.cuts >= OUTSIDE
@@ -106,3 +107,21 @@ async def test_what_is_not_as_after_an_uncut_run_is_seen(issued: Inside, what: s
     assert any(
         found.startswith(f"{what}:") for found in judge.shape(issued.card.memory, books).differs(uncut)
     )
+
+
+# --- what the cuts have found --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["revoke", "retire", "change-pin"])
+async def test_a_card_that_was_taken_back_is_known(operation: str) -> None:
+    """Done again, it is not in its turn: a card that was retired is no stranger."""
+    world = await Inside.start()
+    try:
+        retire, again = OPERATIONS["retire"], OPERATIONS[operation]
+        await prepare(world, retire, "unknown", random.Random(SEED))
+        assert (await world.perform(retire.kind, 0, reason=retire.reason)).outcome.state == retire.state
+        outcome = (await world.perform(again.kind, 1, reason=again.reason)).outcome
+        assert outcome.error is not None
+        assert outcome.error.code == "transition-forbidden"
+    finally:
+        await world.close()

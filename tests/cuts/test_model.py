@@ -166,7 +166,7 @@ class Life(RuleBasedStateMachine):
     def _operate(self, kind: OperationKind, desk: int, cut: Cut | None, mistakes: int) -> State:
         memory, before = self.world.card.memory, self._records()
         self.world.holder.mistakes = mistakes
-        outcome = self.run(self.world.perform(kind, desk, cut)).outcome
+        outcome = self.run(self.world.perform(kind, desk, cut, reason=OPERATIONS[kind.value].reason)).outcome
         self.world.holder.mistakes = 0
         after = self._records()
         changed = {
@@ -189,7 +189,7 @@ class Life(RuleBasedStateMachine):
             assert ended is not None
             assert ended.open_operation is None
             assert outcome.state == ended.state == _ends(kind, _state_in(before, ended.record_id))
-            if kind is not OperationKind.ISSUE:
+            if OPERATIONS[kind.value].by_holder:
                 assert judge.wrong_pin(self.world.card.memory, self.world.holder.maybe) == []
                 assert self.world.card.memory.pin.left == self.world.card.memory.pin.tries
         return self._state()

@@ -90,7 +90,9 @@ class World(ABC):
         """Change the card behind everybody's back."""
         self.card._applet.memory = change(self.card.memory)
 
-    async def perform(self, kind: OperationKind, desk: int, cut: Cut | None = None) -> Ran:
+    async def perform(
+        self, kind: OperationKind, desk: int, cut: Cut | None = None, *, reason: str = ""
+    ) -> Ran:
         """Put the card into the reader of a station and do an operation there; it may be cut."""
         reader = DESKS[desk]
         await self.readers.insert(reader, CARD)
@@ -106,11 +108,15 @@ class World(ABC):
                 clock=SystemClock(),
                 random_below=secrets.randbelow,
             )
-            begin = Begin(operation=kind, reader=reader, virtual=True)
-            if kind is OperationKind.ISSUE:
-                begin = Begin(
-                    operation=kind, reader=reader, virtual=True, holder=self.subject, template=TEMPLATE
-                )
+            issues = kind is OperationKind.ISSUE
+            begin = Begin(
+                operation=kind,
+                reader=reader,
+                virtual=True,
+                holder=self.subject if issues else "",
+                template=TEMPLATE if issues else "",
+                reason=reason,
+            )
             outcome = await Relay(parts, begin, self.holder, Notes()).run()
             line.failed = outcome.error is not None
         if outcome.error is None and kind is not OperationKind.ISSUE:
