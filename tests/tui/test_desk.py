@@ -209,6 +209,19 @@ async def test_a_blocked_pin_offers_to_unblock_and_no_change(desk: Desk) -> None
         assert station.asked == [Job(operation=OperationKind.UNBLOCK, reader=active.name)]
 
 
+async def test_a_card_of_an_older_key_says_so_and_enter_updates_it(desk: Desk) -> None:
+    ways = (OperationKind.UPDATE, OperationKind.CHANGE_PIN, OperationKind.UNBLOCK)
+    old = record(State.ACTIVE, PEOPLE[1], reachable=ways, notices=("update-needed",))
+    station = ScriptedStation(reader(1, State.ACTIVE, PEOPLE[1], record=old))
+    app = desk(station)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "! There is a newer master key", " n   Update: newest keys", "Change PIN")
+        await pilot.press("enter")
+        await shows(pilot, "The card is up to date.")
+        assert station.asked == [Job(operation=OperationKind.UPDATE, reader="Virtual reader 1")]
+        assert station.pins == [], "nobody is asked for a PIN"
+
+
 async def test_a_record_that_is_remarkable_says_so(desk: Desk) -> None:
     known = record(State.ISSUED, PEOPLE[1], notices=("known-card-in-factory-state", "holder-disabled"))
     app = desk(ScriptedStation(reader(1, State.ISSUED, PEOPLE[1], record=known)))
