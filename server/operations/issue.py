@@ -5,15 +5,16 @@ certificate authorities, write and read back (2). Cut anywhere, it is planned ag
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
 from server.operations import enrol
-from server.operations.attest import attestations, check_attestations, trust_for
+from server.operations.attest import attestations, trust_for
 from server.operations.build import Material, build
+from server.operations.judge import doubt_keys, judge_keys, key_record
 from server.operations.objects import FASCN, IdentityObjects, credential_objects, identity_objects, only_ours
 from server.operations.operation import Ended, Operation
 from server.operations.proof import pin_uses
@@ -42,7 +43,6 @@ from shared.credential.model import (
     CertificateState,
     CredentialId,
     CredentialRecord,
-    KeyRecord,
     KeyState,
     Person,
     PinState,
@@ -53,7 +53,7 @@ from shared.credential.model import (
     State,
     TemplateRef,
 )
-from shared.credential.template import CertificateSpec, Template
+from shared.credential.template import Template
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
 from shared.piv.ids import ManagementAlgorithm, ObjectId, Slot
@@ -228,7 +228,9 @@ async def _open(op: Operation, job: Issue) -> CardRecord:
             ManagementAlgorithmChanged(algorithm=own.algorithm),
         )
         record = replace(record, management_key=secret, management_algorithm=own.algorithm)
-    op.journal.note(*(KeyChanged(key=_key(step.spec, KeyState.INTENDED)) for step in _generates(job.steps)))
+    op.journal.note(
+        *(KeyChanged(key=key_record(step.spec, KeyState.INTENDED)) for step in _generates(job.steps))
+    )
     op.journal.note(SecretsCarried(station=op.caller.station_id))
     await op.open(record.record_id, new_card=job.record if job.new else None, template=job.ref)
     await op.show(job.steps)
@@ -237,10 +239,6 @@ async def _open(op: Operation, job: Issue) -> CardRecord:
 
 def _generates(steps: Sequence[plan.Step]) -> list[plan.Generate]:
     return [step for step in steps if isinstance(step, plan.Generate)]
-
-
-def _key(spec: CertificateSpec, state: KeyState, public_key: bytes = b"") -> KeyRecord:
-    return KeyRecord(slot=spec.slot, algorithm=spec.algorithm, state=state, public_key=public_key)
 
 
 # --- own the card, make keys ----------------------------------------------------------------------------
@@ -271,7 +269,7 @@ async def _build(op: Operation, job: Issue, record: CardRecord) -> dict[Slot, by
     op.journal.note(
         SecretChanged(kind=SecretKind.MANAGEMENT_KEY, value=SecretRecord(proven=wanted)),
         *(
-            KeyChanged(key=_key(step.spec, KeyState.UNPROVEN, made[step.spec.slot]))
+            KeyChanged(key=key_record(step.spec, KeyState.UNPROVEN, made[step.spec.slot]))
             for step in _generates(job.steps)
         ),
     )
@@ -322,68 +320,19 @@ async def _secrets_and_requests(
     try:
         *_, requests, stated = await use_puk(op, change, pending)
     except errors.CardNotGenuine:
-        _doubt_keys(op, wanted)
+        doubt_keys(op, wanted)
         raise
     op.journal.note(
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
         PinChanged(pin=PinState.TRANSPORT),
     )
     signed = tuple(replace(item, request=request) for item, request in zip(wanted, requests, strict=True))
-    await _judge_keys(op, job, signed, stated)
+    await judge_keys(op, job.record.record_id, job.template, job.facts, signed, stated)
     op.journal.note(*(enrol.intent(item) for item in signed if item.known is None))
     await op.journal.commit()
     await op.advance(done=SECRETS, begun=ASKING)
     op.talk.stop_if_cancelled()
     return signed
-
-
-async def _judge_keys(
-    op: Operation,
-    job: Issue,
-    signed: Sequence[enrol.Wanted],
-    stated: Mapping[Slot, bytes] | errors.CardError,
-) -> None:
-    """Check that the card holds the keys that it said it made; keys that do not hold are made again next time.
-
-    Raises:
-        CardNotGenuine: it does not, another card has shown them before, or its vendor does not vouch for them.
-    """
-    problems: list[errors.CardNotGenuine] = []
-    for item in signed:
-        state = KeyState.PROVEN
-        try:
-            enrol.check_request(item)
-        except errors.CardNotGenuine as problem:
-            problems.append(problem)
-            state = KeyState.INTENDED
-        public_key = item.public_key if state is KeyState.PROVEN else b""
-        op.journal.note(KeyChanged(key=_key(item.spec, state, public_key)))
-    if problems:
-        raise problems[0]
-    try:
-        keys = {item.spec.slot: item.public_key for item in signed}
-        await _check_unseen(op, job.record.record_id, keys.values())
-        check_attestations(op, job.template, job.facts, keys, stated)
-    except errors.CardNotGenuine:
-        _doubt_keys(op, signed)
-        raise
-
-
-async def _check_unseen(op: Operation, record_id: RecordId, public_keys: Collection[bytes]) -> None:
-    """Refuse a key that another card has shown before: it was not made on this one, whoever vouches for it.
-
-    An attestation has no nonce: without this, one card's key would serve as many credentials as a station likes.
-
-    Raises:
-        CardNotGenuine: there is such a key.
-    """
-    if await op.services.store.cards.keys_elsewhere(record_id, public_keys):
-        raise errors.CardNotGenuine(why="another card has shown one of its keys before")
-
-
-def _doubt_keys(op: Operation, wanted: Sequence[enrol.Wanted]) -> None:
-    """Note that it is not known what is in the slots: the next insertion makes the keys anew."""
-    op.journal.note(*(KeyChanged(key=_key(item.spec, KeyState.INTENDED)) for item in wanted))
 
 
 async def _certificates(
