@@ -418,11 +418,11 @@ async def test_a_demo_that_is_killed_leaves_no_server(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        await happens(lambda: serves(tmp_path))
-    finally:
+    await happens(lambda: serves(tmp_path) or process.returncode is not None)
+    if process.returncode is None:
         process.send_signal(signal.SIGKILL)
-        await process.communicate()
+    said = await process.communicate()
+    assert process.returncode == -signal.SIGKILL, said
     await happens(lambda: not serves(tmp_path))
     held = canaries.files(tmp_path, without=("identity.pem",))
     assert not [name for name, content in held.items() if b"PRIVATE KEY" in content]
