@@ -1,27 +1,19 @@
-"""What every store must do, whatever it is made of."""
+"""What every store must do with cards and their journal, whatever it is made of."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from server.ports.evidence import leaf_hash
 from server.ports.store import (
-    AuditKind,
-    AuditRecord,
     CertificateChanged,
     Change,
     CredentialChanged,
-    JoinToken,
     KeyChanged,
     Lease,
-    LedgerEntry,
     ManagementAlgorithmChanged,
     OperationClosed,
     PinChanged,
@@ -29,13 +21,9 @@ from server.ports.store import (
     SecretsCarried,
     StateChanged,
     Store,
-    StoredTemplate,
 )
-from server.store.database import connect, create_store
-from server.store.memory import MemoryStore
 from shared import errors
 from shared.credential.model import (
-    CardRecord,
     CertificateRecord,
     CertificateState,
     HolderId,
@@ -49,81 +37,18 @@ from shared.credential.model import (
     SecretVersion,
     State,
     StationId,
-    TemplateRef,
 )
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
-from shared.secret import Secret
+from tests.contract.stores import HERE, THERE, Kept, begin, conflict, read
 from tests.server.store.examples import (
     BADGE,
     EVIDENCE,
     NOON,
-    FixedClock,
     a_card,
     a_credential,
     a_station,
     an_opening,
-    with_template,
 )
-
-KEY = bytes(range(32))
-HERE = StationId(uuid4())
-THERE = StationId(uuid4())
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A store under test, its clock, and how to let all leases run out."""
-
-    store: Store
-    clock: FixedClock
-    run_out: Callable[[], None]
-
-
-@pytest.fixture(params=["memory", "sqlcipher"])
-async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
-    clock = FixedClock()
-    path = tmp_path / "store.db"
-
-    def wind_clock() -> None:
-        clock.time += timedelta(seconds=121)
-
-    def wind_database() -> None:
-        with_file = connect(path, Secret(KEY))
-        with_file.execute("UPDATE lease SET expires_at = expires_at - 121000")
-        with_file.close()
-
-    if request.param == "memory":
-        store: Store = MemoryStore(clock)
-        run_out = wind_clock
-    else:
-        store = create_store(path, Secret(KEY), clock)
-        run_out = wind_database
-    await with_template(store)
-    yield Kept(store, clock, run_out)
-    await store.close()
-
-
-@pytest.fixture
-def store(kept: Kept) -> Store:
-    return kept.store
-
-
-async def begin(store: Store, card: CardRecord, *changes: Change) -> Lease:
-    return await store.cards.open(an_opening(card, HERE, *changes))
-
-
-@contextmanager
-def conflict(what: str) -> Iterator[None]:
-    with pytest.raises(errors.StoreConflict) as refused:
-        yield
-    assert refused.value.facts == {"what": what}
-
-
-async def read(store: Store, card: CardRecord) -> CardRecord:
-    found = await store.cards.card(card.record_id)
-    assert found is not None
-    return found
-
 
 # --- cards ----------------------------------------------------------------------------------------------
 
@@ -141,36 +66,8 @@ async def test_a_card_comes_back_as_it_was_registered(store: Store) -> None:
     assert await read(store, card) == card
 
 
-async def test_a_key_that_another_card_showed_is_known(store: Store) -> None:
-    first, second = a_card(), a_card()
-    shown = a_certificate(Slot.SIGNATURE)
-    lease = await begin(store, first)
-    await begin(store, second)
-    keys = [b"\x30\x01\x02", shown.public_key]
-    assert not await store.cards.keys_elsewhere(second.record_id, keys)
-    await store.cards.apply(lease, [CertificateChanged(certificate=shown)])
-    assert await store.cards.keys_elsewhere(second.record_id, keys)
-    assert not await store.cards.keys_elsewhere(first.record_id, keys)
-    assert not await store.cards.keys_elsewhere(second.record_id, keys[:1])
-    assert not await store.cards.keys_elsewhere(second.record_id, ())
-
-
 async def test_an_unknown_card_is_none(store: Store) -> None:
     assert await store.cards.card(a_card().record_id) is None
-
-
-async def test_a_serial_finds_every_card_that_has_it(store: Store) -> None:
-    first, second, other = a_card(), a_card(), a_card(serial=12)
-    for card in (first, second, other):
-        await begin(store, card)
-    found = await store.cards.cards_by_hint(profile="yubikey-5.4", serial=4711)
-    assert {card.record_id for card in found} == {first.record_id, second.record_id}
-    assert await store.cards.cards_by_hint(profile="sp800-73", serial=4711) == ()
-
-
-async def test_without_a_serial_nothing_is_meant(store: Store) -> None:
-    await begin(store, a_card(serial=None))
-    assert await store.cards.cards_by_hint(profile="yubikey-5.4", serial=None) == ()
 
 
 def a_key(slot: Slot, state: KeyState = KeyState.PROVEN) -> KeyRecord:
@@ -485,141 +382,3 @@ async def test_commits_are_counted(store: Store) -> None:
     await store.cards.apply(lease, [EVIDENCE, EVIDENCE])
     await store.audit.append([EVIDENCE])
     assert store.commits == before + 3
-
-
-# --- templates ------------------------------------------------------------------------------------------
-
-
-async def test_versions_of_a_template_stay(store: Store) -> None:
-    first = StoredTemplate(ref=BADGE, text="name = 'badge'", applied_at=NOON)
-    second = StoredTemplate(
-        ref=TemplateRef(name="badge", version=2, digest=b"2" * 32), text="x", applied_at=NOON
-    )
-    other = StoredTemplate(
-        ref=TemplateRef(name="admin", version=1, digest=b"3" * 32), text="y", applied_at=NOON
-    )
-    await store.templates.add(second, EVIDENCE)
-    await store.templates.add(other, EVIDENCE)
-    assert await store.templates.latest("badge") == second
-    assert await store.templates.latest("nothing") is None
-    assert await store.templates.version(BADGE) == first
-    assert await store.templates.version(replace(BADGE, digest=bytes(32))) is None
-    assert list(await store.templates.all_latest()) == [other, second]
-
-
-async def test_a_version_is_never_replaced(store: Store) -> None:
-    before = len(await store.audit.page(0, 100))
-    changed = StoredTemplate(ref=replace(BADGE, digest=bytes(32)), text="other", applied_at=NOON)
-    with conflict("template"):
-        await store.templates.add(changed, EVIDENCE)
-    assert len(await store.audit.page(0, 100)) == before
-
-
-# --- stations -------------------------------------------------------------------------------------------
-
-
-async def test_a_station_is_found_by_its_certificate(store: Store) -> None:
-    second, first = a_station("Desk 2"), a_station("Desk 1")
-    for station in (second, first):
-        await store.stations.add_station(station, EVIDENCE)
-    assert await store.stations.by_fingerprint(first.fingerprint) == first
-    assert await store.stations.by_fingerprint(bytes(32)) is None
-    assert list(await store.stations.all()) == [first, second]
-    with conflict("station"):
-        await store.stations.add_station(replace(a_station(), fingerprint=first.fingerprint), EVIDENCE)
-
-
-async def test_a_token_is_spent_once(store: Store) -> None:
-    token = JoinToken(digest=b"d" * 32, name="Desk 9", lab=True, expires_at=NOON + timedelta(hours=1))
-    await store.stations.add_token(token, EVIDENCE)
-    with conflict("join_token"):
-        await store.stations.add_token(token, EVIDENCE)
-    came = await asyncio.gather(*(store.stations.spend_token(token.digest, NOON) for _ in range(5)))
-    assert [each for each in came if each is not None] == [token]
-    assert await store.stations.spend_token(b"x" * 32, NOON) is None
-
-
-async def test_a_token_expires(store: Store) -> None:
-    token = JoinToken(digest=b"d" * 32, name="Desk 9", lab=False, expires_at=NOON)
-    await store.stations.add_token(token, EVIDENCE)
-    assert await store.stations.spend_token(token.digest, NOON) is None
-
-
-# --- the certificate authority's book ---------------------------------------------------------------------
-
-
-def an_entry(serial: int, **changed: Any) -> LedgerEntry:
-    plain = LedgerEntry(
-        serial=serial,
-        request_id=RequestId(uuid4()),
-        public_key=b"\x30\x59",
-        certificate=b"\x30\x82",
-        not_after=NOON + timedelta(days=30),
-    )
-    return replace(plain, **changed)
-
-
-async def test_what_was_signed_is_found_again(store: Store) -> None:
-    first, second = an_entry(2**159), an_entry(5, public_key=b"other", request_id=None)
-    await store.ledger.record([replace(first, audit=EVIDENCE), second])
-    assert first.request_id is not None
-    assert await store.ledger.by_request(first.request_id) == first
-    assert await store.ledger.by_request(RequestId(uuid4())) is None
-    assert list(await store.ledger.by_public_key(b"\x30\x59")) == [first]
-    assert [entry.record for entry in await store.audit.page(1, 10)] == [EVIDENCE]
-
-
-async def test_a_request_is_signed_once(store: Store) -> None:
-    first = an_entry(1)
-    await store.ledger.record([first])
-    with conflict("ledger"):
-        await store.ledger.record([an_entry(2), an_entry(3, request_id=first.request_id)])
-    with conflict("ledger"):
-        await store.ledger.record([an_entry(1)])
-    assert list(await store.ledger.by_public_key(first.public_key)) == [first]
-
-
-async def test_the_first_revocation_stays(kept: Kept) -> None:
-    ledger = kept.store.ledger
-    entry = an_entry(77)
-    await ledger.record([entry, an_entry(78)])
-    await ledger.revoke(77, "key-compromise", NOON, EVIDENCE)
-    await ledger.revoke(77, "superseded", NOON + timedelta(days=1), EVIDENCE)
-    assert list(await ledger.revoked()) == [replace(entry, revoked_at=NOON, reason="key-compromise")]
-    assert len(await kept.store.audit.page(1, 10)) == 1
-    kept.clock.time = entry.not_after
-    assert list(await ledger.revoked()) == []
-    with pytest.raises(errors.Invalid):
-        await ledger.revoke(79, "superseded", NOON, EVIDENCE)
-
-
-async def test_revocation_lists_are_numbered(store: Store) -> None:
-    assert [await store.ledger.next_crl_number() for _ in range(3)] == [1, 2, 3]
-
-
-# --- evidence -------------------------------------------------------------------------------------------
-
-
-async def test_evidence_keeps_its_order_and_its_hash(kept: Kept) -> None:
-    records = [
-        AuditRecord(
-            kind=AuditKind.KEY_USED, event="derived", actor="server", subject="Ü", facts={"b": 2, "a": "é"}
-        ),
-        AuditRecord(kind=AuditKind.REFUSED, event="called", actor="server"),
-    ]
-    await kept.store.audit.append(records)
-    page = await kept.store.audit.page(1, 10)
-    assert [(entry.index, entry.at, entry.record) for entry in page] == [
-        (1, NOON, records[0]),
-        (2, NOON, records[1]),
-    ]
-    assert [entry.leaf for entry in page] == [leaf_hash(NOON, record) for record in records]
-    assert [entry.index for entry in await kept.store.audit.page(0, 2)] == [0, 1]
-
-
-async def test_evidence_of_a_card_is_in_its_own_commit(store: Store) -> None:
-    lease = await begin(store, a_card())
-    before = store.commits
-    await store.cards.apply(lease, [EVIDENCE, StateChanged(state=State.ISSUED), EVIDENCE])
-    assert store.commits == before + 1
-    assert [entry.index for entry in await store.audit.page(0, 10)] == [0, 1, 2]
