@@ -9,6 +9,7 @@ from typing import Self
 from uuid import uuid4
 
 from server.authority.access import Caller
+from server.connectors.keystore.memory import MemoryKeyStore
 from server.store.memory_state import Draft
 from shared.credential.model import StationId
 from shared.piv.ids import ProfileName
@@ -81,6 +82,12 @@ class Inside(World):
         """Open a line that dies at `cut`."""
         backend = DirectBackend(self._lab.engine, self._lab.backend._console, self._callers[desk])
         yield _Line(backend, cut, self._lab)
+
+    async def renew_master_key(self) -> None:
+        """Make the next generation in the key store."""
+        keys = self._lab.services.keystore
+        assert isinstance(keys, MemoryKeyStore)
+        await keys.add_generation()
 
     async def books(self) -> Books:
         """Return what the store in memory holds."""

@@ -45,6 +45,11 @@ async def _block_pin(world: "World") -> None:
     world.alter(blocked)
 
 
+async def _renew_master_key(world: "World") -> None:
+    """Make the card's keys old."""
+    await world.renew_master_key()
+
+
 OPERATIONS: Final[Mapping[str, Row]] = {
     row.kind.value: row
     for row in (
@@ -61,6 +66,13 @@ OPERATIONS: Final[Mapping[str, Row]] = {
             before=(OperationKind.ISSUE, OperationKind.ACTIVATE),
             state=State.ACTIVE,
             arrange=_block_pin,
+            by_holder=True,
+        ),
+        Row(
+            kind=OperationKind.UPDATE,
+            before=(OperationKind.ISSUE, OperationKind.ACTIVATE),
+            state=State.ACTIVE,
+            arrange=_renew_master_key,
             by_holder=True,
         ),
         Row(

@@ -16,6 +16,7 @@ from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity
 from server.connectors.keystore.software import SoftwareKeyStore
 from server.ports.store import LedgerEntry
+from server.rpc.admin import AdminClient
 from server.store.cards import CardTables
 from server.store.database import connect
 from server.store.schema import card, ledger
@@ -89,6 +90,13 @@ class Outside(World):
         line.cut = not self._process.is_alive()
         if not line.cut:
             line.commits = self._arm(None)
+
+    async def renew_master_key(self) -> None:
+        """Ask the server, as an administrator does."""
+        await self._serve()
+        async with AdminClient(self._installation.folder / "server" / "admin.sock") as admin:
+            await admin.new_key_generation("cuts")
+        self._keys = None  # the file has another content now
 
     async def books(self) -> Books:
         """Open the database beside the server, with the keys of its key store."""

@@ -136,6 +136,10 @@ class World(ABC):
         """Open the line of one station for one operation."""
 
     @abstractmethod
+    async def renew_master_key(self) -> None:
+        """Have the server make the next generation of its master key."""
+
+    @abstractmethod
     async def books(self) -> Books:
         """Open the server's books."""
 
