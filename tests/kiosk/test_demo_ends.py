@@ -15,13 +15,13 @@ END_S = 30.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda each: each.name)
-def test_a_signal_ends_it_and_nothing_is_left(tmp_path: Path, number: signal.Signals) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+def test_a_signal_ends_it_and_nothing_is_left(short_folder: Path, number: signal.Signals) -> None:
+    environment = {**os.environ, "TMPDIR": str(short_folder)}
     # a process group of its own: the signal is for the demo alone, as from a closed window
     with subprocess.Popen(HEADLESS, env=environment, stderr=subprocess.PIPE, process_group=0) as demo:
         try:
             deadline = time.monotonic() + START_S
-            while not any(tmp_path.glob("kiosk-demo-*/station/identity.pem")):
+            while not any(short_folder.glob("kiosk-demo-*/station/identity.pem")):
                 assert time.monotonic() < deadline, "it did not start"
                 assert demo.poll() is None
                 time.sleep(0.05)
@@ -31,4 +31,4 @@ def test_a_signal_ends_it_and_nothing_is_left(tmp_path: Path, number: signal.Sig
             demo.kill()
     assert demo.returncode == 1
     assert said.decode().splitlines()[-1] == "interrupted"
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_folder.iterdir()) == []
