@@ -13,7 +13,7 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.joining import join
@@ -25,6 +25,8 @@ from shared.clock import Clock
 STATION: Final = "demo-desk"
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 10.0
+PORT_TRIES: Final = 3
+LOOPBACK: Final = "127.0.0.1"
 
 CONFIG: Final = """\
 [server]
@@ -78,19 +80,29 @@ class Machine:
         write_people(self.folder / "people.csv", self._people)
         for name, text in TEMPLATES.items():
             (self.folder / name).write_text(text, encoding="utf-8")
+        passphrase = secrets.token_urlsafe(24).encode()
+        for _ in range(PORT_TRIES):
+            token = await self._make(passphrase)
+            if await self._serve(passphrase):
+                break
+            shutil.rmtree(self.folder / "server")
+        else:
+            raise errors.ServerUnreachable(server="demo", reason="others take every port that it chooses")
+        identity = await join(token, self.folder / "station", STATION)
+        self.backend = GrpcBackend(identity, self._clock)
+        return self.backend
+
+    async def _make(self, passphrase: bytes) -> str:
+        """Have the server make its folder, for ports that are free now; return a join token."""
+        assert self.folder is not None
         listen, join_listen = _free_ports()
-        config = self.folder / "kiosk.toml"
-        config.write_text(
+        (self.folder / "kiosk.toml").write_text(
             CONFIG.format(folder=self.folder, listen=listen, join_listen=join_listen, level=self._log_level),
             encoding="utf-8",
         )
-        passphrase = secrets.token_urlsafe(24).encode()
         templates = [f"--template={self.folder / name}" for name in TEMPLATES]
         made = await self._run(passphrase, "init", *templates, "--station", STATION, "--lab")
-        await self._serve(passphrase)
-        identity = await join(str(made["token"]), self.folder / "station", STATION)
-        self.backend = GrpcBackend(identity, self._clock)
-        return self.backend
+        return str(made["token"])
 
     async def _run(self, passphrase: bytes, *words: str) -> dict[str, object]:
         """Run one command of the server to its end and return its result."""
@@ -103,19 +115,35 @@ class Machine:
         result: dict[str, object] = json.loads(out)
         return result
 
-    async def _serve(self, passphrase: bytes) -> None:
-        """Start the server; it stops when our end of its standard input is closed, however we end."""
-        self._server = await self._spawn(passphrase, "serve", "--stop-on-eof")
+    async def _serve(self, passphrase: bytes) -> bool:
+        """Start the server; it stops when our end of its standard input is closed, however we end.
+
+        Return whether it serves; it does not where somebody else began to listen there since we looked. Its standard
+        error is a file: a pipe that nobody reads would hold it up once it is full.
+
+        Raises:
+            ServerUnreachable: it did not start for another reason.
+        """
+        assert self.folder is not None
+        complaints = self.folder / "server.err"
+        with complaints.open("wb") as file:
+            self._server = await self._spawn(passphrase, "serve", "--stop-on-eof", complaints=file)
         assert self._server.stdout is not None
-        assert self._server.stderr is not None
         try:
-            ready = await asyncio.wait_for(self._server.stdout.readline(), START_TIMEOUT_S)
+            line = await asyncio.wait_for(self._server.stdout.readline(), START_TIMEOUT_S)
         except TimeoutError as cause:
             raise errors.ServerUnreachable(server="demo", reason="it did not start in time") from cause
-        if not ready:
-            raise errors.ServerUnreachable(server="demo", reason=_last_line(await self._server.stderr.read()))
+        said = json.loads(line or "{}")
+        if said.get("ready"):
+            return True
+        await self._server.wait()
+        if str(said.get("facts", {}).get("key", "")).startswith(LOOPBACK):
+            return False
+        raise errors.ServerUnreachable(server="demo", reason=_last_line(complaints.read_bytes()))
 
-    async def _spawn(self, passphrase: bytes, *words: str) -> asyncio.subprocess.Process:
+    async def _spawn(
+        self, passphrase: bytes, *words: str, complaints: IO[bytes] | int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
         reading, writing = os.pipe()
         try:
             os.write(writing, passphrase)
@@ -125,7 +153,7 @@ class Machine:
                 *words, f"--passphrase-fd={reading}",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
+                stderr=complaints,
                 pass_fds=(reading,),
                 start_new_session=True,
             )  # fmt: skip
@@ -151,8 +179,8 @@ class Machine:
 def _free_ports() -> tuple[int, int]:
     """Return two ports of the loopback that are free now."""
     with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
+        first.bind((LOOPBACK, 0))
+        second.bind((LOOPBACK, 0))
         return first.getsockname()[1], second.getsockname()[1]
 
 
