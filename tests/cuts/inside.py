@@ -92,8 +92,9 @@ class Inside(World):
     async def books(self) -> Books:
         """Return what the store in memory holds."""
         state = self._lab.store._book.state
+        records = [await self._lab.store.cards.card(record_id) for record_id in state.cards]
         return Books(
-            records=list(state.cards.values()),
+            records=[record for record in records if record is not None],
             ledger=list(state.ledger.values()),
             keystore=self._lab.services.keystore,
         )
