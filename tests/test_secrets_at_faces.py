@@ -407,9 +407,7 @@ async def test_the_demo(
     assert names_in(tmp_path) == [], "nothing is kept"
 
 
-async def test_a_demo_that_is_killed_leaves_no_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_killed_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server ends with whoever started it, and what the folder holds then is encrypted."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = await asyncio.create_subprocess_exec(
