@@ -1,6 +1,5 @@
 """Ask for the PIN that the card has now."""
 
-from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
@@ -27,7 +26,7 @@ class CurrentPin(Dialog[Secret]):
         with self.box():
             yield Static(Content.styled(self._subject, "$text-dim"), classes="subject")
             yield Static("PIN", classes="label")
-            yield PinField(id="pin")
+            yield PinField(submit=self._typed, id="pin")
             if self._tries_left is not None:
                 yield Static(Content.assemble(("Tries  ", "$text-dim"), tries(self._tries_left)), id="tries")
             yield Static(id="problem")
@@ -39,7 +38,6 @@ class CurrentPin(Dialog[Secret]):
             words = wording.failure(self._problem)
             self.query_one("#problem", Static).update(Content.styled(f"{FAILED} {words}", "bold $text-error"))
 
-    @on(PinField.Submitted)
     def _typed(self) -> None:
         field = self.query_one(PinField)
         if field.length:

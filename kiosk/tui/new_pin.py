@@ -39,9 +39,9 @@ class NewPin(Dialog[Secret]):
         with self.box():
             yield Static(Content.styled(self._subject, "$text-dim"), classes="subject")
             yield Static("New PIN", classes="label")
-            yield PinField(limit=self._policy.max_length, id="first")
+            yield PinField(submit=self._first, limit=self._policy.max_length, id="first")
             yield Static("Again", classes="label")
-            yield PinField(limit=self._policy.max_length, id="second")
+            yield PinField(submit=self._second, limit=self._policy.max_length, id="second")
             yield Static(id="hints")
             yield Static(id="problem")
 
@@ -57,7 +57,6 @@ class NewPin(Dialog[Secret]):
         self._hint()
         self.query_one("#problem", Static).update("")
 
-    @on(PinField.Submitted, "#first")
     def _first(self) -> None:
         first = self.query_one("#first", PinField)
         rule = first.broken_rule(self._policy)
@@ -67,13 +66,12 @@ class NewPin(Dialog[Secret]):
                 first.wipe()
                 self._hint()
             return
-        self.query_one("#second", PinField).focus()
+        self.set_focus(self.query_one("#second", PinField))
 
-    @on(PinField.Submitted, "#second")
     def _second(self) -> None:
         first, second = self.query_one("#first", PinField), self.query_one("#second", PinField)
         if first.broken_rule(self._policy):
-            first.focus()
+            self.set_focus(first)
             self._first()
         elif not first.same_as(second):
             second.wipe()

@@ -4,6 +4,7 @@ import asyncio
 import gc
 
 import pytest
+from textual import events
 from textual.app import App, ComposeResult
 
 from kiosk.tui.current_pin import CurrentPin
@@ -22,7 +23,7 @@ CANARY = "80361749"
 
 class FieldApp(App[None]):
     def compose(self) -> ComposeResult:
-        yield PinField(id="pin")
+        yield PinField(submit=lambda: None, id="pin")
 
 
 async def test_a_field_takes_eight_characters_and_wipes_itself() -> None:
@@ -237,3 +238,14 @@ async def test_a_question_taken_back_under_another_screen_goes_when_that_one_doe
         await pilot.press("enter")
         await until(pilot, lambda: not app.screen.is_modal)
         assert not any(typed)
+
+
+async def test_a_fast_typist_is_followed_to_the_second_field(desk: Desk, station: ScriptedStation) -> None:
+    await station.put(reader(1, State.ISSUED, PEOPLE[0]))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("a")
+        await shows(pilot, "Choose a new PIN")
+        for key in (*CANARY, "enter", *CANARY, "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await shows(pilot, "✓ The PIN is set")

@@ -5,6 +5,7 @@ screen. It is no reactive, no attribute that a representation shows, and nothing
 Wiping is best effort: the terminal driver made a character of every key before we saw it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,20 +37,19 @@ class PinField(Widget, can_focus=True):
             """The field."""
             return self.field
 
-    @dataclass
-    class Submitted(Message):
-        """Enter was pressed."""
+    def __init__(
+        self,
+        *,
+        submit: Callable[[], None],
+        limit: int = PIN_FIELD_LENGTH,
+        id: str | None = None,  # noqa: A002  # Textual's word
+    ) -> None:
+        """Begin empty; `limit` counts characters.
 
-        field: "PinField"
-
-        @property
-        def control(self) -> "PinField":
-            """The field."""
-            return self.field
-
-    def __init__(self, *, limit: int = PIN_FIELD_LENGTH, id: str | None = None) -> None:  # noqa: A002  # Textual's word
-        """Begin empty; `limit` counts characters."""
+        `submit` is called at Enter, before the next key is looked at: a fast typist is already at the next field.
+        """
         super().__init__(id=id)
+        self._submit = submit
         self._limit = min(limit, PIN_FIELD_LENGTH)
         self._typed = bytearray(PIN_FIELD_LENGTH)
         self._length = 0
@@ -102,10 +102,16 @@ class PinField(Widget, can_focus=True):
         return Content.assemble(" ", *cells)
 
     def on_key(self, event: events.Key) -> None:
-        """Take printable ASCII, backspace and Enter; leave every other key to the screen."""
-        if event.key == "enter":
+        """Take printable ASCII, backspace and Enter; leave every other key to the screen.
+
+        Keys that were on their way here when the next field became the one to type in belong to that one.
+        """
+        now = self.screen.focused
+        if now is not self and isinstance(now, PinField):
+            now.on_key(event)
+        elif event.key == "enter":
             event.stop()
-            self.post_message(self.Submitted(self))
+            self._submit()
         elif event.key in ("backspace", "delete"):
             event.stop()
             if self._length:
