@@ -49,6 +49,9 @@ WAY: Final = {
 }
 """How a card comes to its goal: its holder uses it."""
 
+CHOSEN: Final = {OperationKind.ACTIVATE, OperationKind.CHANGE_PIN, OperationKind.UNBLOCK}
+"""After these the PIN is the one that the holder has just chosen."""
+
 CUTS: Final = st.builds(Cut, kind=st.sampled_from(Inside.kinds), at=st.integers(1, PLACES))
 
 ELSEWHERE: Final = frozenset({(State.UNREGISTERED, State.REGISTERED), (State.REGISTERED, State.DELETED)})
@@ -191,7 +194,7 @@ class Life(RuleBasedStateMachine):
             assert ended is not None
             assert ended.open_operation is None
             assert outcome.state == ended.state == _ends(kind, _state_in(before, ended.record_id))
-            if OPERATIONS[kind.value].by_holder:
+            if kind in CHOSEN:
                 assert judge.wrong_pin(self.world.card.memory, self.world.holder.maybe) == []
                 assert self.world.card.memory.pin.left == self.world.card.memory.pin.tries
         return self._state()
