@@ -50,8 +50,8 @@ def test_a_card_is_issued_and_activated_with_the_keyboard(short_folder: Path) ->
         window.press("Enter")
         window.wait_for("✓ The card is issued.")
         window.resize(120, 36)
-        window.press("a")
-        window.wait_for("Choose a new PIN")
+        window.wait_for("19 of 19")
+        window.press_until("a", "Choose a new PIN")
         for _ in range(2):
             window.type(PIN)
             window.press("Enter")
@@ -61,5 +61,4 @@ def test_a_card_is_issued_and_activated_with_the_keyboard(short_folder: Path) ->
         window.press("Escape")
         window.wait_until_gone("✓ The PIN is set")
         window.wait_for("● ACTIVE")
-        window.press("q")
-        assert window.wait_for_end() == 0
+        assert window.press_until_end("q") == 0
