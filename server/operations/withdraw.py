@@ -90,7 +90,9 @@ async def _end(op: Operation, operation: OperationKind, event: str, *, empty: bo
     record = op.record
     if record is None:
         raise errors.UnknownCard
-    state = target(operation, record.state)  # first: a card that was taken back has no credential, and is known
+    state = target(
+        operation, record.state
+    )  # first: a card that was taken back has no credential, and is known
     credential = record.credential
     if credential is None:
         raise errors.UnknownCard

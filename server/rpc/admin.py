@@ -153,7 +153,11 @@ class AdminClient:
             if known is not None:
                 raise known from error
             if error.code() is grpc.StatusCode.UNAVAILABLE:
-                reason = "it does not run; “kiosk-server serve” starts it" if not self._socket.exists() else "no answer"
+                reason = (
+                    "it does not run; “kiosk-server serve” starts it"
+                    if not self._socket.exists()
+                    else "no answer"
+                )
                 raise errors.ServerUnreachable(server=str(self._socket), reason=reason) from error
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise errors.ServerUnreachable(

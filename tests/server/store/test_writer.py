@@ -111,7 +111,8 @@ async def test_who_stops_waiting_does_not_stop_the_write(writer: Writer) -> None
     await busy
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    await writer.write(lambda _cursor: None)  # writes keep their order; a read may overtake one that nobody waits for
+    # writes keep their order; a read may overtake one that nobody waits for
+    await writer.write(lambda _cursor: None)
     assert await rows(writer) == [9]
 
 
