@@ -22,6 +22,8 @@ from shared.piv.profiles import PROFILES, Features, Profile
 REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
 BEGIN: Final = "<!-- made by python -m tests.generate_docs -->"
 END: Final = "<!-- end -->"
+WIDTH: Final = 1000
+"""No line is broken by the width of whoever runs this."""
 COMMON_OPTIONS: Final = ("--config", "--json", "--version", "--help")
 """Said once, above the list of commands."""
 
@@ -75,7 +77,7 @@ def commands_block() -> str:
 def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
     yield name, command
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = click.Context(command, terminal_width=WIDTH)
         for below in command.list_commands(context):
             each = command.get_command(context, below)
             assert each is not None
@@ -84,7 +86,7 @@ def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Comman
 
 def _command(name: str, command: click.Command) -> str:
     """Return one command: what it does, its usage, its own options."""
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, terminal_width=WIDTH)
     usage = " ".join(command.collect_usage_pieces(context))
     depth = "##" if " " not in name else "###"
     lines = [f"{depth} {name}", "", inspect.cleandoc(command.help or ""), "", f"`{name} {usage}`", ""]

@@ -1,6 +1,7 @@
 """The list of keys."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -8,8 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
+from kiosk.station import wording
 from kiosk.tui.dialog import Dialog
-from kiosk.tui.labels import DONE, OPERATION_BUTTONS, OPERATION_KEYS, PRESENT, RUNNING, WAITING
+from kiosk.tui.labels import DONE, OPERATION_KEYS, PRESENT, RUNNING, WAITING
 
 GENERAL: Final = (
     ("Enter", "do what the button says: the obvious next step"),
@@ -39,10 +41,18 @@ class Help(Dialog[None]):
     def compose(self) -> ComposeResult:
         """Compose keys and legend."""
         with self.box():
-            operations = [(key, OPERATION_BUTTONS[operation]) for operation, key in OPERATION_KEYS.items()]
+            operations = _pairs([(key, wording.operation(what)) for what, key in OPERATION_KEYS.items()])
             lab = [("v", "insert or pull a virtual card")] if self._virtual else []
             yield Static(_table([*operations, *lab, *GENERAL]), classes="facts")
             yield Static(_table(LEGEND), classes="facts")
+
+
+def _pairs(entries: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Put two operations into one row, so that a small screen has room for all."""
+    rows = []
+    for first, second in zip_longest(entries[::2], entries[1::2], fillvalue=("", "")):
+        rows.append((first[0], f"{first[1]:<24}{second[0]:<4}{second[1]}".rstrip()))
+    return rows
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> Content:
