@@ -1,7 +1,6 @@
 """`kiosk demo` as a person meets it: in a real terminal, from the command to an issued card."""
 
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
@@ -11,28 +10,14 @@ from tests.peers.tmux import terminal
 
 pytestmark = pytest.mark.needs_tmux
 
-FIRST_PAINT_S: Final = 2.0
 PIN: Final = "739154"
-ATTEMPTS: Final = 3
-"""The best of so many counts: other tests share the machine's processors."""
-
 DEMO: Final = [sys.executable, "-m", "kiosk.cli", "demo"]
 
 
-def test_the_readers_are_drawn_within_two_seconds(short_folder: Path) -> None:
-    times = []
-    for attempt in range(ATTEMPTS):
-        folder = short_folder / str(attempt)
-        folder.mkdir()
-        begun = time.monotonic()
-        with terminal(DEMO, folder) as window:
-            window.wait_for("YubiKey 5.7")
-            times.append(time.monotonic() - begun)
-            window.press("q")
-            assert window.wait_for_end() == 0
-        if times[-1] <= FIRST_PAINT_S:
-            break
-    assert min(times) <= FIRST_PAINT_S
+def test_the_readers_are_drawn_and_q_leaves(short_folder: Path) -> None:
+    with terminal(DEMO, short_folder) as window:
+        window.wait_for("YubiKey 5.7")
+        assert window.press_until_end("q") == 0
 
 
 def test_a_card_is_issued_and_activated_with_the_keyboard(short_folder: Path) -> None:
