@@ -13,14 +13,11 @@ from server.connectors.directory.ldap import LdapDirectory
 from server.connectors.directory.memory import MemoryDirectory
 from server.ports.directory import Directory
 from shared.credential.model import HolderId, Person
-from tests.peers.slapd import PROGRAM, LdapPerson, Slapd, people, slapd
+from tests.peers.slapd import LdapPerson, Slapd, people, slapd
 
 PEOPLE = people(200)
 
-needs_slapd = [
-    pytest.mark.needs_slapd,
-    pytest.mark.skipif(PROGRAM is None, reason="package slapd is not installed"),
-]
+needs_slapd = [pytest.mark.needs_slapd]
 
 
 @dataclass

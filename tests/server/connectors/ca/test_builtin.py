@@ -226,10 +226,6 @@ def read(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
-
-
-@needs_openssl
 async def test_openssl_verifies_chain_and_revocation(bench: Bench, tmp_path: Path) -> None:
     good, bad = await bench.authority.issue([request("smart-card-logon"), request("signature")])
     assert isinstance(good, Issued)
@@ -250,7 +246,6 @@ async def test_openssl_verifies_chain_and_revocation(bench: Bench, tmp_path: Pat
     assert "Key Compromise" in listed
 
 
-@needs_openssl
 async def test_openssl_reads_the_names(bench: Bench, tmp_path: Path) -> None:
     certificate = one(await bench.authority.issue([request("smart-card-logon")]))
     path = pem(tmp_path / "one.pem", certificate.public_bytes(Encoding.DER))
@@ -260,7 +255,6 @@ async def test_openssl_reads_the_names(bench: Bench, tmp_path: Path) -> None:
     assert f"URI:{CRL_URL}" in text
 
 
-@needs_openssl
 async def test_a_request_signed_with_sha1_is_refused(bench: Bench, tmp_path: Path) -> None:
     path, key = str(tmp_path / "old.csr"), str(tmp_path / "old.key")
     openssl("req", "-new", "-sha1", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x",
@@ -279,7 +273,6 @@ async def station_authority(bench: Bench) -> StationAuthority:
     return StationAuthority(keystore=bench.keystore, ledger=bench.store.ledger, clock=bench.clock, root=root)
 
 
-@needs_openssl
 async def test_stations_and_server_have_a_root_of_their_own(bench: Bench, tmp_path: Path) -> None:
     stations = await station_authority(bench)
     station_id = StationId(uuid4())

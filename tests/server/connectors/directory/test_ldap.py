@@ -16,12 +16,9 @@ from server.connectors.directory.schema import ACTIVE_DIRECTORY, OPENLDAP
 from shared import errors
 from shared.credential.model import HolderId
 from shared.secret import Secret
-from tests.peers.slapd import BASE, PASSWORD, PROGRAM, SIZE_LIMIT, Slapd, free_port, people, slapd
+from tests.peers.slapd import BASE, PASSWORD, SIZE_LIMIT, Slapd, free_port, people, slapd
 
-with_slapd = [
-    pytest.mark.needs_slapd,
-    pytest.mark.skipif(PROGRAM is None, reason="package slapd is not installed"),
-]
+with_slapd = [pytest.mark.needs_slapd]
 pytestmark = with_slapd
 
 PEOPLE = people(600)
