@@ -18,15 +18,13 @@ from kiosk.backend.joining import join as join_server
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
 from kiosk.station import wording
-from kiosk.station.faces import Job, Outcome, Person, ReaderView
-from kiosk.station.persons import GivenPerson, TerminalPerson
+from kiosk.station.faces import ReaderView
 from kiosk.wiring import Parts, open_readers, open_station
 from shared import errors, logs
 from shared.clock import SystemClock
 from shared.console import CardView
 from shared.display import visible_lines
 from shared.errors import KioskError
-from shared.relay import OperationKind, StepLine
 
 FOUND_MAX: Final = 20
 
@@ -145,152 +143,6 @@ def _reader_document(view: ReaderView) -> dict[str, Any]:
             "notices": list(record.notices),
         },
     }
-
-
-# --- kiosk do -------------------------------------------------------------------------------------------
-
-
-class _Lines:
-    """Progress as lines on standard error."""
-
-    def __init__(self) -> None:
-        self._steps: Sequence[StepLine] = ()
-
-    def steps(self, steps: Sequence[StepLine]) -> None:
-        """Remember the list."""
-        self._steps = steps
-
-    def step(self, index: int, *, done: bool, expected_ms: int) -> None:  # noqa: ARG002  # lines need no duration
-        """Say what is done."""
-        if done and index < len(self._steps):
-            say(f"  done: {wording.step(self._steps[index])}")
-
-
-async def issue(config: Path | None, reader: str, holder: str, template: str) -> Result:
-    """Issue the card in a reader to one person."""
-    async with opened(config) as parts:
-        name = await _one_reader(parts, reader)
-        found = await _one_holder(parts, holder)
-        job = Job(operation=OperationKind.ISSUE, reader=name, holder=found, template=template)
-        return _result(job, await parts.core.perform(job, TerminalPerson(say), _Lines()))
-
-
-async def activate(config: Path | None, reader: str, new_pin_fd: int | None) -> Result:
-    """Have the holder set the first PIN."""
-    return await _do(config, OperationKind.ACTIVATE, reader, _chooser(new_pin_fd))
-
-
-async def unblock(config: Path | None, reader: str, new_pin_fd: int | None) -> Result:
-    """Have the holder set a new PIN in place of one that is blocked or forgotten."""
-    return await _do(config, OperationKind.UNBLOCK, reader, _chooser(new_pin_fd))
-
-
-async def revoke(config: Path | None, reader: str, reason: str) -> Result:
-    """Revoke the credential of the card in a reader."""
-    return await _do(config, OperationKind.REVOKE, reader, TerminalPerson(say), reason)
-
-
-async def retire(config: Path | None, reader: str, reason: str) -> Result:
-    """Take the card in a reader back and empty it."""
-    return await _do(config, OperationKind.RETIRE, reader, TerminalPerson(say), reason)
-
-
-async def update(config: Path | None, reader: str) -> Result:
-    """Bring the card in a reader up to date; nobody is asked for anything."""
-    return await _do(config, OperationKind.UPDATE, reader, TerminalPerson(say))
-
-
-def _chooser(new_pin_fd: int | None) -> Person:
-    """Return whoever chooses a new PIN: somebody at the terminal, or a script."""
-    return TerminalPerson(say) if new_pin_fd is None else GivenPerson(new_pin_fd=new_pin_fd)
-
-
-async def change_pin(config: Path | None, reader: str, pin_fd: int | None, new_pin_fd: int | None) -> Result:
-    """Have the holder change the PIN."""
-    person: Person = TerminalPerson(say)
-    if pin_fd is not None or new_pin_fd is not None:
-        person = GivenPerson(pin_fd=pin_fd, new_pin_fd=new_pin_fd)
-    return await _do(config, OperationKind.CHANGE_PIN, reader, person)
-
-
-async def _do(
-    config: Path | None, operation: OperationKind, reader: str, person: Person, reason: str = ""
-) -> Result:
-    async with opened(config) as parts:
-        job = Job(operation=operation, reader=await _one_reader(parts, reader), reason=reason)
-        return _result(job, await parts.core.perform(job, person, _Lines()))
-
-
-async def _one_reader(parts: Parts, wanted: str) -> str:
-    """Return the reader that was named, or the only one that holds a card.
-
-    Raises:
-        NoReader, CardMissing: there is none.
-        Invalid: several hold a card.
-    """
-    names = [info.name for info in await parts.readers.all()]
-    if wanted:
-        if wanted not in names:
-            raise errors.NoReader(reader=wanted)
-        return wanted
-    if not names:
-        raise errors.NoReader
-    if len(names) == 1:
-        return names[0]
-    views = await asyncio.gather(*(parts.core.refresh(name) for name in names))
-    holding = [view.name for view in views if view.present]
-    if not holding:
-        raise errors.CardMissing
-    if len(holding) > 1:
-        raise errors.Invalid(field="reader", why=f"several hold a card: {', '.join(holding)}")
-    return holding[0]
-
-
-async def _one_holder(parts: Parts, wanted: str) -> str:
-    """Return the id of the person that was named by id, or by words that find nobody else.
-
-    Raises:
-        UnknownHolder: nobody is found.
-        Invalid: several people are found.
-    """
-    found = await parts.core.find_people(wanted, FOUND_MAX)
-    for person in found.people:
-        if person.holder == wanted:
-            return wanted
-    if not found.people:
-        return wanted  # an id is not among the words that a directory searches; the server decides
-    if len(found.people) > 1:
-        raise errors.Invalid(field="holder", why="several people are found; give the id")
-    return found.people[0].holder
-
-
-def _result(job: Job, outcome: Outcome) -> Result:
-    error = outcome.error
-    if error is None:
-        lines = [wording.done(job.operation)]
-    else:
-        lines = [
-            wording.failure(error),
-            wording.state(outcome.state),
-            wording.next_action(outcome.next_action),
-        ]
-    return Result(
-        lines=[line for line in lines if line],
-        document={
-            "ok": error is None,
-            "operation": job.operation.value,
-            "reader": job.reader,
-            "state": outcome.state,
-            "error": None if error is None else error.code,
-            "facts": {**outcome.facts, **({} if error is None else error.facts)},
-            "message": lines[0],
-            "next_action": outcome.next_action,
-            "round_trips": outcome.round_trips,
-            "commands": outcome.commands,
-            "seconds": round(outcome.seconds, 3),
-        },
-        exit_code=0 if error is None else error.exit_code,
-    )
 
 
 # --- kiosk join, doctor, desk ---------------------------------------------------------------------------

@@ -37,7 +37,10 @@ class Purpose(StrEnum):
     UNBLOCK = "unblock"
     """The holder's new PIN, the present one being blocked or forgotten: set it, verify it."""
     END = "end"
-    """A PIN that nobody knows takes the place of the holder's, because the credential ends: set it, nothing else."""
+    """A PIN that nobody knows takes the place of the holder's, because the credential is out of use: set it, nothing
+    else."""
+    PROVE = "prove"
+    """The holder's present PIN, while keys or certificates are replaced: sign certificate requests, prove keys."""
 
 
 # --- the station speaks ---------------------------------------------------------------------------------
@@ -48,8 +51,10 @@ class Begin:
     """Open an operation on the card in one reader. Fields that an operation does not need stay empty.
 
     `holder` is the directory's immutable id; `template` a template's name; `reader` the reader's name for
-    records and messages; `virtual` says that card and reader are not hardware; `reason` is a `Cause`, for what ends
-    a credential.
+    records and messages; `virtual` says that card and reader are not hardware; `reason` is a `Cause`, for what takes
+    a credential out of use. An issue may name the credential (its id) that the new one `replaces`, or its `primary`,
+    for which it stands in for a time; `reason` then says why. `slots` narrows what is renewed or reissued, in the
+    texts of `Slot`.
     """
 
     operation: OperationKind
@@ -58,6 +63,9 @@ class Begin:
     holder: str = ""
     template: str = ""
     reason: str = ""
+    replaces: str = ""
+    primary: str = ""
+    slots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

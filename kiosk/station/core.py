@@ -135,6 +135,9 @@ class StationCore:
                 holder=job.holder,
                 template=job.template,
                 reason=job.reason,
+                replaces=job.replaces,
+                primary=job.primary,
+                slots=job.slots,
             )
             try:
                 return await _stoppable(Relay(self._parts, begin, person, watcher))

@@ -68,7 +68,8 @@ class StationView:
 class Job:
     """What is to be done to the card in one reader.
 
-    `holder` and `template` only for `issue`; `reason` (a `Cause`) for what ends a credential.
+    `holder` and `template` only for `issue`; `reason` (a `Cause`) for what takes a credential out of use. For
+    `replaces`, `primary` and `slots` see `shared.relay.Begin`.
     """
 
     operation: OperationKind
@@ -76,6 +77,9 @@ class Job:
     holder: str = ""
     template: str = ""
     reason: str = ""
+    replaces: str = ""
+    primary: str = ""
+    slots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,14 @@ PURPOSES: Final[Mapping[OperationKind, Purpose | None]] = {
     OperationKind.UNBLOCK: Purpose.UNBLOCK,
     OperationKind.REVOKE: Purpose.END,
     OperationKind.RETIRE: Purpose.END,
-    OperationKind.UPDATE: None,
+    OperationKind.UPDATE: Purpose.END,
+    OperationKind.REGISTER: Purpose.END,
+    OperationKind.RENEW: Purpose.PROVE,
+    OperationKind.REISSUE: Purpose.PROVE,
+    OperationKind.SUSPEND: Purpose.END,
+    OperationKind.RESUME: Purpose.UNBLOCK,
+    OperationKind.UNREGISTER: None,
+    OperationKind.DELETE: Purpose.END,
 }
 """The one purpose that a question of an operation may announce; None where no PIN is any of its business."""
 
@@ -70,6 +77,7 @@ _ALLOWED: Final = {
     Purpose.ISSUE: _PROVING,
     Purpose.ACTIVATE: _PROVING,
     Purpose.UNBLOCK: _PROVING,
+    Purpose.PROVE: _PROVING,
     Purpose.END: _READING,
     # Both tell nothing but the tries that are left.
     Purpose.CHANGE_PIN: frozenset({Ins.CHANGE_REFERENCE_DATA, Ins.VERIFY, Ins.GET_METADATA}),

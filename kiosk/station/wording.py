@@ -86,6 +86,13 @@ _OPERATIONS: Final[dict[OperationKind, str]] = {
     OperationKind.REVOKE: "Revoke",
     OperationKind.RETIRE: "Retire",
     OperationKind.UPDATE: "Update",
+    OperationKind.REGISTER: "Register",
+    OperationKind.RENEW: "Renew certificates",
+    OperationKind.REISSUE: "Reissue keys and certificates",
+    OperationKind.SUSPEND: "Suspend",
+    OperationKind.RESUME: "Resume",
+    OperationKind.UNREGISTER: "Unregister",
+    OperationKind.DELETE: "Delete the record",
 }
 
 _DONE: Final[dict[OperationKind, str]] = {
@@ -96,6 +103,13 @@ _DONE: Final[dict[OperationKind, str]] = {
     OperationKind.REVOKE: "The credential is revoked for good.",
     OperationKind.RETIRE: "The card is empty and may be issued again.",
     OperationKind.UPDATE: "The card is up to date.",
+    OperationKind.REGISTER: "The card is registered and may be issued.",
+    OperationKind.RENEW: "The certificates are renewed; the keys are as before.",
+    OperationKind.REISSUE: "The card has new keys and certificates.",
+    OperationKind.SUSPEND: "The credential is suspended until somebody resumes it.",
+    OperationKind.RESUME: "The credential is in use again.",
+    OperationKind.UNREGISTER: "The card is as from the factory and no longer ours.",
+    OperationKind.DELETE: "The record is closed.",
 }
 
 _QUESTIONS: Final[dict[Question, str]] = {

@@ -18,6 +18,13 @@ OPERATION_KEYS: Final = {
     OperationKind.REVOKE: "o",
     OperationKind.RETIRE: "e",
     OperationKind.UPDATE: "n",
+    OperationKind.REGISTER: "g",
+    OperationKind.RENEW: "w",
+    OperationKind.REISSUE: "c",
+    OperationKind.SUSPEND: "s",
+    OperationKind.RESUME: "m",
+    OperationKind.UNREGISTER: "y",
+    OperationKind.DELETE: "d",
 }
 """The key that starts an operation, the same on every screen."""
 
@@ -40,7 +47,14 @@ OPERATION_BUTTONS: Final = {
     OperationKind.UNBLOCK: "Unblock: set a new PIN",
     OperationKind.REVOKE: "Revoke for good",
     OperationKind.RETIRE: "Retire: empty the card",
-    OperationKind.UPDATE: "Update: newest keys",
+    OperationKind.UPDATE: "Update: bring it up to date",
+    OperationKind.REGISTER: "Register: take it into stock",
+    OperationKind.RENEW: "Renew the certificates",
+    OperationKind.REISSUE: "Reissue: new keys",
+    OperationKind.SUSPEND: "Suspend for a time",
+    OperationKind.RESUME: "Resume: use it again",
+    OperationKind.UNREGISTER: "Unregister: give it back",
+    OperationKind.DELETE: "Delete the record",
 }
 """What the button of the obvious next action says."""
 
@@ -52,6 +66,13 @@ CONTINUE_BUTTONS: Final = {
     OperationKind.REVOKE: "Continue revoking",
     OperationKind.RETIRE: "Continue retiring",
     OperationKind.UPDATE: "Continue the update",
+    OperationKind.REGISTER: "Continue registering",
+    OperationKind.RENEW: "Continue renewing",
+    OperationKind.REISSUE: "Continue reissuing",
+    OperationKind.SUSPEND: "Continue suspending",
+    OperationKind.RESUME: "Continue resuming",
+    OperationKind.UNREGISTER: "Continue unregistering",
+    OperationKind.DELETE: "Continue deleting",
 }
 
 OPERATION_CUT: Final = {
@@ -62,6 +83,13 @@ OPERATION_CUT: Final = {
     OperationKind.REVOKE: "Revoking was interrupted. Continue to bring it to an end.",
     OperationKind.RETIRE: "Retiring was interrupted. Continue to bring it to an end.",
     OperationKind.UPDATE: "The update was interrupted. Nothing is lost: continue where it stopped.",
+    OperationKind.REGISTER: "Registering was interrupted. Nothing is lost: continue where it stopped.",
+    OperationKind.RENEW: "Renewing was interrupted. Nothing is lost: continue where it stopped.",
+    OperationKind.REISSUE: "Reissuing was interrupted. Nothing is lost: continue where it stopped.",
+    OperationKind.SUSPEND: "Suspending was interrupted. Continue to bring it to an end.",
+    OperationKind.RESUME: "Resuming was interrupted. Nothing is lost: continue where it stopped.",
+    OperationKind.UNREGISTER: "Unregistering was interrupted. Continue to bring it to an end.",
+    OperationKind.DELETE: "Deleting was interrupted. Continue to bring it to an end.",
 }
 
 CAUSES: Final = {
@@ -69,6 +97,7 @@ CAUSES: Final = {
     Cause.DAMAGED: "The card is damaged",
     Cause.NAME_CHANGED: "Name or department have changed",
     Cause.REPLACED: "Another card takes its place",
+    Cause.FORGOTTEN: "It was left at home",
     Cause.LOST: "It was lost",
     Cause.STOLEN: "It was stolen",
     Cause.COMPROMISED: "Somebody else may know the PIN or a key",
@@ -78,6 +107,8 @@ CAUSES: Final = {
 ENDINGS: Final = {
     OperationKind.REVOKE: "Its certificates are revoked and nobody knows its PIN. This cannot be undone.",
     OperationKind.RETIRE: "Its certificates are revoked, its keys deleted. This cannot be undone.",
+    OperationKind.SUSPEND: "Its certificates are put on hold where their authority can; nobody knows its PIN.",
+    OperationKind.DELETE: "Its certificates are revoked and its record is closed. This cannot be undone.",
 }
 """What ends a credential, and what is said before."""
 

@@ -1,6 +1,6 @@
 """What may follow what: the one table of a credential's life.
 
-The server enforces it, every face shows just what it makes reachable. Only operations that exist are in it.
+The server enforces it, every face shows just what it makes reachable.
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,42 @@ from shared.credential.model import State
 class OperationKind(StrEnum):
     """What can be done to a card; the names are those of `kiosk do`."""
 
+    REGISTER = "register"
     ISSUE = "issue"
     ACTIVATE = "activate"
     CHANGE_PIN = "change-pin"
     UNBLOCK = "unblock"
     UPDATE = "update"
+    RENEW = "renew"
+    REISSUE = "reissue"
+    SUSPEND = "suspend"
+    RESUME = "resume"
     REVOKE = "revoke"
     RETIRE = "retire"
+    UNREGISTER = "unregister"
+    DELETE = "delete"
 
 
-CONTINUED: Final = frozenset(OperationKind) - {OperationKind.CHANGE_PIN}
+CONTINUED: Final = frozenset(OperationKind) - {
+    OperationKind.CHANGE_PIN,
+    OperationKind.SUSPEND,
+    OperationKind.REVOKE,
+    OperationKind.DELETE,
+}
 """Operations that are gone on with after a cut. A change of the PIN leaves nothing half done: the old one is in force,
-or the new one, and the holder knows both."""
+or the new one, and the holder knows both. Suspension, revocation and deletion are decided in one commit; what they
+mean for the card is then due, and `update` brings it there."""
+
+WITHOUT_CARD: Final = frozenset(
+    {OperationKind.SUSPEND, OperationKind.RESUME, OperationKind.REVOKE, OperationKind.DELETE}
+)
+"""Operations that need no card; what they mean for it is carried to it when it next appears. Resuming without the card
+is possible only while the suspension has not reached it: then its holder's PIN is still in force."""
+
+ENDING: Final = frozenset(
+    {OperationKind.SUSPEND, OperationKind.REVOKE, OperationKind.RETIRE, OperationKind.DELETE}
+)
+"""Operations that take a credential out of use, and ask why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +62,18 @@ class Transition:
     target: State | None
 
 
+_RECORDED: Final = frozenset(State) - {State.UNREGISTERED}
+
 LIFECYCLE: Final = (
     Transition(
         operation=OperationKind.ISSUE,
         sources=frozenset({State.UNREGISTERED, State.REGISTERED, State.RETIRED}),
         target=State.ISSUED,
+    ),
+    Transition(
+        operation=OperationKind.REGISTER,
+        sources=frozenset({State.UNREGISTERED}),
+        target=State.REGISTERED,
     ),
     Transition(
         operation=OperationKind.ACTIVATE,
@@ -60,19 +91,49 @@ LIFECYCLE: Final = (
         target=None,
     ),
     Transition(
+        operation=OperationKind.RESUME,
+        sources=frozenset({State.SUSPENDED}),
+        target=State.ACTIVE,
+    ),
+    Transition(
         operation=OperationKind.UPDATE,
-        sources=frozenset({State.ISSUED, State.ACTIVE}),
+        sources=_RECORDED,
         target=None,
     ),
     Transition(
+        operation=OperationKind.RENEW,
+        sources=frozenset({State.ACTIVE}),
+        target=None,
+    ),
+    Transition(
+        operation=OperationKind.REISSUE,
+        sources=frozenset({State.ACTIVE}),
+        target=None,
+    ),
+    Transition(
+        operation=OperationKind.SUSPEND,
+        sources=frozenset({State.ACTIVE}),
+        target=State.SUSPENDED,
+    ),
+    Transition(
         operation=OperationKind.RETIRE,
-        sources=frozenset({State.ISSUED, State.ACTIVE, State.REVOKED}),
+        sources=frozenset({State.ISSUED, State.ACTIVE, State.SUSPENDED, State.REVOKED}),
         target=State.RETIRED,
     ),
     Transition(
         operation=OperationKind.REVOKE,
-        sources=frozenset({State.ISSUED, State.ACTIVE}),
+        sources=frozenset({State.ISSUED, State.ACTIVE, State.SUSPENDED}),
         target=State.REVOKED,
+    ),
+    Transition(
+        operation=OperationKind.UNREGISTER,
+        sources=frozenset({State.REGISTERED, State.RETIRED, State.DELETED}),
+        target=State.UNREGISTERED,
+    ),
+    Transition(
+        operation=OperationKind.DELETE,
+        sources=_RECORDED - {State.DELETED},
+        target=State.DELETED,
     ),
 )
 """In the order in which a face offers them: the obvious next one of a state first."""

@@ -1,4 +1,4 @@
-"""Why a credential ends. What that means for its certificates is the server's: `server.operations.withdraw`."""
+"""Why a credential is taken out of use. What that means for its certificates is the template's to say."""
 
 from enum import StrEnum, unique
 
@@ -7,7 +7,7 @@ from shared import errors
 
 @unique
 class Cause(StrEnum):
-    """What a person says when a credential ends; the names are those of `--reason`."""
+    """What a person says when a credential is taken out of use; the names are those of `--reason`."""
 
     LEFT = "left"
     """The holder no longer needs it: left, changed the job."""
@@ -17,6 +17,8 @@ class Cause(StrEnum):
     """Name or department are no longer right."""
     REPLACED = "replaced"
     """Another credential takes its place."""
+    FORGOTTEN = "forgotten"
+    """Left at home; it will be back."""
     LOST = "lost"
     STOLEN = "stolen"
     COMPROMISED = "compromised"

@@ -39,6 +39,7 @@ from shared.relay import (
 
 MAX_ITEMS: Final = 256
 MAX_STEPS: Final = 256
+MAX_SLOTS: Final = 32
 MAX_USES: Final = 64
 MAX_FORBIDDEN: Final = 1000
 
@@ -50,6 +51,13 @@ OPERATIONS: Final = {
     OperationKind.REVOKE: pb.OPERATION_KIND_REVOKE,
     OperationKind.RETIRE: pb.OPERATION_KIND_RETIRE,
     OperationKind.UPDATE: pb.OPERATION_KIND_UPDATE,
+    OperationKind.REGISTER: pb.OPERATION_KIND_REGISTER,
+    OperationKind.RENEW: pb.OPERATION_KIND_RENEW,
+    OperationKind.REISSUE: pb.OPERATION_KIND_REISSUE,
+    OperationKind.SUSPEND: pb.OPERATION_KIND_SUSPEND,
+    OperationKind.RESUME: pb.OPERATION_KIND_RESUME,
+    OperationKind.UNREGISTER: pb.OPERATION_KIND_UNREGISTER,
+    OperationKind.DELETE: pb.OPERATION_KIND_DELETE,
 }
 QUESTIONS: Final = {
     Question.CURRENT_PIN: pb.QUESTION_CURRENT_PIN,
@@ -62,6 +70,7 @@ PURPOSES: Final = {
     Purpose.CHANGE_PIN: pb.PURPOSE_CHANGE_PIN,
     Purpose.UNBLOCK: pb.PURPOSE_UNBLOCK,
     Purpose.END: pb.PURPOSE_END,
+    Purpose.PROVE: pb.PURPOSE_PROVE,
 }
 CHARACTERS: Final = {
     Characters.DIGITS: pb.CHARACTERS_DIGITS,
@@ -90,6 +99,9 @@ def encode_station_turn(turn: StationTurn) -> pb.StationTurn:
             message.begin.holder = turn.holder
             message.begin.template = turn.template
             message.begin.reason = turn.reason
+            message.begin.replaces = turn.replaces
+            message.begin.primary = turn.primary
+            message.begin.slots.extend(turn.slots)
         case Working():
             message.working.SetInParent()
             message.working.number = turn.number
@@ -128,6 +140,9 @@ def decode_station_turn(message: pb.StationTurn) -> StationTurn:  # noqa: PLR091
                 holder=bounded(begin.holder, MAX_TEXT, "holder"),
                 template=bounded(begin.template, MAX_TEXT, "template"),
                 reason=bounded(begin.reason, MAX_TEXT, "reason"),
+                replaces=bounded(begin.replaces, MAX_TEXT, "replaces"),
+                primary=bounded(begin.primary, MAX_TEXT, "primary"),
+                slots=_take_slots(begin.slots),
             )
         case "working":
             return Working(number=message.working.number)
@@ -142,6 +157,12 @@ def decode_station_turn(message: pb.StationTurn) -> StationTurn:  # noqa: PLR091
             return Cancel()
         case _:
             raise errors.Garbled(why="a station's turn of unknown kind")
+
+
+def _take_slots(slots: Sequence[str]) -> tuple[str, ...]:
+    if len(slots) > MAX_SLOTS:
+        raise errors.Garbled(why=f"more than {MAX_SLOTS} slots")
+    return tuple(bounded(slot, MAX_TEXT, "slots") for slot in slots)
 
 
 def _put_responses(responses: Iterable[Response], into: pb.Responses | pb.CardGone) -> None:

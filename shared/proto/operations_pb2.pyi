@@ -98,6 +98,7 @@ class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.Value
     PURPOSE_CHANGE_PIN: _Purpose.ValueType  # 3
     PURPOSE_UNBLOCK: _Purpose.ValueType  # 4
     PURPOSE_END: _Purpose.ValueType  # 5
+    PURPOSE_PROVE: _Purpose.ValueType  # 6
 
 class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
     """What a PIN serves; the station lets only matching commands pass after it."""
@@ -108,6 +109,7 @@ PURPOSE_ACTIVATE: Purpose.ValueType  # 2
 PURPOSE_CHANGE_PIN: Purpose.ValueType  # 3
 PURPOSE_UNBLOCK: Purpose.ValueType  # 4
 PURPOSE_END: Purpose.ValueType  # 5
+PURPOSE_PROVE: Purpose.ValueType  # 6
 Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 class _Characters:
@@ -143,6 +145,13 @@ class _OperationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operati
     OPERATION_KIND_REVOKE: _OperationKind.ValueType  # 5
     OPERATION_KIND_RETIRE: _OperationKind.ValueType  # 6
     OPERATION_KIND_UPDATE: _OperationKind.ValueType  # 7
+    OPERATION_KIND_REGISTER: _OperationKind.ValueType  # 8
+    OPERATION_KIND_RENEW: _OperationKind.ValueType  # 9
+    OPERATION_KIND_REISSUE: _OperationKind.ValueType  # 10
+    OPERATION_KIND_SUSPEND: _OperationKind.ValueType  # 11
+    OPERATION_KIND_RESUME: _OperationKind.ValueType  # 12
+    OPERATION_KIND_UNREGISTER: _OperationKind.ValueType  # 13
+    OPERATION_KIND_DELETE: _OperationKind.ValueType  # 14
 
 class OperationKind(_OperationKind, metaclass=_OperationKindEnumTypeWrapper):
     """What can be done to a card."""
@@ -155,6 +164,13 @@ OPERATION_KIND_UNBLOCK: OperationKind.ValueType  # 4
 OPERATION_KIND_REVOKE: OperationKind.ValueType  # 5
 OPERATION_KIND_RETIRE: OperationKind.ValueType  # 6
 OPERATION_KIND_UPDATE: OperationKind.ValueType  # 7
+OPERATION_KIND_REGISTER: OperationKind.ValueType  # 8
+OPERATION_KIND_RENEW: OperationKind.ValueType  # 9
+OPERATION_KIND_REISSUE: OperationKind.ValueType  # 10
+OPERATION_KIND_SUSPEND: OperationKind.ValueType  # 11
+OPERATION_KIND_RESUME: OperationKind.ValueType  # 12
+OPERATION_KIND_UNREGISTER: OperationKind.ValueType  # 13
+OPERATION_KIND_DELETE: OperationKind.ValueType  # 14
 Global___OperationKind: _TypeAlias = OperationKind  # noqa: Y015
 
 @_typing.final
@@ -217,6 +233,9 @@ class Begin(_message.Message):
     HOLDER_FIELD_NUMBER: _builtins.int
     TEMPLATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    PRIMARY_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
     operation: Global___OperationKind.ValueType
     reader: _builtins.str
     virtual: _builtins.bool
@@ -225,7 +244,14 @@ class Begin(_message.Message):
     """The directory's immutable id."""
     template: _builtins.str
     reason: _builtins.str
-    """Why a credential ends."""
+    """Why a credential is taken out of use."""
+    replaces: _builtins.str
+    """For an issue: the id of the credential that the new one takes the place of for good, or for a time."""
+    primary: _builtins.str
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is renewed or reissued; all where there is none."""
+
     def __init__(
         self,
         *,
@@ -235,10 +261,13 @@ class Begin(_message.Message):
         holder: _builtins.str = ...,
         template: _builtins.str = ...,
         reason: _builtins.str = ...,
+        replaces: _builtins.str = ...,
+        primary: _builtins.str = ...,
+        slots: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "operation", b"operation", "reader", b"reader", "reason", b"reason", "template", b"template", "virtual", b"virtual"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "operation", b"operation", "primary", b"primary", "reader", b"reader", "reason", b"reason", "replaces", b"replaces", "slots", b"slots", "template", b"template", "virtual", b"virtual"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

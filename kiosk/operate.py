@@ -1,0 +1,136 @@
+"""What `kiosk do` does: one operation on the card in one reader, headless."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from kiosk.commands import Result, opened, say
+from kiosk.station import wording
+from kiosk.station.faces import Job, Outcome, Person
+from kiosk.station.persons import GivenPerson, TerminalPerson
+from kiosk.wiring import Parts
+from shared import errors
+from shared.relay import StepLine
+
+FOUND_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Where a script's PINs come from: file descriptors; None asks at the terminal."""
+
+    pin_fd: int | None = None
+    new_pin_fd: int | None = None
+
+    @property
+    def person(self) -> Person:
+        """Whoever answers: a script, or somebody at the terminal."""
+        if self.pin_fd is None and self.new_pin_fd is None:
+            return TerminalPerson(say)
+        return GivenPerson(pin_fd=self.pin_fd, new_pin_fd=self.new_pin_fd)
+
+
+NOBODY: Final = Given()
+
+
+class _Lines:
+    """Progress as lines on standard error."""
+
+    def __init__(self) -> None:
+        self._steps: Sequence[StepLine] = ()
+
+    def steps(self, steps: Sequence[StepLine]) -> None:
+        """Remember the list."""
+        self._steps = steps
+
+    def step(self, index: int, *, done: bool, expected_ms: int) -> None:  # noqa: ARG002  # lines need no duration
+        """Say what is done."""
+        if done and index < len(self._steps):
+            say(f"  done: {wording.step(self._steps[index])}")
+
+
+async def operate(config: Path | None, job: Job, given: Given = NOBODY) -> Result:
+    """Do `job`; its reader may be empty where only one holds a card, its holder may be words that find just one.
+
+    Raises:
+        NoReader, CardMissing, Invalid: there is no card to be meant, or several; likewise for the holder.
+    """
+    async with opened(config) as parts:
+        job = replace(job, reader=await one_reader(parts, job.reader))
+        if job.holder:
+            job = replace(job, holder=await one_holder(parts, job.holder))
+        return _result(job, await parts.core.perform(job, given.person, _Lines()))
+
+
+async def one_reader(parts: Parts, wanted: str) -> str:
+    """Return the reader that was named, or the only one that holds a card.
+
+    Raises:
+        NoReader, CardMissing: there is none.
+        Invalid: several hold a card.
+    """
+    names = [info.name for info in await parts.readers.all()]
+    if wanted:
+        if wanted not in names:
+            raise errors.NoReader(reader=wanted)
+        return wanted
+    if not names:
+        raise errors.NoReader
+    if len(names) == 1:
+        return names[0]
+    views = await asyncio.gather(*(parts.core.refresh(name) for name in names))
+    holding = [view.name for view in views if view.present]
+    if not holding:
+        raise errors.CardMissing
+    if len(holding) > 1:
+        raise errors.Invalid(field="reader", why=f"several hold a card: {', '.join(holding)}")
+    return holding[0]
+
+
+async def one_holder(parts: Parts, wanted: str) -> str:
+    """Return the id of the person that was named by id, or by words that find nobody else.
+
+    Raises:
+        UnknownHolder: nobody is found.
+        Invalid: several people are found.
+    """
+    found = await parts.core.find_people(wanted, FOUND_MAX)
+    for person in found.people:
+        if person.holder == wanted:
+            return wanted
+    if not found.people:
+        return wanted  # an id is not among the words that a directory searches; the server decides
+    if len(found.people) > 1:
+        raise errors.Invalid(field="holder", why="several people are found; give the id")
+    return found.people[0].holder
+
+
+def _result(job: Job, outcome: Outcome) -> Result:
+    error = outcome.error
+    if error is None:
+        lines = [wording.done(job.operation)]
+    else:
+        lines = [
+            wording.failure(error),
+            wording.state(outcome.state),
+            wording.next_action(outcome.next_action),
+        ]
+    return Result(
+        lines=[line for line in lines if line],
+        document={
+            "ok": error is None,
+            "operation": job.operation.value,
+            "reader": job.reader,
+            "state": outcome.state,
+            "error": None if error is None else error.code,
+            "facts": {**outcome.facts, **({} if error is None else error.facts)},
+            "message": lines[0],
+            "next_action": outcome.next_action,
+            "round_trips": outcome.round_trips,
+            "commands": outcome.commands,
+            "seconds": round(outcome.seconds, 3),
+        },
+        exit_code=0 if error is None else error.exit_code,
+    )
