@@ -47,27 +47,34 @@ class Journal:
 
         Raises:
             CardLeased: another station works on the card.
+            StoreConflict: something was done to the card since its record was read.
         """
         whole = replace(opening, changes=(*opening.changes, *self._waiting))
         self.lease = await self._cards.open(whole)
         self._waiting.clear()
         return self.lease
 
-    async def abandon(self, record_id: RecordId, cut: OpenOperation) -> None:
+    async def abandon(self, record: CardRecord, cut: OpenOperation) -> CardRecord:
         """Close an operation that was cut and left nothing to continue, so that another one may begin.
+
+        Returns:
+            The record without it.
 
         Raises:
             CardLeased: another station works on the card.
+            StoreConflict: something was done to the card since its record was read.
         """
         await self._cards.open(
             Opening(
                 operation_id=cut.operation_id,
                 kind=cut.kind,
-                record_id=record_id,
+                record_id=record.record_id,
                 station=self._caller.station_id,
+                seen=record,
                 changes=(OperationClosed(code="superseded", abandon=True),),
             )
         )
+        return replace(record, open_operation=None)
 
     async def commit(self, *changes: Change) -> None:
         """Write everything noted, and `changes`, in one durable commit; what cannot be written stays noted.

@@ -136,13 +136,16 @@ class Operation:
         Raises:
             OperationInterrupted: another operation was cut, and has to be gone on with first.
             CardLeased: another station works on the card.
+            StoreConflict: something was done to the card since it was inspected, perhaps at another station while a
+                person was asked here: what was planned is not for this card any more.
         """
-        cut = self.record.open_operation if self.record else None
+        seen = self.record
+        cut = seen.open_operation if seen else None
         same = cut is not None and cut.kind == self.begin.operation.value
-        if cut is not None and not same:
+        if seen is not None and cut is not None and not same:
             if OperationKind(cut.kind) in CONTINUED:
                 raise errors.OperationInterrupted(operation=cut.kind)
-            await self.journal.abandon(record_id, cut)
+            seen = await self.journal.abandon(seen, cut)
         operation_id = cut.operation_id if cut and same else OperationId(uuid4())
         self.journal.evidence(
             AuditKind.OPERATION,
@@ -160,6 +163,7 @@ class Operation:
                 holder=self.begin.holder,
                 template=template,
                 new_card=new_card,
+                seen=seen,
             )
         )
         self.talk.epoch = lease.epoch

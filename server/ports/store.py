@@ -127,6 +127,7 @@ class Opening:
     """Open (or continue) an operation: takes the lease, makes the card's record where it is new.
 
     `new_card` is a full record for a card that has none; else None. Continuing passes the cut operation's own id.
+    `seen` is the record that the operation was planned on; where it is another one by now, nothing is opened.
     """
 
     operation_id: OperationId
@@ -136,6 +137,7 @@ class Opening:
     holder: str = ""
     template: TemplateRef | None = None
     new_card: CardRecord | None = None
+    seen: CardRecord | None = None
     changes: tuple[Change, ...] = ()
 
 
@@ -215,6 +217,7 @@ class CardStore(Protocol):
 
         Raises:
             CardLeased: another operation holds a live lease on this card.
+            StoreConflict: the record is not the one that was `seen`, or another operation is open.
         """
         ...
 

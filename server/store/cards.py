@@ -223,7 +223,7 @@ class CardTables:
         Raises:
             CardLeased: another station holds a live lease on this card.
             UnknownCard: there is no such card, and none is brought along.
-            StoreConflict: the card is in the record already, or another operation is open on it.
+            StoreConflict: the card is in the record already or is not as it was seen, or has another open operation.
         """
         check_opening(opening)
         return await self._writer.write(lambda cursor: self._open(cursor, opening))
@@ -270,6 +270,8 @@ class CardTables:
         epoch, live, holder, name = before or (0, False, None, None)
         if live and holder != opening.station:
             raise errors.CardLeased(station=name or str(holder))
+        if opening.seen is not None and _read(cursor, opening.record_id) != opening.seen:
+            raise errors.StoreConflict(what="card")
         self._begin(cursor, opening)
         taken = Lease(record_id=opening.record_id, operation_id=opening.operation_id, epoch=epoch + 1)
         _PUT_LEASE.run(

@@ -106,6 +106,8 @@ class MemoryCards:
                 and before.station != opening.station
             ):
                 raise errors.CardLeased(station=_station_name(draft, before.station))
+            if opening.seen is not None and _whole(draft, draft.cards[opening.record_id]) != opening.seen:
+                raise errors.StoreConflict(what="card")
             _begin(draft, opening, now)
             lease = Lease(
                 record_id=opening.record_id,

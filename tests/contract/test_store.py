@@ -311,6 +311,21 @@ async def test_a_card_has_one_open_operation(store: Store) -> None:
         await store.cards.open(an_opening(card, HERE, new=False))
 
 
+async def test_nothing_is_opened_on_a_record_that_has_changed(store: Store) -> None:
+    card = a_card()
+    lease = await begin(store, card)
+    await store.cards.apply(lease, [OperationClosed(code="done")])
+    seen = await read(store, card)
+    opening = replace(an_opening(card, THERE, EVIDENCE, new=False), seen=seen)
+    between = await store.cards.open(an_opening(card, HERE, new=False))
+    await store.cards.apply(between, [StateChanged(state=State.REVOKED), OperationClosed(code="done")])
+    changed = await read(store, card)
+    with conflict("card"):
+        await store.cards.open(opening)
+    assert await read(store, card) == changed
+    assert (await store.cards.open(replace(opening, seen=changed))).epoch == between.epoch + 1
+
+
 async def test_an_operation_is_opened_once(store: Store) -> None:
     card = a_card()
     lease = await begin(store, card)

@@ -1,7 +1,7 @@
 """One card at two stations: one works on it at a time, and whoever comes after a cut goes on with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from uuid import uuid4
 
@@ -13,9 +13,13 @@ from kiosk.station.faces import Job, Outcome
 from server.authority.access import Caller
 from server.authority.console import Console
 from server.store.rules import LEASE_PROVEN_S
-from shared.credential.model import State, StationId
+from shared.credential.model import CardRecord, State, StationId
+from shared.credential.pins import PinPolicy
+from shared.credential.reasons import Cause
+from shared.errors import KioskError
 from shared.piv.ids import Ins
 from shared.relay import OperationKind, ServerTurn, StationTurn
+from shared.secret import Secret
 from shared.virtual.faults import Fault, FaultKind
 from tests.scenario.judging import PIN, WatchedCard, judge, nothing_changes, said
 from tests.scenario.lab import BOB, DirectBackend, Holder, Lab, Notes
@@ -156,3 +160,43 @@ async def test_a_cut_is_continued_at_another_station_at_once(lab: Lab, desks: tu
     await judge(lab)
     job = Job(operation=OperationKind.ACTIVATE, reader=READER)
     assert (await second.station.perform(job, Holder(new_pins=[PIN]), Notes())).state == State.ACTIVE
+
+
+class Wanderer(Holder):
+    """Somebody who is asked for a PIN, and does something at another station before typing it."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(new_pins=[PIN])
+        self.meanwhile = meanwhile
+
+    async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
+        await self.meanwhile()
+        return await super().new_pin(policy, problem)
+
+
+@pytest.mark.parametrize("operation", [OperationKind.REVOKE, OperationKind.RETIRE, OperationKind.ACTIVATE])
+async def test_what_was_done_to_a_card_while_a_person_was_asked_stands(
+    lab: Lab, desks: tuple[Desk, Desk], operation: OperationKind
+) -> None:
+    """An activation that was begun before the card was revoked elsewhere neither undoes that nor tries an old PUK."""
+    first, second = desks
+    card = WatchedCard.fresh()
+    lab.readers.add_card("card", card)
+    await first.take(card)
+    assert (await first.issue()).state == State.ISSUED
+    records: list[CardRecord] = []
+
+    async def meanwhile() -> None:
+        await first.readers.pull(READER)
+        await second.take(card)
+        job = Job(operation=operation, reader=READER, reason=Cause.STOLEN)
+        assert (await second.station.perform(job, Holder(new_pins=[PIN]), Notes())).error is None
+        records.extend(await lab.store.cards.cards_by_hint(profile=card.memory.profile, serial=1001))
+        await second.readers.pull(READER)
+        await first.readers.insert(READER, "card")
+
+    job = Job(operation=OperationKind.ACTIVATE, reader=READER)
+    outcome = await first.station.perform(job, Wanderer(meanwhile), Notes())
+    said(outcome, "store-conflict")
+    assert await lab.store.cards.cards_by_hint(profile=card.memory.profile, serial=1001) == tuple(records)
+    assert outcome.state == records[0].state

@@ -186,12 +186,13 @@ async def test_a_card_that_is_leased_writes_nothing(desk: Desk) -> None:
 
 async def test_what_was_abandoned_lets_another_operation_begin(desk: Desk) -> None:
     await desk.journal.open(desk.opening(kind="change-pin"))
-    cut = (await desk.record()).open_operation
+    record = await desk.record()
+    cut = record.open_operation
     assert cut is not None
     again = Journal(desk.store.cards, desk.caller)
     with pytest.raises(errors.StoreConflict):
         await again.open(desk.opening(new=False, kind="unblock"))
-    await again.abandon(desk.record_id, cut)
+    assert (await again.abandon(record, cut)).open_operation is None
     await again.open(desk.opening(new=False, kind="unblock"))
     found = (await desk.record()).open_operation
     assert found is not None
