@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.bench.figures import percentile
-from tests.bench.work import ROUNDS, check
+from tests.bench.work import ISSUE, Round, check
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -22,9 +22,11 @@ def test_percentiles_are_measured_values(percent: float, expected: float) -> Non
 
 
 def test_the_floor_is_the_agreed_work() -> None:
-    check(ROUNDS)
+    check(ISSUE)
     with pytest.raises(AssertionError):
-        check((*ROUNDS[:-1], replace(ROUNDS[-1], card_signs=5)))
+        check(replace(ISSUE, rounds=(*ISSUE.rounds[:-1], replace(ISSUE.rounds[-1], card_signs=5))))
+    with pytest.raises(AssertionError):
+        check(replace(ISSUE, last_verifications=3))
 
 
 async def test_the_floor_runs_over_real_processes() -> None:
@@ -32,7 +34,7 @@ async def test_the_floor_runs_over_real_processes() -> None:
 
     async with asyncio.timeout(60):
         figures = await floor(2, 4)
-    assert figures.commits_per_card == figures.round_trips_per_card == len(ROUNDS)
+    assert figures.commits_per_card == figures.round_trips_per_card == len(ISSUE.rounds)
     assert 0 < figures.card_ms_per_card <= figures.station_cpu_ms_per_card
     assert figures.server_cpu_ms_per_card > 0
     assert figures.p50_ms <= figures.p95_ms <= figures.p99_ms
@@ -51,3 +53,44 @@ def test_json_is_one_line() -> None:
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert len(done.stdout.splitlines()) == 1
     assert set(json.loads(done.stdout)) == {"readers_1", "readers_8"}
+
+
+async def test_unblocking_is_measured_over_real_processes() -> None:
+    from tests.bench.unblock import unblock
+
+    async with asyncio.timeout(120):
+        found = await unblock(3)
+    assert found["cards"] == 3
+    assert found["commands"] > found["round_trips"] >= 1
+    assert found["commits"] >= 1
+    assert all(found[f"{part}_ms_p50"] > 0 for part in ("card", "network", "server", "station")), found
+    assert found["ours_ms_p50"] <= found["ours_ms_p95"] < found["total_ms_p95"]
+    assert found["ratio_to_floor"] > 1
+
+
+async def test_the_parts_of_a_visit_leave_no_rest_and_its_floor_says_and_commits_as_much() -> None:
+    from tests.bench.floor import floor
+    from tests.bench.unblock import Run, Visit
+
+    visit = Visit(seconds=1.0, card=0.25, waited=0.5, round_trips=2, commands=10)
+    said = [Round(name="a", down=5, up=6), Round(name="b", down=7, up=8, messages=2)]
+    run = Run(visits=[visit, visit], rounds=said, commits=6, server_cpu=0.0)
+    bare, floors = run.work(commits=False), run.work(commits=True)
+    assert [each.commits for each in floors.rounds] == [2, 1]
+    assert [each.commits for each in bare.rounds] == [0, 0]
+    assert [replace(each, commits=1) for each in floors.rounds] == said
+    async with asyncio.timeout(60):
+        network, whole = await floor(1, 2, bare), await floor(1, 2, floors)
+    assert (network.commits_per_card, whole.commits_per_card) == (0, 3)
+    found = run.figures(network, whole)
+    parts = sum(found[f"{part}_ms_p50"] for part in ("network", "server", "station"))
+    assert parts == pytest.approx(found["ours_ms_p50"])
+    assert found["ours_ms_p50"] + found["card_ms_p50"] == pytest.approx(found["total_ms_p50"])
+
+
+def test_the_first_paint_is_seen_from_outside() -> None:
+    from tests.bench.first_paint import first_paint
+
+    found = first_paint(1)
+    assert 0 < found["floor_ms_p50"] < found["paint_ms_p50"]
+    assert found["ratio_to_floor"] > 1

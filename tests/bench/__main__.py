@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import click
@@ -25,21 +26,50 @@ async def _issue(cards: int) -> Report:
     return await issue(cards)
 
 
-BENCHMARKS: Final[Mapping[str, Callable[[int], Awaitable[Report]]]] = {"floor": _floor, "issue": _issue}
+async def _unblock(cards: int) -> Report:
+    """Measure unblocking from the insertion of the card on."""
+    from tests.bench.unblock import unblock
+
+    return await unblock(cards)
+
+
+async def _first_paint(starts: int) -> Report:
+    """Measure the demo from its start to the first painted desk."""
+    from tests.bench.first_paint import first_paint
+
+    return await asyncio.to_thread(first_paint, starts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """What is measured, and how often unless told otherwise."""
+
+    run: Callable[[int], Awaitable[Report]]
+    times: int
+
+
+BENCHMARKS: Final[Mapping[str, Benchmark]] = {
+    "floor": Benchmark(run=_floor, times=200),
+    "issue": Benchmark(run=_issue, times=200),
+    "unblock": Benchmark(run=_unblock, times=200),
+    "first-paint": Benchmark(run=_first_paint, times=15),
+}
 
 
 @click.command()
 @click.argument("name", type=click.Choice(sorted(BENCHMARKS)))
-@click.option("--cards", type=click.IntRange(1), default=200, show_default=True, help="Cards in one run.")
+@click.option(
+    "--cards", "--times", "times", type=click.IntRange(1), help="Cards (or starts of the demo) in one run."
+)
 @click.option("--json", "as_json", is_flag=True, help="One object on one line.")
-def main(name: str, cards: int, *, as_json: bool) -> None:
+def main(name: str, times: int | None, *, as_json: bool) -> None:
     """Measure NAME on this machine."""
-    report = asyncio.run(_run(name, cards))
+    report = asyncio.run(_run(BENCHMARKS[name], times))
     click.echo(json.dumps(report, indent=None if as_json else 2))
 
 
-async def _run(name: str, cards: int) -> Report:
-    return await BENCHMARKS[name](cards)
+async def _run(benchmark: Benchmark, times: int | None) -> Report:
+    return await benchmark.run(times or benchmark.times)
 
 
 if __name__ == "__main__":

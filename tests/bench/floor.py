@@ -1,7 +1,7 @@
-"""The floor of `issue`: the least that seven round trips with real TLS, cryptography and commits can cost.
+"""The floor: the least that one card's round trips with real TLS, cryptography and commits can cost.
 
-It is of fixed size (`tests.bench.work`), so that the ratio of the product's time to it is a figure about the
-product. Station and server are processes of their own, as in the product; the station's does the card's work.
+For `issue` it is of fixed size (`tests.bench.work`), so that the ratio of the product's time to it is a figure about
+the product. Station and server are processes of their own, as in the product; the station's does the card's work.
 """
 
 import asyncio
@@ -25,23 +25,22 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.bench.figures import Figures, percentile
 from tests.bench.floor_server import SERVICE
 from tests.bench.identity import STATION, Identity, make_identities
-from tests.bench.work import ROUNDS, Round, check
+from tests.bench.work import ISSUE, Round, Work
 
 WARM_UP_CARDS: Final = 8
 ALGORITHM: Final = ec.ECDSA(hashes.SHA256())
 ROOT: Final = Path(__file__).parents[2]
 
 
-async def floor(concurrency: int, cards: int, rounds: tuple[Round, ...] = ROUNDS) -> Figures:
+async def floor(concurrency: int, cards: int, work: Work = ISSUE) -> Figures:
     """Measure `cards` cards, `concurrency` at a time, each on a stream of its own over one connection."""
-    check(rounds)
     with tempfile.TemporaryDirectory(prefix="floor-") as name:
         folder = Path(name)
         make_identities(folder)
-        (folder / "rounds.json").write_text(json.dumps([asdict(each) for each in rounds]))
+        (folder / "work.json").write_text(json.dumps(asdict(work)))
         async with _server(folder) as port, _line(folder, port) as line:
-            await _issue(line, concurrency, WARM_UP_CARDS, rounds)
-            return await _measure(line, concurrency, cards, rounds)
+            await _issue(line, concurrency, WARM_UP_CARDS, work.rounds)
+            return await _measure(line, concurrency, cards, work.rounds)
 
 
 async def _measure(
@@ -65,7 +64,7 @@ async def _measure(
         round_trips_per_card=len(rounds),
         commands_per_card=0.0,
         commits_per_card=len(commits) / cards,
-        commit_ms=median(commits) * 1000,
+        commit_ms=median(commits) * 1000 if commits else 0.0,
         server_cpu_ms_per_card=(after["cpu"] - before["cpu"]) * 1000 / cards,
         station_cpu_ms_per_card=cpu * 1000 / cards,
         card_ms_per_card=card_seconds * 1000 / cards,
@@ -101,7 +100,8 @@ async def _card(line: grpc.aio.Channel, rounds: tuple[Round, ...]) -> float:
     busy = 0.0
     key: ec.EllipticCurvePrivateKey | None = None
     for each in rounds:
-        await stream.read()
+        for _ in range(each.messages):
+            await stream.read()
         begun = time.thread_time()
         for _ in range(each.card_generates):
             key = ec.generate_private_key(ec.SECP256R1())

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.bench.identity import SERVER, Identity
-from tests.bench.work import LAST_VERIFICATIONS, RECORD_BYTES, Round
+from tests.bench.work import RECORD_BYTES, Round, Work
 
 SERVICE: Final = "floor.Floor"
 ALGORITHM: Final = ec.ECDSA(hashes.SHA256())
@@ -59,23 +59,25 @@ class Ledger:
 class Floor:
     """One stream a card, and the figures of the process."""
 
-    def __init__(self, ledger: Ledger, rounds: tuple[Round, ...]) -> None:
-        """Do the work of `rounds` for every card."""
+    def __init__(self, ledger: Ledger, work: Work) -> None:
+        """Do the server's part of `work` for every card."""
         self._ledger = ledger
-        self._rounds = rounds
+        self._work = work
         self._key = ec.generate_private_key(ec.SECP256R1())
 
     async def card(self, turns: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:
         """Drive one card: what the station sent last is verified before the next message."""
         answer = await anext(turns)
-        for each in self._rounds:
+        for each in self._work.rounds:
             self._verify(answer, each.server_verifies)
             for _ in range(each.server_signs):
                 self._key.sign(os.urandom(each.down), ALGORITHM)
-            await self._ledger.commit()
-            yield bytes(each.down)
+            for _ in range(each.commits):
+                await self._ledger.commit()
+            for _ in range(each.messages):
+                yield bytes(each.down // each.messages)
             answer = await anext(turns)
-        self._verify(answer, LAST_VERIFICATIONS)
+        self._verify(answer, self._work.last_verifications)
         yield b"done"
 
     async def figures(self, _request: bytes, _context: Any) -> bytes:
@@ -95,9 +97,12 @@ class Floor:
 
 async def main(folder: Path) -> None:
     """Serve until standard input closes."""
-    rounds = tuple(Round(**each) for each in json.loads((folder / "rounds.json").read_text()))
+    told = json.loads((folder / "work.json").read_text())
+    work = Work(
+        rounds=tuple(Round(**each) for each in told["rounds"]), last_verifications=told["last_verifications"]
+    )
     ledger = Ledger(folder / "floor.db")
-    floor = Floor(ledger, rounds)
+    floor = Floor(ledger, work)
     server = grpc.aio.server()
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Card": grpc.stream_stream_rpc_method_handler(floor.card),

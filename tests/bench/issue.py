@@ -9,7 +9,6 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -19,13 +18,15 @@ from kiosk.demo.machine import Machine
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job
-from server.rpc.admin import AdminClient
 from shared.clock import SystemClock
 from shared.piv.ids import ProfileName
 from shared.relay import OperationKind
 from shared.virtual.card import VirtualCard
 from tests.bench.figures import Figures, percentile
 from tests.bench.floor import floor
+from tests.bench.server import commits as commits_of
+from tests.bench.server import cpu_seconds
+from tests.bench.work import ISSUE, check
 
 READERS: Final = (1, 8)
 REPEATS: Final = 3
@@ -36,6 +37,7 @@ FIRST_SERIAL: Final = 10_000_000
 
 async def issue(cards: int) -> Mapping[str, Any]:
     """Measure floor and product in turn, three times at each number of readers; return medians and ratios."""
+    check(ISSUE)
     runs: dict[int, list[tuple[Figures, Figures]]] = {readers: [] for readers in READERS}
     bench = Bench()
     try:
@@ -97,11 +99,11 @@ class Bench:
                 commands.append(outcome.commands)
                 await self._readers.pull(reader)
 
-        commits, server = await self._commits(), self._server_cpu()
+        commits, server = await commits_of(self._machine), cpu_seconds(self._machine)
         cpu, begun = time.process_time(), time.perf_counter()
         await asyncio.gather(*(one_reader(reader_name(number)) for number in range(1, readers + 1)))
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        server = self._server_cpu() - server
+        server = cpu_seconds(self._machine) - server
         return Figures(
             concurrency=readers,
             cards=cards,
@@ -112,24 +114,12 @@ class Bench:
             p99_ms=percentile(times, 99) * 1000,
             round_trips_per_card=sum(trips) / cards,
             commands_per_card=sum(commands) / cards,
-            commits_per_card=(await self._commits() - commits) / cards,
+            commits_per_card=(await commits_of(self._machine) - commits) / cards,
             commit_ms=0.0,
             server_cpu_ms_per_card=server * 1000 / cards,
             station_cpu_ms_per_card=cpu * 1000 / cards,
             card_ms_per_card=sum(card.busy_seconds for card in made) * 1000 / cards,
         )
-
-    async def _commits(self) -> int:
-        """Ask the server how many durable commits it made."""
-        assert self._machine.folder is not None
-        async with AdminClient(self._machine.folder / "server" / "admin.sock") as client:
-            status = await client.status()
-        return next(int(check.facts["commits"]) for check in status.checks if check.subject == "store")
-
-    def _server_cpu(self) -> float:
-        """Return the processor seconds that the server used, user and system ([proc(5)] stat, fields 14 and 15)."""
-        fields = Path(f"/proc/{self._machine.server_pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _report(runs: Mapping[int, list[tuple[Figures, Figures]]]) -> dict[str, Any]:

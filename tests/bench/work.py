@@ -1,6 +1,6 @@
-"""The fixed work of one card that the floor of `issue` is made of.
+"""The work of one card that a floor is made of, and the fixed one that the floor of `issue` is made of.
 
-Seven round trips; fourteen signatures and eight verifications with P-256; four key generations; seven durable
+`ISSUE`: seven round trips; fourteen signatures and eight verifications with P-256; four key generations; seven durable
 commits. It says who does what, and nothing in it grows when the product does more than it must:
 
 * the card makes four keys, signs four certificate requests and, at read-back, four challenges;
@@ -13,7 +13,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One round trip: bytes of the server's message and of the station's, and the work before each."""
+    """One round trip: bytes of what the server says and of the station's answer, and the work before each.
+
+    `messages` is how many messages the server's bytes are cut into, `commits` how many durable commits come before.
+    """
 
     name: str
     down: int
@@ -22,6 +25,16 @@ class Round:
     server_signs: int = 0
     card_generates: int = 0
     card_signs: int = 0
+    messages: int = 1
+    commits: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The rounds of one card; `last_verifications` are the server's, of the last answer, before it says done."""
+
+    rounds: tuple[Round, ...]
+    last_verifications: int = 0
 
 
 ROUNDS: Final = (
@@ -36,16 +49,17 @@ ROUNDS: Final = (
 """The sizes are estimates of what the messages of an issue with four P-256 certificates carry; give `floor`
 measured ones to compare with a measured run."""
 
-LAST_VERIFICATIONS: Final = 4
-"""The server verifies the answers of the last round before it says done."""
+ISSUE: Final = Work(rounds=ROUNDS, last_verifications=4)
+"""The agreed work of one issue."""
 
 RECORD_BYTES: Final = 600
 """What one commit writes."""
 
 
-def check(rounds: tuple[Round, ...]) -> None:
+def check(work: Work) -> None:
     """Make sure that the work is the agreed one: a floor that shifts is none."""
-    assert len(rounds) == 7
+    rounds = work.rounds
+    assert len(rounds) == sum(each.messages for each in rounds) == sum(each.commits for each in rounds) == 7
     assert sum(each.server_signs + each.card_signs for each in rounds) == 14
-    assert sum(each.server_verifies for each in rounds) + LAST_VERIFICATIONS == 8
+    assert sum(each.server_verifies for each in rounds) + work.last_verifications == 8
     assert sum(each.card_generates for each in rounds) == 4
