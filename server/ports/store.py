@@ -17,106 +17,32 @@ from server.ports.audit import AuditEntry as AuditEntry  # noqa: PLC0414  # a wo
 from server.ports.audit import AuditKind as AuditKind  # noqa: PLC0414  # likewise
 from server.ports.audit import AuditRecord as AuditRecord  # noqa: PLC0414  # likewise
 from server.ports.audit import AuditStore as AuditStore  # noqa: PLC0414  # likewise
+from server.ports.changes import CertificateChanged as CertificateChanged  # noqa: PLC0414  # likewise
+from server.ports.changes import CertificateTaskAsked as CertificateTaskAsked  # noqa: PLC0414  # likewise
+from server.ports.changes import CertificateTaskDone as CertificateTaskDone  # noqa: PLC0414  # likewise
+from server.ports.changes import Change as Change  # noqa: PLC0414  # likewise
+from server.ports.changes import CredentialChanged as CredentialChanged  # noqa: PLC0414  # likewise
+from server.ports.changes import KeyChanged as KeyChanged  # noqa: PLC0414  # likewise
+from server.ports.changes import ManagementAlgorithmChanged as ManagementAlgorithmChanged  # noqa: PLC0414  # likewise
+from server.ports.changes import OperationClosed as OperationClosed  # noqa: PLC0414  # likewise
+from server.ports.changes import PinChanged as PinChanged  # noqa: PLC0414  # likewise
+from server.ports.changes import PukDisclosed as PukDisclosed  # noqa: PLC0414  # likewise
+from server.ports.changes import SecretChanged as SecretChanged  # noqa: PLC0414  # likewise
+from server.ports.changes import SecretsCarried as SecretsCarried  # noqa: PLC0414  # likewise
+from server.ports.changes import StateChanged as StateChanged  # noqa: PLC0414  # likewise
+from server.ports.credentials import CodeStore as CodeStore  # noqa: PLC0414  # likewise
+from server.ports.credentials import CredentialStore as CredentialStore  # noqa: PLC0414  # likewise
+from server.ports.credentials import UnblockCode as UnblockCode  # noqa: PLC0414  # likewise
+from server.ports.tasks import JobRecord as JobRecord  # noqa: PLC0414  # likewise
+from server.ports.tasks import JobStore as JobStore  # noqa: PLC0414  # likewise
+from server.ports.tasks import TaskStore as TaskStore  # noqa: PLC0414  # likewise
 from shared.credential.model import (
     CardRecord,
-    CertificateRecord,
-    CredentialRecord,
-    KeyRecord,
     OperationId,
-    PinState,
     RecordId,
     RequestId,
-    SecretKind,
-    SecretRecord,
-    State,
     StationId,
     TemplateRef,
-)
-from shared.piv.ids import ManagementAlgorithm
-
-# --- changes --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretChanged:
-    """What is known of a card's secret: stored *pending* before the card is written, *proven* after."""
-
-    kind: SecretKind
-    value: SecretRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManagementAlgorithmChanged:
-    """The card's management key is (about to be) of this algorithm."""
-
-    algorithm: ManagementAlgorithm
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PinChanged:
-    """Whose PIN is on the card."""
-
-    pin: PinState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyChanged:
-    """The key in a slot: intended before GENERATE, unproven after, proven once it signed."""
-
-    key: KeyRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateChanged:
-    """A certificate request and what became of it; stored before the certificate authority is asked."""
-
-    certificate: CertificateRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CredentialChanged:
-    """The card's credential: bound, issued, activated."""
-
-    credential: CredentialRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateChanged:
-    """The combined state of the card."""
-
-    state: State
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretsCarried:
-    """This station carried secrets of the card (it must be listed when the station is compromised)."""
-
-    station: StationId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationClosed:
-    """The operation ended; `code` is `done` or an error's code.
-
-    `done` ends operation and lease. A failure keeps the operation open: it is a cut, continued at the card's next
-    insertion; with `abandon` it is closed for good (nothing had been changed).
-    """
-
-    code: str
-    abandon: bool = False
-
-
-Change = (
-    SecretChanged
-    | ManagementAlgorithmChanged
-    | PinChanged
-    | KeyChanged
-    | CertificateChanged
-    | CredentialChanged
-    | StateChanged
-    | SecretsCarried
-    | OperationClosed
-    | AuditRecord
 )
 
 # --- leases and look-ups --------------------------------------------------------------------------------
@@ -128,6 +54,8 @@ class Opening:
 
     `new_card` is a full record for a card that has none; else None. Continuing passes the cut operation's own id.
     `seen` is the record that the operation was planned on; where it is another one by now, nothing is opened.
+    `supersedes` names another open operation, which is closed for good in the same commit (code `superseded`): for a
+    decision that needs no card and does not wait for one.
     """
 
     operation_id: OperationId
@@ -139,6 +67,8 @@ class Opening:
     new_card: CardRecord | None = None
     seen: CardRecord | None = None
     changes: tuple[Change, ...] = ()
+    reason: str = ""
+    supersedes: OperationId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +138,10 @@ class CardStore(Protocol):
     async def generations(self) -> Mapping[int, int]:
         """Return how many cards hold a management key of each generation of the master key.
 
-        Cards that hold the factory's key, or whose record was deleted, are not counted.
+        Counted are the cards in service, which the next generation waits for. Not counted: cards that hold the factory's
+        key, unregistered ones (their keys are the factory's again, or nobody's), and deleted ones. Such a card may still
+        hold a key of ours, and can be emptied with it if it turns up; but nobody can wait for it. A generation that no card
+        holds is therefore kept all the same.
         """
         ...
 
@@ -217,7 +150,8 @@ class CardStore(Protocol):
 
         Raises:
             CardLeased: another operation holds a live lease on this card.
-            StoreConflict: the record is not the one that was `seen`, or another operation is open.
+            StoreConflict: another operation is open on it than the one that is superseded, or that one is not; or the
+                record is not the one that was `seen`.
         """
         ...
 
@@ -306,11 +240,33 @@ class CertificateLedger(Protocol):
         ...
 
     async def revoke(self, serial: int, reason: str, at: datetime, audit: AuditRecord) -> None:
-        """Mark as revoked; the first reason and time stay."""
+        """Mark as revoked, for good: the first reason and time stay.
+
+        One on hold gets its reason and keeps the time from which it was on hold ([X.509], hold instruction code).
+
+        Raises:
+            Invalid: not signed here, or the reason is `certificateHold`.
+        """
+        ...
+
+    async def hold(self, serial: int, at: datetime, audit: AuditRecord) -> None:
+        """Put on hold, which may be lifted; one that is on hold or revoked stays as it is.
+
+        Raises:
+            Invalid: not signed here.
+        """
+        ...
+
+    async def release(self, serial: int, audit: AuditRecord) -> bool:
+        """Lift a hold; returns whether the certificate is good now: False where it was revoked for good.
+
+        Raises:
+            Invalid: not signed here.
+        """
         ...
 
     async def revoked(self) -> "Sequence[LedgerEntry]":
-        """Return revoked certificates that have not expired."""
+        """Return certificates that are revoked or on hold (reason `certificateHold`) and have not expired."""
         ...
 
     async def next_crl_number(self) -> int:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from server.ports.store import AuditRecord, LedgerEntry
 from server.store import evidence
+from server.store.rules import ON_HOLD, check_revocation
 from server.store.schema import counter, ledger
 from server.store.statements import Cursor, Prepared, Row, add, given
 from server.store.writer import Writer
@@ -43,8 +44,27 @@ _REVOKED: Final = Prepared(
 _KNOWN: Final = Prepared(select(ledger.c.number).where(ledger.c.serial == given(ledger.c.serial)))
 _REVOKE: Final = Prepared(
     update(ledger)
+    .where(
+        ledger.c.serial == given(ledger.c.serial),
+        or_(ledger.c.revoked_at.is_(None), ledger.c.reason == ON_HOLD),
+    )
+    .values(
+        revoked_at=func.coalesce(ledger.c.revoked_at, given(ledger.c.revoked_at)),
+        reason=given(ledger.c.reason),
+    )
+)
+_HOLD: Final = Prepared(
+    update(ledger)
     .where(ledger.c.serial == given(ledger.c.serial), ledger.c.revoked_at.is_(None))
-    .values(revoked_at=given(ledger.c.revoked_at), reason=given(ledger.c.reason))
+    .values(revoked_at=given(ledger.c.revoked_at), reason=ON_HOLD)
+)
+_RELEASE: Final = Prepared(
+    update(ledger)
+    .where(ledger.c.serial == given(ledger.c.serial), ledger.c.reason == ON_HOLD)
+    .values(revoked_at=None, reason="")
+)
+_GOOD: Final = Prepared(
+    select(ledger.c.number).where(ledger.c.serial == given(ledger.c.serial), ledger.c.revoked_at.is_(None))
 )
 _COUNT: Final = Prepared(
     update(counter)
@@ -88,23 +108,42 @@ class LedgerTable:
         return [_entry(row) for row in rows]
 
     async def revoke(self, serial: int, reason: str, at: datetime, audit: AuditRecord) -> None:
-        """Mark as revoked, with evidence; the first reason and time stay.
+        """Mark as revoked, with evidence; the first reason and time stay, but a hold gets its reason.
 
         Raises:
-            Invalid: nothing with this serial was signed here.
+            Invalid: nothing with this serial was signed here, or the reason is a hold's.
         """
 
         def work(cursor: Cursor) -> None:
-            kept = _serial(serial)
-            if _KNOWN.row(cursor, serial=kept) is None:
-                raise errors.Invalid(field="serial", why="not signed here")
+            kept = _signed(cursor, serial)
+            check_revocation(reason)
             if _REVOKE.run(cursor, {"serial": kept, "reason": reason, "revoked_at": at}) == 1:
                 evidence.append(cursor, self._clock, audit)
 
         await self._writer.write(work)
 
+    async def hold(self, serial: int, at: datetime, audit: AuditRecord) -> None:
+        """Put on hold, with evidence; one that is on hold or revoked stays as it is."""
+
+        def work(cursor: Cursor) -> None:
+            if _HOLD.run(cursor, {"serial": _signed(cursor, serial), "revoked_at": at}) == 1:
+                evidence.append(cursor, self._clock, audit)
+
+        await self._writer.write(work)
+
+    async def release(self, serial: int, audit: AuditRecord) -> bool:
+        """Lift a hold, with evidence; returns whether the certificate is good now."""
+
+        def work(cursor: Cursor) -> bool:
+            kept = _signed(cursor, serial)
+            if _RELEASE.run(cursor, {"serial": kept}) == 1:
+                evidence.append(cursor, self._clock, audit)
+            return _GOOD.row(cursor, serial=kept) is not None
+
+        return await self._writer.write(work)
+
     async def revoked(self) -> Sequence[LedgerEntry]:
-        """Return revoked certificates that have not expired."""
+        """Return certificates that are revoked or on hold and have not expired."""
         now = self._clock.now()
         rows = await self._writer.read(lambda cursor: _REVOKED.rows(cursor, not_after=now))
         return [_entry(row) for row in rows]
@@ -120,6 +159,18 @@ class LedgerTable:
             return 1
 
         return await self._writer.write(work)
+
+
+def _signed(cursor: Cursor, serial: int) -> bytes:
+    """Return a serial number as it is kept.
+
+    Raises:
+        Invalid: nothing with this serial was signed here.
+    """
+    kept = _serial(serial)
+    if _KNOWN.row(cursor, serial=kept) is None:
+        raise errors.Invalid(field="serial", why="not signed here")
+    return kept
 
 
 def _serial(serial: int) -> bytes:

@@ -14,7 +14,8 @@ from server.ports.store import (
     StoredTemplate,
 )
 from server.store.memory_cards import MemoryCards
-from server.store.memory_state import Book
+from server.store.memory_state import Book, Draft
+from server.store.rules import ON_HOLD, check_revocation
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import RequestId, TemplateRef
@@ -125,12 +126,26 @@ class _Ledger:
 
     async def revoke(self, serial: int, reason: str, at: datetime, audit: AuditRecord) -> None:
         with self._book.writing() as draft:
-            entry = draft.ledger.get(serial)
-            if entry is None:
-                raise errors.Invalid(field="serial", why="not signed here")
-            if entry.revoked_at is None:
-                draft.ledger[serial] = replace(entry, revoked_at=at, reason=reason)
+            entry = _signed(draft, serial)
+            check_revocation(reason)
+            if entry.revoked_at is None or entry.reason == ON_HOLD:
+                draft.ledger[serial] = replace(entry, revoked_at=entry.revoked_at or at, reason=reason)
                 self._book.note(draft, audit)
+
+    async def hold(self, serial: int, at: datetime, audit: AuditRecord) -> None:
+        with self._book.writing() as draft:
+            entry = _signed(draft, serial)
+            if entry.revoked_at is None:
+                draft.ledger[serial] = replace(entry, revoked_at=at, reason=ON_HOLD)
+                self._book.note(draft, audit)
+
+    async def release(self, serial: int, audit: AuditRecord) -> bool:
+        with self._book.writing() as draft:
+            entry = _signed(draft, serial)
+            if entry.reason == ON_HOLD:
+                draft.ledger[serial] = replace(entry, revoked_at=None, reason="")
+                self._book.note(draft, audit)
+            return draft.ledger[serial].revoked_at is None
 
     async def revoked(self) -> Sequence[LedgerEntry]:
         now = self._book.clock.now()
@@ -141,6 +156,13 @@ class _Ledger:
         with self._book.writing() as draft:
             draft.crl_number += 1
         return draft.crl_number
+
+
+def _signed(draft: Draft, serial: int) -> LedgerEntry:
+    entry = draft.ledger.get(serial)
+    if entry is None:
+        raise errors.Invalid(field="serial", why="not signed here")
+    return entry
 
 
 class _Audit:

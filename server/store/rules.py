@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from server.ports.ca import Reason
 from server.ports.store import Opening
 from shared import errors
 from shared.credential.model import State
@@ -20,6 +21,19 @@ CLOSED_CREDENTIAL: Final = frozenset({State.REVOKED, State.RETIRED, State.DELETE
 
 FORGOTTEN_CREDENTIAL: Final = frozenset({State.RETIRED, State.DELETED})
 """A card's record does not show a credential in one of these."""
+
+ON_HOLD: Final = Reason.CERTIFICATE_HOLD.value
+"""The reason in the certificate authority's book of what may still be released."""
+
+
+def check_revocation(reason: str) -> None:
+    """Refuse to revoke for good for a reason that says it is not.
+
+    Raises:
+        Invalid: it is a hold's.
+    """
+    if reason == ON_HOLD:
+        raise errors.Invalid(field="reason", why="a hold is not a revocation")
 
 
 def check_opening(opening: Opening) -> None:

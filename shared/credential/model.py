@@ -108,6 +108,8 @@ class CertificateState(StrEnum):
     ISSUED = "issued"
     CONFIRMED = "confirmed"
     """Read back from the card."""
+    HELD = "held"
+    """On hold at its authority; may be released."""
     REFUSED = "refused"
     REVOKED = "revoked"
 
@@ -125,6 +127,34 @@ class CertificateRecord:
     certificate: bytes = b""
 
 
+@unique
+class CertificateAction(StrEnum):
+    """What a certificate authority can be asked to do with a certificate that it issued."""
+
+    REVOKE = "revoke"
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateTask:
+    """What a certificate authority still has to do, kept until it has done it.
+
+    There is at most one for a certificate: the newest wish replaces the one before. `reason` is the authority's word for
+    why ([RFC 5280] 5.3.1), `failure` what came of the last of the `attempts`.
+    """
+
+    request_id: RequestId
+    record_id: RecordId
+    connection: str
+    action: CertificateAction
+    reason: str
+    asked_at: datetime
+    next_at: datetime
+    attempts: int = 0
+    failure: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateRef:
     """One immutable version of a template. `digest` is the SHA-256 of its canonical form."""
@@ -136,7 +166,11 @@ class TemplateRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialRecord:
-    """A card bound to a holder by a template. `holder_name` is a copy for screens."""
+    """A card bound to a holder by a template. `holder_name` is a copy for screens.
+
+    `reason` and `since` say why and since when it is suspended, revoked or closed. A temporary credential ends at
+    `ends_at` and stands in for its holder's `primary` one; a replacement names the one that it `replaces`.
+    """
 
     credential_id: CredentialId
     holder: HolderId
@@ -145,22 +179,37 @@ class CredentialRecord:
     state: State
     issued_at: datetime | None = None
     activated_at: datetime | None = None
+    reason: str = ""
+    since: datetime | None = None
+    ends_at: datetime | None = None
+    primary: CredentialId | None = None
+    replaces: CredentialId | None = None
+    pin_set_at: datetime | None = None
+    pin_change_due: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOperation:
-    """An operation that began and did not end: a cut. The next insertion continues it."""
+    """An operation that began and did not end: a cut. The next insertion continues it.
+
+    `reason` is the cause that was given, so that nobody is asked again.
+    """
 
     operation_id: OperationId
     kind: str
     holder: HolderId
     template: TemplateRef | None
     began_at: datetime
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardRecord:
-    """Everything that the server knows of one card."""
+    """Everything that the server knows of one card.
+
+    `puk_disclosed`: a person was told the PUK; it is rotated at the next contact. `tasks` are those of its certificates
+    that are still open.
+    """
 
     record_id: RecordId
     state: State
@@ -175,6 +224,8 @@ class CardRecord:
     certificates: tuple[CertificateRecord, ...] = ()
     credential: CredentialRecord | None = None
     open_operation: OpenOperation | None = None
+    puk_disclosed: bool = False
+    tasks: tuple[CertificateTask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,6 +139,47 @@ async def test_the_first_revocation_stays(kept: Kept) -> None:
         await ledger.revoke(79, "superseded", NOON, EVIDENCE)
 
 
+async def test_a_hold_may_be_lifted(store: Store) -> None:
+    ledger = store.ledger
+    entry = an_entry(77)
+    await ledger.record([entry])
+    await ledger.hold(77, NOON, EVIDENCE)
+    await ledger.hold(77, NOON + timedelta(days=1), EVIDENCE)
+    assert list(await ledger.revoked()) == [replace(entry, revoked_at=NOON, reason="certificateHold")]
+    assert await ledger.release(77, EVIDENCE)
+    assert await ledger.release(77, EVIDENCE)
+    assert list(await ledger.revoked()) == []
+    assert len(await store.audit.page(1, 10)) == 2
+    await ledger.hold(77, NOON + timedelta(days=2), EVIDENCE)
+    assert [held.revoked_at for held in await ledger.revoked()] == [NOON + timedelta(days=2)]
+
+
+async def test_a_hold_that_becomes_a_revocation_counts_from_its_own_time(store: Store) -> None:
+    ledger = store.ledger
+    entry = an_entry(77)
+    await ledger.record([entry])
+    await ledger.hold(77, NOON, EVIDENCE)
+    await ledger.revoke(77, "keyCompromise", NOON + timedelta(days=1), EVIDENCE)
+    revoked = [replace(entry, revoked_at=NOON, reason="keyCompromise")]
+    assert list(await ledger.revoked()) == revoked
+    await ledger.revoke(77, "superseded", NOON + timedelta(days=2), EVIDENCE)
+    await ledger.hold(77, NOON + timedelta(days=2), EVIDENCE)
+    assert not await ledger.release(77, EVIDENCE)
+    assert list(await ledger.revoked()) == revoked
+    assert len(await store.audit.page(1, 10)) == 2
+
+
+async def test_what_was_not_signed_here_is_neither_held_nor_released(store: Store) -> None:
+    await store.ledger.record([an_entry(77)])
+    with pytest.raises(errors.Invalid):
+        await store.ledger.hold(79, NOON, EVIDENCE)
+    with pytest.raises(errors.Invalid):
+        await store.ledger.release(79, EVIDENCE)
+    with pytest.raises(errors.Invalid, match="hold"):
+        await store.ledger.revoke(77, "certificateHold", NOON, EVIDENCE)
+    assert list(await store.ledger.revoked()) == []
+
+
 async def test_revocation_lists_are_numbered(store: Store) -> None:
     assert [await store.ledger.next_crl_number() for _ in range(3)] == [1, 2, 3]
 

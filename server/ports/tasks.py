@@ -1,0 +1,65 @@
+"""Work that waits: what certificate authorities still have to do, and jobs that one server process does at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from server.ports.audit import AuditRecord
+from shared.credential.model import CertificateTask
+
+
+class TaskStore(Protocol):
+    """What certificate authorities still have to do; asked for under a card's lease, done without one.
+
+    While an authority works on a task, a newer wish may take the task's place: then what was done does not settle it.
+    """
+
+    async def due(self, now: datetime, limit: int) -> Sequence[CertificateTask]:
+        """Return tasks whose time has come, the longest waiting first."""
+        ...
+
+    async def all(self) -> Sequence[CertificateTask]:
+        """Return every task, in the order in which their certificates first had one."""
+        ...
+
+    async def done(self, task: CertificateTask, audit: AuditRecord) -> bool:
+        """Keep evidence of what the authority did; remove the task and set its certificate's state if it is still this one.
+
+        The certificate is then revoked, held, or confirmed again. All of it is one commit.
+
+        Returns:
+            Whether it was still this task (the same action, asked for at the same time).
+        """
+        ...
+
+    async def failed(self, task: CertificateTask, failure: str, next_at: datetime) -> bool:
+        """Count an attempt and say when to try again; returns whether it was still this task."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job that is done again and again: who has it until when, when it last ended, and how."""
+
+    name: str
+    holder: str
+    expires_at: datetime
+    last_run_at: datetime | None = None
+    note: str = ""
+
+
+class JobStore(Protocol):
+    """Which server process does a job: one at a time."""
+
+    async def begin(self, name: str, holder: str, now: datetime, for_s: float) -> bool:
+        """Take a job for so long; False while a run of it is under way anywhere."""
+        ...
+
+    async def end(self, name: str, holder: str, now: datetime, note: str) -> bool:
+        """Give a job back with a note on how it went; returns whether it was still this process's."""
+        ...
+
+    async def all(self) -> Sequence[JobRecord]:
+        """Return every job that ever began, by name."""
+        ...
