@@ -3,9 +3,9 @@
 from typing import Final
 
 from kiosk.ports import Filled
-from kiosk.station.digests import encode_text
 from kiosk.station.pins import HeldPins
 from shared.iso7816.apdu import ColdReset, Command, Hole, Item
+from shared.piv.digests import encode_text
 
 _MASK: Final = 0x2A
 

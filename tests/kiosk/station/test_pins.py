@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiosk.ports import Filled
-from kiosk.station.digests import encode_text
 from kiosk.station.filling import fill, plain, wipe
 from kiosk.station.pins import HeldPins, PinKind
 from shared import errors
 from shared.iso7816.apdu import ColdReset, Digest, Hole, ToBeSigned
+from shared.piv.digests import encode_text
 from shared.relay import Purpose
 from shared.secret import Secret
 from tests.kiosk.station.commands import FACTORY_FIELD, READ_CHUID, change, held, verify_plain

@@ -1,6 +1,6 @@
-"""What the station puts in the place of a text that the card signs.
+"""What a station puts in the place of a text that the card signs.
 
-The server never hands over a digest: it sends the text, the guard judges it, and the digest is made here.
+The server never hands over a digest: it sends the text, the station's guard judges it, and the digest is made here.
 
 Sources: [RFC 8017] 9.2 (EMSA-PKCS1-v1_5); [SP 800-73-5] part 2, section 3.2.4; [FIPS 186-5] 6.4.1.
 """
