@@ -87,7 +87,10 @@ _RULES: Final[dict[str, str]] = {
     "characters": "The PIN has characters that are not allowed.",
     "sequence": "The digits must not simply count up or down.",
     "repeat": "The PIN must not be one digit repeated.",
+    "factory": "This is the PIN that new cards come with.",
     "well-known": "This PIN is among the first that anybody would try.",
+    "personal": "The PIN must not be taken from the holder's own data, such as a birth date or a number.",
+    "same": "The new PIN must not be the present one.",
 }
 
 _OPTIONAL: Final = re.compile(r"\[([^\]]*)\]")

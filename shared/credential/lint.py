@@ -5,9 +5,11 @@ from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
 from shared import errors
+from shared.credential.pins import Characters, PinPolicy
+from shared.credential.reasons import HELD
 from shared.credential.template import CertificateSpec, Template
 from shared.piv.ids import ManagementAlgorithm, Slot
-from shared.piv.profiles import Profile, why_not, why_not_management
+from shared.piv.profiles import PROFILES, Profile, why_not, why_not_management
 
 STRENGTH: Final = (
     ManagementAlgorithm.AES256,
@@ -39,6 +41,11 @@ class Able(Protocol):
         """Whether it takes the server's word that a key is held."""
         ...
 
+    @property
+    def hold(self) -> bool:
+        """Whether it can put a certificate on hold."""
+        ...
+
 
 def management_algorithm(template: Template, profile: Profile) -> ManagementAlgorithm:
     """Return the algorithm of the management key: the template's, else the strongest that the card holds."""
@@ -53,6 +60,8 @@ def check_card(template: Template, profile: Profile) -> list[errors.TemplateImpo
         reasons.append(f"{profile.title} has no command that sets retry counters")
     if template.attestation.required and not profile.features.attestation:
         reasons.append(f"{profile.title} cannot attest keys")
+    if template.pin.policy.characters is not Characters.DIGITS and profile.pin_digits_only:
+        reasons.append(f"{profile.title} takes PINs of digits only")
     reasons += [
         why_not(profile, spec.slot, spec.algorithm, spec.pin_policy, spec.touch_policy)
         for spec in template.certificates
@@ -73,6 +82,8 @@ def check_connections(
             reasons.append(f"there is no certificate authority {spec.ca}")
         else:
             reasons += _check_authority(spec, authority)
+            if not authority.hold and HELD in {*template.reasons.values(), *spec.reasons.values()}:
+                reasons.append(f"{spec.ca} cannot put a certificate on hold")
     return [errors.TemplateImpossible(template=template.name, why=why) for why in reasons]
 
 
@@ -95,6 +106,17 @@ def warnings(template: Template) -> list[str]:
     slots = {spec.slot for spec in template.certificates}
     if Slot.AUTHENTICATION not in slots:
         found.append("no key for authentication (9A)")
+    return [*found, *_pin_warnings(template.pin.policy)]
+
+
+def _pin_warnings(policy: PinPolicy) -> list[str]:
+    """Return what some cards will not take of what the policy lets pass."""
+    found = []
+    if policy.characters is not Characters.DIGITS:
+        strict = ", ".join(profile.title for profile in PROFILES.values() if profile.pin_digits_only)
+        found.append(f"PINs of more than digits: refused for {strict}")
+    if policy.allow_sequences or policy.allow_repeats:
+        found.append("sequences or repeats allowed: a YubiKey 5.7 that checks PINs itself does not take them")
     return found
 
 

@@ -6,11 +6,14 @@ Sources: [SP 800-73-5] part 2, section 3.2.1 (PIV PIN: 6 to 8 characters, padded
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import Final
 
 from shared import errors
+from shared.credential.personal import taken_from
+from shared.piv.ids import FACTORY_PIN
+from shared.secret import Secret
 
 PIN_FIELD_LENGTH: Final = 8
 PADDING: Final = 0xFF
@@ -27,7 +30,11 @@ class Characters(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinPolicy:
-    """Rules for a new PIN, from the template, within what the card can do. Lengths count bytes."""
+    """Rules for a new PIN, from the template, within what the card can do. Lengths count bytes.
+
+    `personal` are texts of the holder (`shared.credential.personal`), which the server fills in for one question.
+    `present` is the PIN that is to be changed, which the station fills in where it knows it; it never travels.
+    """
 
     min_length: int = 6
     max_length: int = 8
@@ -35,15 +42,18 @@ class PinPolicy:
     allow_sequences: bool = False
     allow_repeats: bool = False
     forbidden: tuple[str, ...] = ("123456", "12345678")
+    personal: tuple[str, ...] = field(default=(), repr=False)
+    present: Secret | None = field(default=None, repr=False)
 
 
 def check_pin(pin: bytes, policy: PinPolicy) -> None:
     """Refuse a PIN that breaks the policy.
 
-    `pin` is ASCII, without padding.
+    `pin` is ASCII, without padding. The factory's PIN is refused whatever the policy says.
 
     Raises:
-        PinPolicyViolated: `rule` is `length`, `characters`, `sequence`, `repeat` or `well-known`.
+        PinPolicyViolated: `rule` is `length`, `characters`, `factory`, `well-known`, `sequence`, `repeat`, `personal`
+            or `same`.
     """
     if not policy.min_length <= len(pin) <= policy.max_length:
         raise errors.PinPolicyViolated(rule="length")
@@ -54,6 +64,8 @@ def check_pin(pin: bytes, policy: PinPolicy) -> None:
     }[policy.characters]
     if not allowed:
         raise errors.PinPolicyViolated(rule="characters")
+    if pin == FACTORY_PIN:
+        raise errors.PinPolicyViolated(rule="factory")
     if any(pin == known.encode() for known in policy.forbidden):
         raise errors.PinPolicyViolated(rule="well-known")
     steps = {after - before for before, after in itertools.pairwise(pin)}
@@ -61,6 +73,18 @@ def check_pin(pin: bytes, policy: PinPolicy) -> None:
         raise errors.PinPolicyViolated(rule="repeat")
     if not policy.allow_sequences and steps in ({1}, {-1}):
         raise errors.PinPolicyViolated(rule="sequence")
+    if taken_from(pin, policy.personal):
+        raise errors.PinPolicyViolated(rule="personal")
+    if policy.present is not None and _same(pin, policy.present):
+        raise errors.PinPolicyViolated(rule="same")
+
+
+def _same(pin: bytes, present: Secret) -> bool:
+    chosen = Secret(pin)
+    try:
+        return chosen == present
+    finally:
+        chosen.wipe()
 
 
 def pad(pin: bytes) -> bytes:

@@ -16,7 +16,9 @@ from enum import Enum, StrEnum, unique
 from typing import Any, Final, NoReturn, TypeVar
 
 from shared import errors
+from shared.credential.personal import VARIABLE
 from shared.credential.pins import Characters, PinPolicy
+from shared.credential.reasons import Cause, Consequence, Consequences, read_consequence
 from shared.piv.ids import Algorithm, ManagementAlgorithm, PinPolicyId, Slot, TouchPolicyId
 
 E = TypeVar("E", bound=Enum)
@@ -47,9 +49,14 @@ class ManagementKeyChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinSettings:
-    """The `[pin]` table: the policy of the PIN, and the card's retry counters where they are to be set."""
+    """The `[pin]` table: the policy of the PIN, and the card's retry counters where they are to be set.
+
+    `not_from` names variables that no PIN is taken from, `change_after_days` how long its holder may keep one.
+    """
 
     policy: PinPolicy = field(default_factory=PinPolicy)
+    not_from: tuple[str, ...] = ()
+    change_after_days: int | None = None
     tries: int | None = None
     puk_tries: int | None = None
 
@@ -58,7 +65,8 @@ class PinSettings:
 class CertificateSpec:
     """One `[[certificate]]` table: a key in a slot and its certificate.
 
-    `subject`, `upn`, `mail` and `sid` are texts with `${variables}`; `days` counts days of validity.
+    `subject`, `upn`, `mail` and `sid` are texts with `${variables}`; `days` counts days of validity. `reasons` goes
+    before the template's.
     """
 
     slot: Slot
@@ -72,6 +80,7 @@ class CertificateSpec:
     days: int = 730
     pin_policy: PinPolicyId = PinPolicyId.DEFAULT
     touch_policy: TouchPolicyId = TouchPolicyId.DEFAULT
+    reasons: Consequences = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +93,10 @@ class Attestation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A template, read. `digest` is the SHA-256 of its canonical form: the parsed TOML as JSON with sorted keys."""
+    """A template, read. `digest` is the SHA-256 of its canonical form: the parsed TOML as JSON with sorted keys.
+
+    `reasons` says what a cause means for the certificates when the credential is taken out of use.
+    """
 
     name: str
     digest: bytes
@@ -95,6 +107,7 @@ class Template:
     management_key: ManagementKeyChoice = ManagementKeyChoice.BEST
     attestation: Attestation = field(default_factory=Attestation)
     expires_after_days: int = 1825
+    reasons: Consequences = field(default_factory=dict)
 
 
 def parse_template(text: str) -> Template:
@@ -122,7 +135,7 @@ class _Reader:
             root,
             {
                 "name", "title", "directory", "expires-after-days", "management-key",
-                "pin", "attestation", "certificate",
+                "pin", "attestation", "certificate", "reasons",
             },
         )  # fmt: skip
         canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), default=str)
@@ -149,6 +162,7 @@ class _Reader:
             ),
             attestation=self._attestation(self._table(root, "attestation")),
             expires_after_days=self._number(root, "expires-after-days", 1825, 1, 7300),
+            reasons=self._reasons(root),
         )
 
     def _certificate(self, table: Mapping[str, Any]) -> CertificateSpec:
@@ -167,6 +181,7 @@ class _Reader:
             days=self._number(table, "days", 730, 1, 3650),
             pin_policy=self._named(table, "pin-policy", PinPolicyId, PinPolicyId.DEFAULT),
             touch_policy=self._named(table, "touch-policy", TouchPolicyId, TouchPolicyId.DEFAULT),
+            reasons=self._reasons(table),
         )
 
     def _pin(self, table: Mapping[str, Any]) -> PinSettings:
@@ -174,7 +189,7 @@ class _Reader:
             table,
             {
                 "min-length", "max-length", "characters", "allow-sequences", "allow-repeats", "forbidden",
-                "tries", "puk-tries",
+                "not-from", "change-after-days", "tries", "puk-tries",
             },
         )  # fmt: skip
         base = PinPolicy()
@@ -188,11 +203,18 @@ class _Reader:
         )
         if policy.min_length > policy.max_length:
             self._fail("min-length", "longer than max-length")
+        not_from = self._texts(table, "not-from", ())
+        for name in not_from:
+            if not VARIABLE.fullmatch(name):
+                self._fail("not-from", f"no variable such as user.birth-date or card.serial: {name}")
+        days = self._number(table, "change-after-days", 0, 1, 3650) if "change-after-days" in table else None
         tries = self._number(table, "tries", 0, 3, 15) if "tries" in table else None
         puk_tries = self._number(table, "puk-tries", 0, 3, 15) if "puk-tries" in table else None
         if (tries is None) != (puk_tries is None):
             self._fail("puk-tries" if tries is None else "tries", "tries and puk-tries are set together")
-        return PinSettings(policy=policy, tries=tries, puk_tries=puk_tries)
+        return PinSettings(
+            policy=policy, not_from=not_from, change_after_days=days, tries=tries, puk_tries=puk_tries
+        )
 
     def _attestation(self, table: Mapping[str, Any]) -> Attestation:
         self._known(table, {"required", "roots"})
@@ -201,6 +223,17 @@ class _Reader:
         )
         if found.required and not found.roots:
             self._fail("roots", "attestation needs the names of the vendor roots to trust")
+        return found
+
+    def _reasons(self, table: Mapping[str, Any]) -> dict[Cause, Consequence]:
+        reasons = self._table(table, "reasons")
+        self._known(reasons, {cause.value for cause in Cause})
+        found: dict[Cause, Consequence] = {}
+        for name in reasons:
+            try:
+                found[Cause(name)] = read_consequence(self._text(reasons, name))
+            except ValueError as wrong:
+                self._fail(name, f"{name} is {wrong}")
         return found
 
     def _slot(self, table: Mapping[str, Any]) -> Slot:

@@ -240,7 +240,8 @@ async def test_a_blocked_pin_is_not_asked_for(lab: Lab) -> None:
         ("٧٣٩١٥٤", "The PIN is too short or too long."),
         ("345678", "The digits must not simply count up or down."),
         ("777777", "The PIN must not be one digit repeated."),
-        ("123456", "This PIN is among the first that anybody would try."),
+        ("123456", "This is the PIN that new cards come with."),
+        ("12345678", "This PIN is among the first that anybody would try."),
     ],
 )
 async def test_a_pin_against_the_rules_never_reaches_the_card(lab: Lab, pin: str, sentence: str) -> None:
@@ -258,10 +259,11 @@ LETTERS = f'{EMPLOYEE}\n[pin]\ncharacters = "any"\n'
 
 
 async def test_a_pin_that_the_card_refuses() -> None:
-    """The template allows letters; this card takes digits only."""
+    """The template allows letters, and so does the make; this card was set up to be stricter than its make."""
     lab = await Lab.start(template=LETTERS)
     try:
-        card = await put(lab, WatchedCard.fresh(ProfileName.UNKNOWN))
+        card = await put(lab, WatchedCard.fresh())
+        card._applet.profile = replace(card.profile, pin_digits_only=True)
         assert (await issue(lab)).error is None
         before = card.memory
         outcome = await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["abc739"]))
@@ -276,6 +278,17 @@ async def test_a_pin_that_the_card_refuses() -> None:
         assert (await lab.perform(OperationKind.CHANGE_PIN, holder)).error is None
         assert [each.code for each in holder.problems if each] == ["pin-not-accepted"]
         assert card.memory.puk.left == card.memory.puk.tries
+    finally:
+        await lab.close()
+
+
+async def test_a_template_for_letters_and_a_card_for_digits() -> None:
+    lab = await Lab.start(template=LETTERS)
+    try:
+        await put(lab, WatchedCard.fresh(ProfileName.UNKNOWN))
+        async with nothing_changes(lab):
+            words = said(await issue(lab), "template-impossible")
+        assert "PIV card of unknown make takes PINs of digits only" in words
     finally:
         await lab.close()
 

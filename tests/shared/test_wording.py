@@ -4,7 +4,7 @@ import pytest
 
 from shared import errors, wording
 
-RULES = ("length", "characters", "sequence", "repeat", "well-known")
+RULES = ("length", "characters", "factory", "well-known", "sequence", "repeat", "personal", "same")
 
 
 def sentence(text: str) -> bool:

@@ -58,6 +58,22 @@ def test_a_card_without_the_commands_is_refused() -> None:
     assert "cannot attest keys" in found
 
 
+def test_pins_of_letters_are_for_cards_that_take_them() -> None:
+    template = small("[[certificate]]", '[pin]\ncharacters = "alphanumeric"\n\n[[certificate]]')
+    assert lint.check_card(template, PROFILES[ProfileName.YUBIKEY_5_7]) == []
+    assert "digits only" in reasons(lint.check_card(template, PROFILES[ProfileName.UNKNOWN]))
+    (warning,) = lint.warnings(template)
+    assert "PIV card (SP 800-73)" in warning
+    assert "YubiKey" not in warning
+
+
+@pytest.mark.parametrize("key", ["allow-sequences", "allow-repeats"])
+def test_pins_that_a_card_may_refuse_itself_are_said(key: str) -> None:
+    template = small("[[certificate]]", f"[pin]\n{key} = true\n\n[[certificate]]")
+    assert "YubiKey 5.7" in lint.warnings(template)[0]
+    assert lint.check_card(template, PROFILES[ProfileName.YUBIKEY_5_7]) == []
+
+
 def test_a_key_that_the_card_does_not_make() -> None:
     template = small('"P-256"', '"RSA-4096"')
     assert "no RSA-4096 keys" in reasons(lint.check_card(template, PROFILES[ProfileName.YUBIKEY_5_4]))

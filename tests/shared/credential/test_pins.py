@@ -1,17 +1,25 @@
 """What a PIN must look like."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.credential.personal import personal_texts
 from shared.credential.pins import PADDING, PIN_FIELD_LENGTH, Characters, PinPolicy, check_pin, pad
 from shared.errors import PinPolicyViolated
+from shared.piv.ids import FACTORY_PIN
+from shared.secret import Secret
 
 DIGITS = PinPolicy()
 ALPHANUMERIC = PinPolicy(characters=Characters.ALPHANUMERIC)
 ANY = PinPolicy(characters=Characters.ANY)
+BORN = PinPolicy(
+    characters=Characters.ANY,
+    personal=personal_texts(("user.birth-date",), {"user.birth-date": "1984-03-07"}),
+)
 LAX = PinPolicy(allow_sequences=True, allow_repeats=True, forbidden=())
 
 
@@ -35,7 +43,8 @@ LAX = PinPolicy(allow_sequences=True, allow_repeats=True, forbidden=())
         (b"7391\x1fx", ANY, "characters"),
         (b"7391\x7fx", ANY, "characters"),
         (b"7391\xffx", ANY, "characters"),
-        (b"123456", DIGITS, "well-known"),
+        (b"123456", DIGITS, "factory"),
+        (b"654321", PinPolicy(forbidden=("654321",)), "well-known"),
         (b"12345678", DIGITS, "well-known"),
         (b"777777", DIGITS, "repeat"),
         (b"aaaaaa", ANY, "repeat"),
@@ -46,9 +55,16 @@ LAX = PinPolicy(allow_sequences=True, allow_repeats=True, forbidden=())
         (b"777778", DIGITS, None),
         (b"123457", DIGITS, None),
         (b"777777", LAX, None),
-        (b"123456", LAX, None),
+        (b"123456", LAX, "factory"),
+        (b"234567", LAX, None),
         (b"fedcba", PinPolicy(characters=Characters.ANY, allow_sequences=True), None),
         (b"secret", PinPolicy(characters=Characters.ANY, forbidden=("secret",)), "well-known"),
+        (b"070384", BORN, "personal"),
+        (b"9840307", BORN, "personal"),
+        (b"07.03.84", BORN, "personal"),
+        (b"070385", BORN, None),
+        (b"739154", PinPolicy(present=Secret(b"739154")), "same"),
+        (b"739155", PinPolicy(present=Secret(b"739154")), None),
         (b"7391548", PinPolicy(min_length=8), "length"),
         (b"7391548", PinPolicy(max_length=6), "length"),
     ],
@@ -80,13 +96,45 @@ def test_digits_are_refused_for_a_reason(text: str) -> None:
     """Only what is well known, repeated or counted through is refused of all numbers."""
     pin = text.encode()
     steps = {int(after) - int(before) for before, after in itertools.pairwise(text)}
-    weak = text in DIGITS.forbidden or steps in ({0}, {1}, {-1})
+    weak = text in {FACTORY_PIN.decode(), *DIGITS.forbidden} or steps in ({0}, {1}, {-1})
     try:
         check_pin(pin, DIGITS)
     except PinPolicyViolated:
         assert weak
     else:
         assert not weak
+
+
+@given(
+    pin=st.text("0123456789", min_size=6, max_size=8),
+    personal=st.lists(st.text("0123456789", max_size=10), max_size=3),
+    present=st.none() | st.text("0123456789", min_size=6, max_size=8),
+)
+def test_more_rules_never_let_more_pass(pin: str, personal: list[str], present: str | None) -> None:
+    """A policy with the holder's own data and the present PIN is stricter than one without, and in no other way."""
+    strict = replace(
+        DIGITS, personal=tuple(personal), present=None if present is None else Secret.from_text(present)
+    )
+    violations = [_violation(pin, policy) for policy in (DIGITS, strict)]
+    assert not any(pin in repr(violation) for violation in violations)
+    rules = [violation and violation.facts["rule"] for violation in violations]
+    assert rules[0] == rules[1] or (rules[0] is None and rules[1] in {"personal", "same"})
+    assert (rules[1] == "same") <= (pin == present)
+    assert pin != present or rules[1] is not None
+
+
+def _violation(pin: str, policy: PinPolicy) -> PinPolicyViolated | None:
+    try:
+        check_pin(pin.encode(), policy)
+    except PinPolicyViolated as violated:
+        return violated
+    return None
+
+
+def test_a_policy_shows_nothing_of_its_holder() -> None:
+    policy = replace(BORN, present=Secret(b"739154"))
+    assert policy.personal
+    assert not any(text in repr(policy) for text in (*policy.personal, "739154"))
 
 
 @given(st.binary(max_size=PIN_FIELD_LENGTH))

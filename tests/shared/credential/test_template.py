@@ -23,6 +23,8 @@ characters = "alphanumeric"
 allow-sequences = true
 allow-repeats = true
 forbidden = ["abc12345"]
+not-from = ["user.birth-date", "user.employee-id?", "card.serial"]
+change-after-days = 180
 tries = 5
 puk-tries = 4
 
@@ -77,6 +79,8 @@ def test_everything_is_read() -> None:
     assert template.pin.policy.characters is Characters.ALPHANUMERIC
     assert (template.pin.policy.min_length, template.pin.policy.max_length) == (7, 8)
     assert template.pin.policy.forbidden == ("abc12345",)
+    assert template.pin.not_from == ("user.birth-date", "user.employee-id?", "card.serial")
+    assert template.pin.change_after_days == 180
     assert (template.pin.tries, template.pin.puk_tries) == (5, 4)
     assert template.attestation.required
     first, second = template.certificates
@@ -92,6 +96,7 @@ def test_what_is_left_out_has_a_sensible_value() -> None:
     assert template.management_key is ManagementKeyChoice.BEST
     assert template.management_key.algorithm is None
     assert template.pin.tries is None
+    assert (template.pin.not_from, template.pin.change_after_days) == ((), None)
     assert not template.attestation.required
     assert template.pin.policy.min_length == 6
 
@@ -118,6 +123,9 @@ def test_the_digest_is_of_the_meaning_not_of_the_text() -> None:
         ("[[certificate]]", "[pin]\ntries = 5\n[[certificate]]", 6, "set together"),
         ("[[certificate]]", "[pin]\nmin-length = 8\nmax-length = 6\n[[certificate]]", 6, "longer than"),
         ("[[certificate]]", "[pin]\nallow-repeats = 1\n[[certificate]]", 6, "true or false"),
+        ("[[certificate]]", "[pin]\nchange-after-days = 0\n[[certificate]]", 6, "from 1 to 3650"),
+        ("[[certificate]]", '[pin]\nnot-from = ["birth-date"]\n[[certificate]]', 6, "no variable such as"),
+        ("[[certificate]]", '[pin]\nnot-from = ["${user.name}"]\n[[certificate]]', 6, "no variable such as"),
         ("[[certificate]]", "[pin]\nforbidden = [1]\n[[certificate]]", 6, "list of texts"),
         ("[[certificate]]", "[attestation]\nrequired = true\n[[certificate]]", 0, "vendor roots"),
         ("[[certificate]]", "[certificate]", 5, "at least one [[certificate]]"),
