@@ -11,6 +11,7 @@ from enum import StrEnum, unique
 from typing import Protocol, runtime_checkable
 
 from shared.credential.model import RequestId
+from shared.credential.reasons import Reason as Reason  # noqa: PLC0414  # a word of this port
 
 
 @unique
@@ -81,19 +82,6 @@ class Refused:
 Outcome = Issued | Pending | Refused
 
 
-@unique
-class Reason(StrEnum):
-    """Why a certificate is revoked ([RFC 5280] 5.3.1)."""
-
-    UNSPECIFIED = "unspecified"
-    KEY_COMPROMISE = "keyCompromise"
-    AFFILIATION_CHANGED = "affiliationChanged"
-    SUPERSEDED = "superseded"
-    CESSATION_OF_OPERATION = "cessationOfOperation"
-    CERTIFICATE_HOLD = "certificateHold"
-    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
     """What a certificate authority can do; asked when a template is checked, never at the counter."""
@@ -101,6 +89,8 @@ class Abilities:
     profiles: tuple[str, ...]
     algorithms: tuple[str, ...]
     revoke: bool = False
+    hold: bool = False
+    """It can put a certificate on hold, and release it."""
     proof_by_server: bool = False
     """It accepts the server's word that the key is held, without a signed request."""
     names: tuple[str, ...] = field(default_factory=tuple)
@@ -133,6 +123,23 @@ class CanRevoke(Protocol):
 
     async def revoke(self, certificate: bytes, reason: Reason) -> None:
         """Revoke one certificate (DER); doing it again is no error."""
+        ...
+
+
+@runtime_checkable
+class CanHold(Protocol):
+    """Put certificates on hold, and release them."""
+
+    async def hold(self, certificate: bytes) -> None:
+        """Put one certificate (DER) on hold; doing it again is no error, one that is revoked stays revoked."""
+        ...
+
+    async def release(self, certificate: bytes) -> None:
+        """Make a held certificate valid again; one that is not on hold stays as it is.
+
+        Raises:
+            ConnectorRefused: it was revoked for good meanwhile.
+        """
         ...
 
 

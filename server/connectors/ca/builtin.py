@@ -30,7 +30,10 @@ CRL_REFRESH: Final = timedelta(minutes=10)
 
 
 class BuiltinAuthority:
-    """Issue, revoke and publish with keys of our own; `CertificateAuthority`, `CanRevoke` and `PublishesCrl`."""
+    """Issue, revoke, hold and publish with keys of our own.
+
+    It is a `CertificateAuthority`, `CanRevoke`, `CanHold` and `PublishesCrl`.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class BuiltinAuthority:
             profiles=tuple(HOLDER_PROFILES),
             algorithms=tuple(algorithm.text for algorithm in Algorithm),
             revoke=True,
+            hold=True,
             proof_by_server=True,
             names=tuple(kind.value for kind in NameKind),
         )
@@ -121,6 +125,39 @@ class BuiltinAuthority:
         Raises:
             ConnectorRefused: not a certificate of this certificate authority.
         """
+        parsed = self._own(certificate)
+        audit = self._evidence(parsed, "certificate-revoked", reason)
+        await self._ledger.revoke(parsed.serial_number, reason.value, self._clock.now(), audit)
+        self._list = None
+
+    async def hold(self, certificate: bytes) -> None:
+        """Put one certificate (DER) on hold; one that is revoked stays revoked.
+
+        Raises:
+            ConnectorRefused: not a certificate of this certificate authority.
+        """
+        parsed = self._own(certificate)
+        audit = self._evidence(parsed, "certificate-held", Reason.CERTIFICATE_HOLD)
+        await self._ledger.hold(parsed.serial_number, self._clock.now(), audit)
+        self._list = None
+
+    async def release(self, certificate: bytes) -> None:
+        """Make a held certificate valid again; one that is not on hold stays as it is.
+
+        Raises:
+            ConnectorRefused: not a certificate of this certificate authority, or revoked for good.
+        """
+        parsed = self._own(certificate)
+        audit = self._evidence(parsed, "certificate-released", Reason.CERTIFICATE_HOLD)
+        await self._ledger.release(parsed.serial_number, audit)
+        self._list = None
+
+    def _own(self, certificate: bytes) -> x509.Certificate:
+        """Read a certificate that was signed here.
+
+        Raises:
+            ConnectorRefused: it was not.
+        """
         try:
             parsed = x509.load_der_x509_certificate(certificate)
             parsed.verify_directly_issued_by(self._issuer.certificate)
@@ -128,15 +165,16 @@ class BuiltinAuthority:
             raise errors.ConnectorRefused(
                 connection=self._connection, reason="not a certificate of this certificate authority"
             ) from cause
-        audit = AuditRecord(
+        return parsed
+
+    def _evidence(self, certificate: x509.Certificate, event: str, reason: Reason) -> AuditRecord:
+        return AuditRecord(
             kind=AuditKind.TRANSITION,
-            event="certificate-revoked",
+            event=event,
             actor=self._actor,
-            subject=f"{parsed.serial_number:x}",
+            subject=f"{certificate.serial_number:x}",
             facts={"reason": reason.value},
         )
-        await self._ledger.revoke(parsed.serial_number, reason.value, self._clock.now(), audit)
-        self._list = None
 
     async def crl(self) -> bytes:
         """Return the present list, DER, signed; at most ten minutes old, valid for a week."""
