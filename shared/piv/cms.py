@@ -158,6 +158,18 @@ def verify(
     return Verified(content=signed, certificate=signer)
 
 
+def stated(raw: bytes, *, content_type: str) -> bytes:
+    """Return the content of a ContentInfo with SignedData, nothing of it checked: to compare with, not to rely on.
+
+    Raises:
+        CardMalformed: it is not such a structure, or carries no content.
+    """
+    content = _parse(raw, content_type).content
+    if content is None:
+        raise errors.CardMalformed(what=_WHAT, why="no content")
+    return content
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
     """SignedData taken apart; `signer` is inside IssuerAndSerialNumber, `attributes` inside the [0]."""

@@ -158,6 +158,23 @@ def verify(
             raise errors.CardMalformed(what=_WHAT, why=f"{object_id.name} is missing or was changed")
 
 
+def digests_differ(security_object: SecurityObject, objects: Mapping[ObjectId, bytes]) -> frozenset[ObjectId]:
+    """Return what is named and is missing, or is not what was signed. Who signed is not looked at: see `verify`.
+
+    Raises:
+        CardMalformed: it is no list of digests, or of other objects than it says.
+    """
+    digest, digests = _read_lds(cms.stated(security_object.signed, content_type=cms.LDS_CONTENT))
+    if digests.keys() != security_object.groups.keys():
+        raise errors.CardMalformed(what=_WHAT, why="mapping and signed digests name different groups")
+    return frozenset(
+        object_id
+        for number, object_id in security_object.groups.items()
+        if object_id not in objects
+        or not hmac.compare_digest(_digest(digest, objects[object_id]), digests[number])
+    )
+
+
 def _read_lds(raw: bytes) -> tuple[cms.DigestAlgorithm, dict[int, bytes]]:
     """Read a DER LDSSecurityObject."""
     digests: dict[int, bytes] = {}
