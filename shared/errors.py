@@ -249,6 +249,12 @@ class TransitionForbidden(PolicyError):
     code = "transition-forbidden"
 
 
+class CardNeeded(PolicyError):
+    """This needs the card in a reader. Fact: `operation`."""
+
+    code = "card-needed"
+
+
 class TemplateImpossible(PolicyError):
     """The template asks for what this card or this certificate authority cannot do. Facts: `template`, `why`."""
 
@@ -259,6 +265,12 @@ class OperationInterrupted(PolicyError):
     """The card's last operation was cut and is for somebody else; it goes on first. Fact: `operation`."""
 
     code = "operation-interrupted"
+
+
+class CannotRehearse(PolicyError):
+    """A dry run cannot tell what would be done to this card. Fact: `why`."""
+
+    code = "cannot-rehearse"
 
 
 class HolderDisabled(PolicyError):

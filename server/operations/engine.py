@@ -14,10 +14,10 @@ from server.operations.issue import issue
 from server.operations.link import StationLink
 from server.operations.operation import Ended, Operation
 from server.operations.services import Services
-from server.operations.set_pin import activate, unblock
+from server.operations.set_pin import activate, resume, unblock
 from server.operations.talk import Talk
 from server.operations.update import update
-from server.operations.withdraw import retire, revoke
+from server.operations.withdraw import delete, retire, revoke, suspend
 from server.ports.store import AuditKind, AuditRecord, OperationClosed
 from shared import errors
 from shared.credential.lifecycle import CONTINUED, OperationKind
@@ -34,6 +34,9 @@ OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]
     OperationKind.REVOKE: revoke,
     OperationKind.RETIRE: retire,
     OperationKind.UPDATE: update,
+    OperationKind.SUSPEND: suspend,
+    OperationKind.RESUME: resume,
+    OperationKind.DELETE: delete,
 }
 
 
@@ -110,7 +113,7 @@ class OperationEngine:
         failed = Failed(
             error=error,
             state=state.value,
-            next_action=_next_action(error, cut=changed),
+            next_action=_next_action(error, cut=changed or op.decided),
             facts={"operation": op.begin.operation.value},
         )
         try:

@@ -10,7 +10,7 @@ from server.operations.journal import Journal
 from server.operations.secrets import CardSecrets
 from server.operations.services import Services
 from server.operations.talk import Talk
-from server.ports.store import AuditKind, Opening
+from server.ports.store import AuditKind, Opening, SecretChanged
 from shared import errors
 from shared.credential import plan
 from shared.credential.lifecycle import CONTINUED, OperationKind
@@ -20,6 +20,8 @@ from shared.credential.model import (
     HolderId,
     OperationId,
     RecordId,
+    SecretKind,
+    SecretRecord,
     SecretVersion,
     TemplateRef,
 )
@@ -51,6 +53,8 @@ class Operation:
         self.record: CardRecord | None = None
         self.untouched = False
         """It failed (another card, or one of somebody else) before anything was written: nothing to continue."""
+        self.decided = False
+        """What was decided stands, whatever becomes of the card: that is carried to it when it next appears."""
         self._steps: Sequence[plan.Step] = ()
         talk.keep_alive = self.journal.keep_alive
 
@@ -78,21 +82,29 @@ class Operation:
         """Return the means to derive this card's secrets."""
         return CardSecrets(self.services.keystore, record_id, self.journal)
 
-    async def prove(self, record: CardRecord, chuid: bytes | None) -> None:
+    async def prove(self, record: CardRecord, facts: CardFacts) -> SecretVersion:
         """Reset the card, make sure it is the same one, and have it prove the recorded management key.
 
-        What follows in this power session may carry secrets.
+        What follows in this power session may carry secrets. A change of the key that was cut is settled by it.
+
+        Returns:
+            Which of the recorded versions it is.
 
         Raises:
             ManagementKeyRejected: it is another card, or somebody else changed the key.
             CardNotGenuine: it did not prove the key.
         """
-        version = record.management_key.proven
-        if version is None or record.management_key.pending is not None:
+        secret = record.management_key
+        if secret.pending is not None:
+            found = await self.resolve_management_key(record, facts)
+            self.journal.note(SecretChanged(kind=SecretKind.MANAGEMENT_KEY, value=SecretRecord(proven=found)))
+            return found
+        if secret.proven is None:
             raise errors.SecretUnresolved(secret="management-key")  # noqa: S106  # a name, not a secret
-        key = await self.secrets(record.record_id).management_key(record.management_algorithm, version)
+        key = await self._candidate_key(record, facts, secret.proven)
         conversation = prove_management_key(key, self.services.keystore.random)
-        await self.talk.converse(fresh(conversation, chuid=chuid))
+        await self.talk.converse(fresh(conversation, chuid=facts.chuid_raw))
+        return secret.proven
 
     async def resolve_management_key(self, record: CardRecord, facts: CardFacts) -> SecretVersion:
         """Find out which of the two candidates the card holds: the proven value or the pending one.
@@ -129,9 +141,14 @@ class Operation:
     # --- the record -------------------------------------------------------------------------------------
 
     async def open(
-        self, record_id: RecordId, *, new_card: CardRecord | None = None, template: TemplateRef | None = None
+        self,
+        record_id: RecordId,
+        *,
+        new_card: CardRecord | None = None,
+        template: TemplateRef | None = None,
+        supersede: bool = False,
     ) -> None:
-        """Take the card's lease, or go on with the operation that was cut.
+        """Take the card's lease, or go on with the operation that was cut; `supersede` gives that one up for good.
 
         Raises:
             OperationInterrupted: another operation was cut, and has to be gone on with first.
@@ -142,7 +159,7 @@ class Operation:
         seen = self.record
         cut = seen.open_operation if seen else None
         same = cut is not None and cut.kind == self.begin.operation.value
-        if seen is not None and cut is not None and not same:
+        if seen is not None and cut is not None and not same and not supersede:
             if OperationKind(cut.kind) in CONTINUED:
                 raise errors.OperationInterrupted(operation=cut.kind)
             seen = await self.journal.abandon(seen, cut)
@@ -164,6 +181,8 @@ class Operation:
                 template=template,
                 new_card=new_card,
                 seen=seen,
+                reason=self.begin.reason or (cut.reason if cut and same else ""),
+                supersedes=cut.operation_id if cut and supersede and not same else None,
             )
         )
         self.talk.epoch = lease.epoch

@@ -1,28 +1,34 @@
-"""Activate and unblock: the holder sets a PIN without knowing the present one, through the PUK.
+"""Activate, unblock, resume: the holder sets a PIN without knowing the present one, through the PUK.
 
-The PUK crosses the station, so it is rotated in the same batch. The person is asked before the transaction begins; the card proves its management key in the same power session
-before the PUK crosses the station.
+The PUK crosses the station, so it is rotated in the same batch. The person is asked before the transaction begins; the
+card proves its management key in the same power session before the PUK crosses the station.
 """
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
+from server.operations.decide import decision, note_evidence, tasks_for
 from server.operations.operation import Ended, Operation
 from server.operations.puk import next_puk, settle_puk, use_puk
+from server.operations.tasks import attempt
 from server.ports.store import (
     AuditKind,
+    CertificateTaskAsked,
     CredentialChanged,
     OperationClosed,
     PinChanged,
+    PukDisclosed,
     SecretChanged,
     SecretsCarried,
     StateChanged,
 )
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
-from shared.credential.model import PinState, SecretKind, SecretRecord
+from shared.credential.model import CredentialRecord, PinState, SecretKind, SecretRecord, State
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
+from shared.piv.inspect import CardFacts
 from shared.piv.pin import change_puk, reset_pin, verify_pin
 from shared.piv.select import fresh
 from shared.relay import Purpose, Question, StepChange, StepLine
@@ -34,15 +40,36 @@ STEPS: Final = (StepLine(key="pin"), StepLine(key="puk"), StepLine(key="verify")
 
 async def activate(op: Operation) -> Ended:
     """Let the holder set the first PIN of an issued card; raises as `_set_pin`."""
-    return await _set_pin(op, OperationKind.ACTIVATE, Purpose.ACTIVATE, "activated")
+    facts, _ = await op.inspect()
+    return await _set_pin(op, facts, OperationKind.ACTIVATE, Purpose.ACTIVATE, "activated")
 
 
 async def unblock(op: Operation) -> Ended:
     """Let the holder of an active card set a new PIN, blocked or forgotten; raises as `_set_pin`."""
-    return await _set_pin(op, OperationKind.UNBLOCK, Purpose.UNBLOCK, "unblocked")
+    facts, _ = await op.inspect()
+    return await _set_pin(op, facts, OperationKind.UNBLOCK, Purpose.UNBLOCK, "unblocked")
 
 
-async def _set_pin(op: Operation, operation: OperationKind, purpose: Purpose, event: str) -> Ended:
+async def resume(op: Operation) -> Ended:
+    """Take a suspended credential into use again; its holder sets a new PIN, and then its certificates are released.
+
+    Where the suspension never reached the card, its holder's PIN is still in force, and nothing is done to the card.
+    Raises as `_set_pin`.
+    """
+    facts, _ = await op.inspect()
+    record = op.record
+    if record is None or record.pin is not PinState.HOLDER:
+        return await _set_pin(op, facts, OperationKind.RESUME, Purpose.UNBLOCK, "resumed")
+    decided = await decision(op.services, record, OperationKind.RESUME, "")
+    op.journal.note(*decided.changes, OperationClosed(code="done"))
+    told = note_evidence(op.journal, decided)
+    await op.open(record.record_id, template=record.credential.template if record.credential else None)
+    return Ended(facts={**told, "waiting": await attempt(op.services, decided.tasks)})
+
+
+async def _set_pin(
+    op: Operation, facts: CardFacts, operation: OperationKind, purpose: Purpose, event: str
+) -> Ended:
     """Set the holder's PIN and rotate the PUK.
 
     Raises:
@@ -53,7 +80,6 @@ async def _set_pin(op: Operation, operation: OperationKind, purpose: Purpose, ev
             changed its key; nothing was written.
         PinNotAccepted: the card wants another form of PIN; nothing was changed.
     """
-    facts, _ = await op.inspect()
     record = op.record
     if record is None:
         raise errors.UnknownCard
@@ -68,7 +94,7 @@ async def _set_pin(op: Operation, operation: OperationKind, purpose: Purpose, ev
     await op.talk.show(STEPS)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(STEPS))))
     op.untouched = record.open_operation is None  # another card in its place leaves nothing to continue
-    await op.prove(record, facts.chuid_raw)
+    await op.prove(record, facts)
     op.untouched = False
     puk = await settle_puk(op, record, facts)
     pending = next_puk(op, record)
@@ -84,13 +110,25 @@ async def _set_pin(op: Operation, operation: OperationKind, purpose: Purpose, ev
     )
     await use_puk(op, change, pending)
     activated_at = credential.activated_at or op.services.clock.now()
+    resumed = operation is OperationKind.RESUME
+    tasks = await tasks_for(op.services, record, operation, None) if resumed else ()
     op.journal.note(
+        *(CertificateTaskAsked(task=task) for task in tasks),
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
+        PukDisclosed(disclosed=False),
         PinChanged(pin=PinState.HOLDER),
-        CredentialChanged(credential=replace(credential, state=state, activated_at=activated_at)),
+        CredentialChanged(credential=_in_use(credential, state, activated_at)),
         StateChanged(state=state),
     )
     op.journal.evidence(AuditKind.TRANSITION, event, record.record_id)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
-    return Ended(facts={"holder": credential.holder_name})
+    told: dict[str, errors.Fact] = {"holder": credential.holder_name}
+    return Ended(facts={**told, "waiting": await attempt(op.services, tasks)} if resumed else told)
+
+
+def _in_use(credential: CredentialRecord, state: State, activated_at: datetime) -> CredentialRecord:
+    """Return a credential that its holder uses from now on; nothing is left of a suspension."""
+    if credential.state is state:
+        return credential
+    return replace(credential, state=state, activated_at=activated_at, reason="", since=None)

@@ -1,6 +1,7 @@
-"""Update: bring an issued card to the newest master key, and its credential to the newest version of its template.
+"""Update: bring a card to the newest master key, and its credential to the newest version of its template.
 
-The holder is not asked for anything, and the PIN stays: the card proves its present management key, is given the
+The holder is not asked for anything, and the PIN stays, except where the credential was taken out of use while the card
+was away: then nobody knows it any longer. The card proves its present management key, is given the
 new one, proves that too, and has its PUK rotated into the new generation. Nothing else may have changed then:
 what was read before is read again after a cold reset.
 
@@ -14,10 +15,12 @@ from typing import Any, Final
 from server.operations.build import with_new_key
 from server.operations.operation import Ended, Operation
 from server.operations.puk import next_puk, settle_puk, use_puk
+from server.operations.withdraw import take_pin
 from server.ports.store import (
     AuditKind,
     CredentialChanged,
     OperationClosed,
+    PukDisclosed,
     SecretChanged,
     SecretsCarried,
     TemplateStore,
@@ -31,9 +34,17 @@ from shared.credential.model import (
     SecretRecord,
     SecretVersion,
 )
-from shared.credential.plan import ReadBack, RotatePuk
+from shared.credential.plan import RotatePuk
 from shared.credential.template import parse_template
-from shared.credential.update import Newer, Rekey, TakeTemplate, UpdateStep, compare, plan_update
+from shared.credential.update import (
+    Newer,
+    Rekey,
+    TakePin,
+    TakeTemplate,
+    UpdateStep,
+    compare,
+    plan_update,
+)
 from shared.iso7816.conversation import Conversation, nothing, together
 from shared.piv.data import object_name, read_object
 from shared.piv.inspect import CardFacts
@@ -52,7 +63,7 @@ class Update:
 
     facts: CardFacts
     record: CardRecord
-    credential: CredentialRecord
+    credential: CredentialRecord | None
     steps: Sequence[UpdateStep]
 
     def has(self, kind: type[UpdateStep]) -> bool:
@@ -89,17 +100,17 @@ async def update(op: Operation) -> Ended:
     """
     job = await _prepare(op)
     facts: dict[str, errors.Fact] = {
-        "holder": job.credential.holder_name,
+        "holder": job.credential.holder_name if job.credential else "",
         "generation": op.services.keystore.generation,
     }
     if not job.steps and job.record.open_operation is None:
         return Ended(facts=facts)
     op.journal.note(SecretsCarried(station=op.caller.station_id))
-    await op.open(job.record.record_id, template=job.credential.template)
+    await op.open(job.record.record_id, template=job.credential.template if job.credential else None)
     await op.talk.show([step.line for step in job.steps])
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(job.steps))))
     op.untouched = job.record.open_operation is None  # another card in its place leaves nothing to continue
-    present = await _settle(op, job)
+    present = await op.prove(job.record, job.facts)
     op.talk.stop_if_cancelled()
     op.untouched = False
     key = await _rekey(op, job, present)
@@ -112,7 +123,7 @@ async def update(op: Operation) -> Ended:
 async def _prepare(op: Operation) -> Update:
     facts, _ = await op.inspect()
     record = op.record
-    if record is None or record.credential is None:
+    if record is None:
         raise errors.UnknownCard
     target(OperationKind.UPDATE, record.state)
     steps = plan_update(
@@ -125,16 +136,6 @@ async def _prepare(op: Operation) -> Update:
 
 
 # --- the management key ---------------------------------------------------------------------------------
-
-
-async def _settle(op: Operation, job: Update) -> SecretVersion:
-    """Have the card prove its management key; return which one that is, of the two where a change was cut."""
-    secret = job.record.management_key
-    if secret.pending is not None:
-        return await op.resolve_management_key(job.record, job.facts)
-    await op.prove(job.record, job.facts.chuid_raw)
-    assert secret.proven is not None  # `prove` refuses a card whose key is not known
-    return secret.proven
 
 
 async def _rekey(op: Operation, job: Update, present: SecretVersion) -> ManagementKey:
@@ -165,8 +166,14 @@ def _note_key(op: Operation, value: SecretRecord) -> None:
 
 
 async def _rotate_and_read_back(op: Operation, job: Update, key: ManagementKey) -> None:
-    """Rotate the PUK into the newest generation, then read the card back: two round trips."""
+    """Rotate the PUK into the newest generation, with the PIN where that is taken, then read the card back."""
     random = op.services.keystore.random
+    if job.has(TakePin):
+        await take_pin(op, job.record, job.facts)
+        await op.talk.converse(
+            fresh(authenticated(key, _unchanged(job.facts, but_pin=True), random), chuid=job.facts.chuid_raw)
+        )
+        return
     back = fresh(authenticated(key, _unchanged(job.facts), random), chuid=job.facts.chuid_raw)
     if not job.has(RotatePuk):
         await op.talk.converse(back)
@@ -178,10 +185,12 @@ async def _rotate_and_read_back(op: Operation, job: Update, key: ManagementKey) 
     secrets = op.secrets(job.record.record_id)
     old, new = await secrets.puk(puk), await secrets.puk(pending)
     await use_puk(op, together(change_puk(old, new), back), pending, release=False)
-    op.journal.note(SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)))
+    op.journal.note(
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)), PukDisclosed(disclosed=False)
+    )
 
 
-def _unchanged(facts: CardFacts) -> Conversation[None]:
+def _unchanged(facts: CardFacts, *, but_pin: bool = False) -> Conversation[None]:
     """Check that objects, keys and the tries of the PIN are those of before.
 
     Raises:
@@ -196,7 +205,7 @@ def _unchanged(facts: CardFacts) -> Conversation[None]:
     for name, was, now in zip(names, before, found, strict=True):
         if was != now:
             raise errors.ReadBackFailed(what=name)
-    if facts.pin.tries_left is not None and tries != facts.pin.tries_left:
+    if not but_pin and facts.pin.tries_left is not None and tries != facts.pin.tries_left:
         raise errors.ReadBackFailed(what="pin")
 
 
@@ -205,17 +214,17 @@ async def _confirm(op: Operation, job: Update) -> None:
     credential = job.credential
     for step in job.steps:
         match step:
-            case TakeTemplate(ref=ref):
+            case TakeTemplate(ref=ref) if credential is not None:
                 credential = replace(credential, template=ref)
                 op.journal.note(CredentialChanged(credential=credential))
-            case Rekey() | RotatePuk() | ReadBack():
+            case _:
                 pass
     op.journal.evidence(
         AuditKind.TRANSITION,
         "updated",
         job.record.record_id,
         generation=op.services.keystore.generation,
-        template=credential.template.name,
-        version=credential.template.version,
+        template=credential.template.name if credential else "",
+        version=credential.template.version if credential else 0,
     )
     await op.journal.commit(OperationClosed(code="done"))

@@ -1,43 +1,44 @@
-"""Revoke and retire: a credential ends, for a reason.
+"""Suspend, revoke, delete, retire: a credential is taken out of use, for a reason, its card being here.
 
-Certificates first, at their certificate authorities, so that a card that is pulled now is worth nothing any more;
-then the card: nobody knows its PIN any longer and, when it is retired, its keys and certificates are gone. The card
+What is decided is one commit (`decide`), and the certificate authorities are told at once, so that a card that is pulled now
+is worth nothing any more. Then the card: nobody knows its PIN any longer and, when it is retired, its keys and
+certificates are gone. Whatever does not reach the card now is carried to it when it next appears (`update`). The card
 proves its management key in the same power session before the PUK crosses the station.
 
-Source: card-rules, "Deleting keys"; [RFC 5280] 5.3.1 (reason codes).
+Source: card-rules, "Deleting keys".
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from server.operations.decide import Decision, decision, note_evidence, tasks_for
 from server.operations.operation import Ended, Operation
 from server.operations.puk import next_puk, settle_puk, use_puk
-from server.ports.ca import CanRevoke, Reason
+from server.operations.tasks import attempt
 from server.ports.store import (
-    AuditKind,
-    CertificateChanged,
-    CredentialChanged,
+    CertificateTaskAsked,
     KeyChanged,
     OperationClosed,
     PinChanged,
+    PukDisclosed,
     SecretChanged,
     SecretsCarried,
-    StateChanged,
 )
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
     CardRecord,
-    CertificateRecord,
-    CertificateState,
+    CertificateAction,
+    CertificateTask,
     KeyState,
     PinState,
     SecretKind,
     SecretRecord,
     SecretVersion,
 )
-from shared.credential.reasons import Cause, read_cause
+from shared.credential.reasons import read_cause
+from shared.credential.update import takes_pin
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import Conversation, together
 from shared.piv.data import delete_object, read_optional
@@ -51,110 +52,119 @@ from shared.relay import StepChange, StepLine
 
 NOBODYS: Final = Hole(name="transport")
 
-REVOCATION: Final = {
-    Cause.LEFT: Reason.CESSATION_OF_OPERATION,
-    Cause.DAMAGED: Reason.SUPERSEDED,
-    Cause.NAME_CHANGED: Reason.AFFILIATION_CHANGED,
-    Cause.REPLACED: Reason.SUPERSEDED,
-    Cause.FORGOTTEN: Reason.SUPERSEDED,
-    Cause.LOST: Reason.KEY_COMPROMISE,
-    Cause.STOLEN: Reason.KEY_COMPROMISE,
-    Cause.COMPROMISED: Reason.KEY_COMPROMISE,
-}
-"""What a certificate authority is told."""
+TAKING: Final = (StepLine(key="pin"), StepLine(key="puk"), StepLine(key="read-back"))
 
-LIVE: Final = frozenset({CertificateState.ISSUED, CertificateState.CONFIRMED})
+
+async def suspend(op: Operation) -> Ended:
+    """Take a credential out of use until somebody resumes it. See `_withdraw`."""
+    return await _withdraw(op, OperationKind.SUSPEND)
 
 
 async def revoke(op: Operation) -> Ended:
-    """Revoke a credential whose card is here; the card stays as it is, but nobody knows its PIN. See `_end`."""
-    return await _end(op, OperationKind.REVOKE, "revoked", empty=False)
+    """Revoke a credential whose card is here; the card stays as it is, but nobody knows its PIN. See `_withdraw`."""
+    return await _withdraw(op, OperationKind.REVOKE)
 
 
-async def retire(op: Operation) -> Ended:
-    """Take a card back: revoke what is on it and delete it, so that the card can be issued again. See `_end`."""
-    return await _end(op, OperationKind.RETIRE, "retired", empty=True)
+async def delete(op: Operation) -> Ended:
+    """Close the record of a card that is here; nobody knows its PIN then. See `_withdraw`."""
+    return await _withdraw(op, OperationKind.DELETE)
 
 
-async def _end(op: Operation, operation: OperationKind, event: str, *, empty: bool) -> Ended:
-    """End a credential.
+async def _withdraw(op: Operation, operation: OperationKind) -> Ended:
+    """Decide, tell the authorities, then take the PIN; an operation that was cut gives way.
 
     Raises:
         UnknownCard: the card is not in the record.
         TransitionForbidden: not in this state.
         Invalid: no reason was given, or an unknown one.
-        NotSupported: a certificate authority cannot revoke; nothing was changed.
-        ConnectorUnreachable: it does not answer; what it revoked before stays revoked, the rest goes on later.
-        ManagementKeyRejected, CardNotGenuine: another card, or somebody has changed its key.
+        CardLost, ManagementKeyRejected, CardNotGenuine, SecretUnresolved: it is decided and the authorities know; what
+            it means for the card is carried to it when it next appears.
     """
     facts, _ = await op.inspect()
     record = op.record
     if record is None:
         raise errors.UnknownCard
-    state = target(
-        operation, record.state
-    )  # first: a card that was taken back has no credential, and is known
-    credential = record.credential
-    if credential is None:
-        raise errors.UnknownCard
-    cause = read_cause(op.begin.reason)
-    live = [each for each in record.certificates if each.state in LIVE and each.certificate]
-    _require_revocation(op, live)
-    op.journal.note(SecretsCarried(station=op.caller.station_id))
-    await op.open(record.record_id, template=credential.template)
-    steps = _steps(live, record if empty else None)
+    decided = await decision(op.services, record, operation, op.begin.reason)
+    carried = takes_pin(decided.record)
+    if carried:
+        op.journal.note(SecretsCarried(station=op.caller.station_id))
+    op.journal.note(*decided.changes)
+    told = note_evidence(op.journal, decided)
+    template = record.credential.template if record.credential else None
+    await op.open(record.record_id, template=template, supersede=True)
+    op.decided = True
+    steps = (*_task_lines(record, decided.tasks), *(TAKING if carried else ()))
     await op.talk.show(steps)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(steps))))
-    await _revoke(op, live, REVOCATION[cause])
-    await op.prove(record, facts.chuid_raw)
-    if empty:
-        await _empty(op, record, facts)
-    puk = await _take_pin(op, record, facts, empty=empty)
-    op.journal.note(
-        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk)),
-        PinChanged(pin=PinState.TRANSPORT),
-        CredentialChanged(credential=replace(credential, state=state)),
-        StateChanged(state=state),
-    )
-    op.journal.evidence(AuditKind.TRANSITION, event, record.record_id, reason=cause.value)
+    waiting = await attempt(op.services, decided.tasks)
+    if carried:
+        await op.prove(decided.record, facts)
+        await take_pin(op, decided.record, facts)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(steps))))
-    return Ended(facts={"holder": credential.holder_name, "reason": cause.value})
+    return Ended(facts={**told, "waiting": waiting})
 
 
-def _steps(live: Sequence[CertificateRecord], emptied: CardRecord | None) -> tuple[StepLine, ...]:
-    lines = [StepLine(key="revoke", facts={"slot": each.slot.text}) for each in live]
-    if emptied is not None:
-        lines += [StepLine(key="delete", facts={"slot": slot.text}) for slot in emptied.keys]
-    return (*lines, StepLine(key="pin"), StepLine(key="puk"), StepLine(key="read-back"))
+async def retire(op: Operation) -> Ended:
+    """Take a card back: revoke what is on it and delete it, so that the card can be issued again.
+
+    Raises:
+        UnknownCard: the card is not in the record.
+        TransitionForbidden: not in this state.
+        OperationInterrupted: something else was cut, and has to be gone on with first.
+        Invalid: no reason was given, or an unknown one.
+        ManagementKeyRejected, CardNotGenuine: another card, or somebody has changed its key.
+        ReadBackFailed: something is still on the card.
+    """
+    facts, _ = await op.inspect()
+    record = op.record
+    if record is None:
+        raise errors.UnknownCard
+    target(OperationKind.RETIRE, record.state)
+    cut = record.open_operation
+    cause = read_cause(op.begin.reason or (cut.reason if cut and cut.kind == op.begin.operation else ""))
+    tasks = await tasks_for(op.services, record, OperationKind.RETIRE, cause)
+    op.journal.note(
+        SecretsCarried(station=op.caller.station_id), *(CertificateTaskAsked(task=task) for task in tasks)
+    )
+    await op.open(record.record_id, template=record.credential.template if record.credential else None)
+    steps = (
+        *_task_lines(record, tasks),
+        *(StepLine(key="delete", facts={"slot": slot.text}) for slot in record.keys),
+        *TAKING,
+    )
+    await op.talk.show(steps)
+    await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(steps))))
+    waiting = await attempt(op.services, tasks)
+    version = await op.prove(record, facts)
+    await _empty(op, record, facts, version)
+    await take_pin(op, record, facts, gone=_written(record))
+    decided: Decision = await decision(op.services, record, OperationKind.RETIRE, cause.value)
+    op.journal.note(*(each for each in decided.changes if not isinstance(each, CertificateTaskAsked)))
+    told = note_evidence(op.journal, decided)
+    await op.journal.commit(OperationClosed(code="done"))
+    await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(steps))))
+    return Ended(facts={**told, "waiting": waiting})
 
 
-# --- certificates ---------------------------------------------------------------------------------------
+_TASK_KEYS: Final = {
+    CertificateAction.REVOKE: "revoke",
+    CertificateAction.HOLD: "hold",
+    CertificateAction.RELEASE: "release",
+}
 
 
-def _require_revocation(op: Operation, live: Sequence[CertificateRecord]) -> None:
-    """Refuse before anything is touched where a certificate authority is gone or cannot revoke."""
-    for each in live:
-        if not isinstance(op.services.authorities.get(each.connection), CanRevoke):
-            raise errors.NotSupported(connection=each.connection, what="revoke")
-
-
-async def _revoke(op: Operation, live: Sequence[CertificateRecord], reason: Reason) -> None:
-    """Revoke every certificate; each is stored as revoked, also where a later one fails."""
-    try:
-        for each in live:
-            authority = op.services.authorities[each.connection]
-            assert isinstance(authority, CanRevoke)
-            await authority.revoke(each.certificate, reason)
-            op.journal.note(CertificateChanged(certificate=replace(each, state=CertificateState.REVOKED)))
-    finally:
-        await op.journal.commit()
+def _task_lines(record: CardRecord, tasks: Sequence[CertificateTask]) -> tuple[StepLine, ...]:
+    slots = {each.request_id: each.slot.text for each in record.certificates}
+    return tuple(
+        StepLine(key=_TASK_KEYS[task.action], facts={"slot": slots[task.request_id]}) for task in tasks
+    )
 
 
 # --- the card -------------------------------------------------------------------------------------------
 
 
-async def _empty(op: Operation, record: CardRecord, facts: CardFacts) -> None:
+async def _empty(op: Operation, record: CardRecord, facts: CardFacts, version: SecretVersion) -> None:
     """Delete certificates and keys; what is in a slot is unknown from before the first command on."""
     op.journal.note(
         *(
@@ -163,8 +173,6 @@ async def _empty(op: Operation, record: CardRecord, facts: CardFacts) -> None:
         )
     )
     await op.journal.commit()
-    version = record.management_key.proven
-    assert version is not None  # `prove` has used it
     key = await op.secrets(record.record_id).management_key(record.management_algorithm, version)
     deletes: list[Conversation[Any]] = [
         delete_object(object_id) for object_id in _written(record) if object_id in _present(facts)
@@ -189,8 +197,13 @@ def _present(facts: CardFacts) -> frozenset[ObjectId]:
     return frozenset(facts.objects) | unseen
 
 
-async def _take_pin(op: Operation, record: CardRecord, facts: CardFacts, *, empty: bool) -> SecretVersion:
-    """Replace the PIN by one that nobody knows, rotate the PUK, and see that the card is as it should be."""
+async def take_pin(
+    op: Operation, record: CardRecord, facts: CardFacts, *, gone: Sequence[ObjectId] = ()
+) -> None:
+    """Replace the PIN by one that nobody knows, rotate the PUK, and see that the card is as it should be.
+
+    The card must have proven its management key in this power session. What came of it is noted for the next commit.
+    """
     puk = await settle_puk(op, record, facts)
     pending = next_puk(op, record)
     op.journal.note(
@@ -201,10 +214,13 @@ async def _take_pin(op: Operation, record: CardRecord, facts: CardFacts, *, empt
     await op.talk.draw(NOBODYS.name, 1)
     secrets = op.secrets(record.record_id)
     old, new = await secrets.puk(puk), await secrets.puk(pending)
-    gone = _written(record) if empty else []
     read_back = fresh(_nothing_left(gone), chuid=facts.chuid_raw)
     await use_puk(op, together(reset_pin(old, NOBODYS), change_puk(old, new), read_back), pending)
-    return pending
+    op.journal.note(
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
+        PinChanged(pin=PinState.TRANSPORT),
+        PukDisclosed(disclosed=False),
+    )
 
 
 def _nothing_left(objects: Sequence[ObjectId]) -> Conversation[None]:

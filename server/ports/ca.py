@@ -91,6 +91,8 @@ class Abilities:
     revoke: bool = False
     hold: bool = False
     """It can put a certificate on hold, and release it."""
+    knows_at_once: bool = False
+    """What `find` does not find is not there, and will not come."""
     proof_by_server: bool = False
     """It accepts the server's word that the key is held, without a signed request."""
     names: tuple[str, ...] = field(default_factory=tuple)

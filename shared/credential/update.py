@@ -1,5 +1,6 @@
-"""What brings a credential up to date without its holder: newest keys, newest version of its template.
+"""What brings a card up to date without its holder.
 
+Newest keys, the newest version of its template, and what was decided about its credential while it was away.
 Planning is pure, as in `plan`. The PIN is the holder's and stays as it is, so nothing is done here that would need
 it: a version of the template that wants other keys or certificates is for a new issue (`Newer.reissue`).
 """
@@ -7,7 +8,7 @@ it: a version of the template that wants other keys or certificates is for a new
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.credential.model import FACTORY, CardRecord, SecretVersion, TemplateRef
+from shared.credential.model import FACTORY, CardRecord, PinState, SecretVersion, State, TemplateRef
 from shared.credential.plan import ReadBack, RotatePuk
 from shared.credential.template import Template
 from shared.piv.ids import ManagementAlgorithm
@@ -42,7 +43,30 @@ class TakeTemplate:
         return StepLine(key="template", facts={"version": self.ref.version})
 
 
-UpdateStep = Rekey | RotatePuk | TakeTemplate | ReadBack
+@dataclass(frozen=True, slots=True)
+class TakePin:
+    """Replace the PIN by one that nobody knows: the credential was taken out of use while its card was away."""
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="pin")
+
+
+UpdateStep = Rekey | TakePin | RotatePuk | TakeTemplate | ReadBack
+
+OUT_OF_USE: Final = frozenset({State.SUSPENDED, State.REVOKED, State.DELETED})
+"""States in which nobody may know the PIN of a card."""
+
+
+def takes_pin(record: CardRecord) -> bool:
+    """Whether somebody may know the PIN of a card that is out of use."""
+    return record.state in OUT_OF_USE and record.pin in {PinState.HOLDER, PinState.UNKNOWN}
+
+
+def due_at_sight(record: CardRecord) -> bool:
+    """Whether something waits to be carried to this card: it is done as soon as the card appears anywhere."""
+    return takes_pin(record) or record.puk_disclosed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +118,11 @@ def plan_update(
     key, puk = record.management_key, record.puk
     if key.proven not in {None, FACTORY} and (key.pending is not None or _older(key.proven, generation)):
         steps.append(Rekey(generation=generation))
-    if (
-        puk.proven is not None
-        and not puk_blocked
-        and (puk.pending is not None or _older(puk.proven, generation))
-    ):
-        steps.append(RotatePuk())
+    if puk.proven is not None and not puk_blocked:
+        if takes_pin(record):
+            steps += [TakePin(), RotatePuk()]
+        elif puk.pending is not None or record.puk_disclosed or _older(puk.proven, generation):
+            steps.append(RotatePuk())
     if newer.ref is not None:
         steps.append(TakeTemplate(ref=newer.ref))
     return (*steps, ReadBack()) if steps else ()

@@ -79,6 +79,7 @@ class BuiltinAuthority:
             algorithms=tuple(algorithm.text for algorithm in Algorithm),
             revoke=True,
             hold=True,
+            knows_at_once=True,
             proof_by_server=True,
             names=tuple(kind.value for kind in NameKind),
         )
@@ -149,8 +150,10 @@ class BuiltinAuthority:
         """
         parsed = self._own(certificate)
         audit = self._evidence(parsed, "certificate-released", Reason.CERTIFICATE_HOLD)
-        await self._ledger.release(parsed.serial_number, audit)
+        good = await self._ledger.release(parsed.serial_number, audit)
         self._list = None
+        if not good:
+            raise errors.ConnectorRefused(connection=self._connection, reason="revoked for good")
 
     def _own(self, certificate: bytes) -> x509.Certificate:
         """Read a certificate that was signed here.

@@ -1,0 +1,294 @@
+"""Decisions about a credential: suspend, resume, revoke, delete, and what a retirement means for its certificates.
+
+A decision is one commit. From then on the record says it, whatever becomes of card, line and certificate authorities:
+what an authority has to do is a task that is kept until it is done, what the card has to learn is carried to it when it
+next appears. So a stolen card is worth nothing although nobody has it.
+
+Source: card-rules, "Certificate authorities"; [FIPS 201-3] 2.9.4 (18 hours).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import uuid4
+
+from server.authority.access import Caller
+from server.operations.journal import Journal
+from server.operations.services import Services
+from server.operations.tasks import attempt
+from server.ports.store import (
+    AuditKind,
+    CertificateTaskAsked,
+    Change,
+    CredentialChanged,
+    Opening,
+    OperationClosed,
+    StateChanged,
+)
+from shared import errors
+from shared.credential.lifecycle import WITHOUT_CARD, OperationKind, target
+from shared.credential.model import (
+    CardRecord,
+    CertificateAction,
+    CertificateRecord,
+    CertificateState,
+    CertificateTask,
+    OperationId,
+    PinState,
+    RecordId,
+    RequestId,
+    State,
+)
+from shared.credential.reasons import (
+    Cause,
+    Consequence,
+    Consequences,
+    Reason,
+    consequence,
+    read_cause,
+)
+from shared.credential.template import Template, parse_template
+from shared.piv.ids import Slot
+
+EVENTS: Final = {
+    OperationKind.SUSPEND: "suspended",
+    OperationKind.RESUME: "resumed",
+    OperationKind.REVOKE: "revoked",
+    OperationKind.RETIRE: "retired",
+    OperationKind.DELETE: "deleted",
+}
+"""How evidence calls a decision."""
+
+FOR_GOOD: Final = frozenset({OperationKind.REVOKE, OperationKind.RETIRE, OperationKind.DELETE})
+
+UNCONFIRMED: Final = frozenset({CertificateState.REQUESTED, CertificateState.ISSUED})
+"""Certificates that an operation was about to put on the card; one that is superseded never will."""
+
+VALID: Final = frozenset({CertificateState.CONFIRMED, CertificateState.HELD})
+
+LOST: Final = Consequence(CertificateAction.REVOKE, Reason.SUPERSEDED)
+RELEASED: Final = Consequence(CertificateAction.RELEASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is decided: the record as it is from then on, the changes that make it so, and tasks for authorities."""
+
+    operation: OperationKind
+    record: CardRecord
+    changes: tuple[Change, ...]
+    tasks: tuple[CertificateTask, ...]
+    cause: Cause | None = None
+
+
+async def decision(services: Services, record: CardRecord, operation: OperationKind, reason: str) -> Decision:
+    """Return what `operation` means for a card and its credential.
+
+    Raises:
+        TransitionForbidden: not in this state.
+        UnknownCard: it needs a credential, and the card has none.
+        Invalid: no reason was given where one is needed, or an unknown one.
+    """
+    state = target(operation, record.state)
+    cause = None if operation is OperationKind.RESUME else read_cause(reason)
+    if record.credential is None and operation is not OperationKind.DELETE:
+        raise errors.UnknownCard
+    now = services.clock.now()
+    tasks = await tasks_for(services, record, operation, cause)
+    changes: list[Change] = [CertificateTaskAsked(task=task) for task in tasks]
+    decided = replace(record, state=state, tasks=_merged(record.tasks, tasks))
+    if record.credential is not None:
+        credential = replace(record.credential, state=state, reason=cause.value if cause else "", since=now)
+        changes.append(CredentialChanged(credential=credential))
+        decided = replace(decided, credential=credential)
+    changes.append(StateChanged(state=state))
+    return Decision(operation=operation, record=decided, changes=tuple(changes), tasks=tasks, cause=cause)
+
+
+async def tasks_for(
+    services: Services, record: CardRecord, operation: OperationKind, cause: Cause | None
+) -> tuple[CertificateTask, ...]:
+    """Return what certificate authorities have to do when a credential is taken out of use, or back into it."""
+    template = await _template(services, record)
+    now = services.clock.now()
+    tasks = []
+    for certificate in record.certificates:
+        meant = _meant(services, template, certificate, operation, cause)
+        if meant is None or meant.action is None or _is_so(record, certificate, meant.action):
+            continue
+        tasks.append(
+            CertificateTask(
+                request_id=certificate.request_id,
+                record_id=record.record_id,
+                connection=certificate.connection,
+                action=meant.action,
+                reason=meant.reason.value,
+                asked_at=now,
+                next_at=now,
+            )
+        )
+    return tuple(tasks)
+
+
+def revocation(
+    record_id: RecordId, certificate: CertificateRecord, reason: Reason, now: datetime
+) -> CertificateTask:
+    """Return the task to revoke one certificate."""
+    return CertificateTask(
+        request_id=certificate.request_id,
+        record_id=record_id,
+        connection=certificate.connection,
+        action=CertificateAction.REVOKE,
+        reason=reason.value,
+        asked_at=now,
+        next_at=now,
+    )
+
+
+def _meant(
+    services: Services,
+    template: Template | None,
+    certificate: CertificateRecord,
+    operation: OperationKind,
+    cause: Cause | None,
+) -> Consequence | None:
+    """Return what is to be done with one certificate; None for nothing."""
+    if certificate.state in UNCONFIRMED:
+        return None if operation is OperationKind.RESUME else LOST
+    if certificate.state not in VALID:
+        return None
+    if cause is None:
+        return RELEASED
+    of_template, of_slot = _tables(template, certificate.slot)
+    found = consequence(cause, of_template, of_slot, for_good=operation in FOR_GOOD)
+    if found.action is CertificateAction.HOLD:
+        authority = services.authorities.get(certificate.connection)
+        if authority is None or not authority.abilities.hold:
+            return None  # it stays as it is: said when the template is checked
+    return found
+
+
+def _tables(template: Template | None, slot: Slot) -> tuple[Consequences, Consequences]:
+    if template is None:
+        return {}, {}
+    of_slot: Mapping[Cause, Consequence] = next(
+        (spec.reasons for spec in template.certificates if spec.slot is slot), {}
+    )
+    return template.reasons, of_slot
+
+
+def _is_so(record: CardRecord, certificate: CertificateRecord, action: CertificateAction) -> bool:
+    """Whether a certificate is already as it should be, or about to be."""
+    waiting = next((task for task in record.tasks if task.request_id == certificate.request_id), None)
+    if waiting is not None:
+        # what is on its way to be revoked stays so
+        return waiting.action in {action, CertificateAction.REVOKE}
+    return {
+        CertificateAction.HOLD: certificate.state is CertificateState.HELD,
+        CertificateAction.RELEASE: certificate.state is not CertificateState.HELD,
+        CertificateAction.REVOKE: certificate.state is CertificateState.REVOKED,
+    }[action]
+
+
+def _merged(
+    before: Sequence[CertificateTask], asked: Sequence[CertificateTask]
+) -> tuple[CertificateTask, ...]:
+    by_request: dict[RequestId, CertificateTask] = {task.request_id: task for task in (*before, *asked)}
+    return tuple(by_request.values())
+
+
+async def _template(services: Services, record: CardRecord) -> Template | None:
+    """Return the template of the card's credential, or of the operation that was making one."""
+    ref = record.credential.template if record.credential else None
+    if ref is None and record.open_operation is not None:
+        ref = record.open_operation.template
+    stored = await services.store.templates.version(ref) if ref is not None else None
+    return parse_template(stored.text) if stored is not None else None
+
+
+# --- without the card -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """How a decision without the card ended. `waiting` counts what certificate authorities have yet to do."""
+
+    state: State
+    facts: dict[str, errors.Fact]
+    waiting: int
+
+
+class Decisions:
+    """Decide about credentials whose cards are not here."""
+
+    def __init__(self, services: Services) -> None:
+        """Work with `services`."""
+        self._services = services
+
+    async def decide(
+        self, caller: Caller, record_id: RecordId, operation: OperationKind, reason: str
+    ) -> Decided:
+        """Take a decision, and have the certificate authorities carry it out as far as they answer.
+
+        An operation that was cut gives way: what it left is revoked, and the card is healed when it is seen again.
+
+        Raises:
+            UnknownCard: there is no such card.
+            TransitionForbidden: not in this state.
+            Invalid: an operation that needs the card, or no reason, or an unknown one.
+            CardNeeded: the suspension has reached the card, whose holder has to choose a PIN.
+            CardLeased: a station is working on the card.
+        """
+        if operation not in WITHOUT_CARD:
+            raise errors.CardNeeded(operation=operation.value)
+        cards = self._services.store.cards
+        record = await cards.card(record_id)
+        if record is None:
+            raise errors.UnknownCard
+        decided = await decision(self._services, record, operation, reason)
+        if operation is OperationKind.RESUME and record.pin is not PinState.HOLDER:
+            raise errors.CardNeeded(operation=operation.value)
+        journal = Journal(cards, caller)
+        journal.note(*decided.changes)
+        facts = note_evidence(journal, decided)
+        journal.note(OperationClosed(code="done"))
+        cut = record.open_operation
+        await journal.open(
+            Opening(
+                operation_id=OperationId(uuid4()),
+                kind=operation.value,
+                record_id=record_id,
+                station=caller.station_id,
+                holder=record.credential.holder if record.credential else "",
+                template=record.credential.template if record.credential else None,
+                seen=record,
+                supersedes=cut.operation_id if cut else None,
+                reason=reason,
+            )
+        )
+        waiting = await attempt(self._services, decided.tasks)
+        return Decided(state=decided.record.state, facts={**facts, "waiting": waiting}, waiting=waiting)
+
+
+def note_evidence(journal: Journal, decided: Decision) -> dict[str, errors.Fact]:
+    """Note the evidence of a decision; return what faces are told of it."""
+    record = decided.record
+    facts: dict[str, errors.Fact] = {"holder": record.credential.holder_name if record.credential else ""}
+    if decided.cause is not None:
+        facts["reason"] = decided.cause.value
+    tombstone: dict[str, errors.Fact] = {}
+    if decided.operation is OperationKind.DELETE:
+        tombstone = {
+            "holder": record.credential.holder if record.credential else "",
+            "serial": record.serial or 0,
+            "template": record.credential.template.name if record.credential else "",
+        }
+    journal.evidence(
+        AuditKind.TRANSITION,
+        EVENTS[decided.operation],
+        record.record_id,
+        **({"reason": decided.cause.value} if decided.cause else {}),
+        **tombstone,
+    )
+    return facts
