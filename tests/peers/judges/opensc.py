@@ -56,6 +56,12 @@ def judge_with_opensc(subject: Subject) -> None:
             _sign(subject, slot)
 
 
+def certificates_with_opensc(reader: str) -> int:
+    """Return how many certificates pkcs15-tool finds on the card."""
+    said = run([need("pkcs15-tool", "opensc"), "--reader", reader, "--list-certificates"])
+    return len(re.findall(r"^X\.509 Certificate \[", said, re.MULTILINE))
+
+
 def change_pin_with_opensc(subject: Subject, new_pin: str) -> None:
     """Change the PIN as a holder would with OpenSC."""
     said = pkcs11_tool(subject, "--change-pin", "--new-pin", new_pin)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
@@ -13,6 +14,7 @@ from tests.peers.judges.subject import Subject
 from tests.peers.programs import REPOSITORY, need, run
 
 YKMAN: Final = REPOSITORY / ".venv-peers" / "bin" / "ykman"
+TRIES_MAX: Final = 16
 
 
 def piv_tool(reader: str, *words: str) -> str:
@@ -20,7 +22,7 @@ def piv_tool(reader: str, *words: str) -> str:
     return run([need("yubico-piv-tool", "yubico-piv-tool"), "--reader", reader, *words])
 
 
-def ykman(reader: str, *words: str) -> str:
+def ykman(reader: str, *words: str, accept: Sequence[int] = (0,)) -> str:
     """Run `ykman piv` on one reader.
 
     Without the usual PATH: where ykman cannot open a reader it ends processes by name, which may belong to
@@ -28,7 +30,8 @@ def ykman(reader: str, *words: str) -> str:
     """
     if not YKMAN.exists():
         pytest.fail("ykman is not installed: tests/run makes .venv-peers", pytrace=False)
-    return run([YKMAN, "--reader", reader, "piv", *words], environment={**os.environ, "PATH": "/nonexistent"})
+    environment = {**os.environ, "PATH": "/nonexistent"}
+    return run([YKMAN, "--reader", reader, "piv", *words], environment=environment, accept=accept)
 
 
 def judge_with_yubico_piv_tool(subject: Subject) -> None:
@@ -65,3 +68,41 @@ def read_certificate(reader: str, slot: Slot) -> x509.Certificate:
     """Read a slot's certificate with yubico-piv-tool."""
     said = piv_tool(reader, "--action", "read-certificate", "--slot", f"{slot.value:02x}")
     return x509.load_pem_x509_certificate(said.encode())
+
+
+def pin_opens(reader: str, pin: str) -> bool:
+    """Whether yubico-piv-tool may use the card with this PIN; a wrong one costs a try."""
+    words = ["--reader", reader, "--action", "verify-pin", "--pin", pin]
+    said = run([need("yubico-piv-tool", "yubico-piv-tool"), *words], accept=(0, 1))
+    opened = "Successfully verified PIN" in said
+    assert opened or re.search(r"verification failed|[Pp]in code blocked", said), said
+    return opened
+
+
+def block_pin(reader: str, wrong: str) -> None:
+    """Enter a wrong PIN with yubico-piv-tool until it says that the PIN is blocked."""
+    for _ in range(TRIES_MAX):
+        assert not pin_opens(reader, wrong)
+        if re.search(r"^PIN tries left:\t0$", piv_tool(reader, "--action", "status"), re.MULTILINE):
+            return
+    pytest.fail(f"{TRIES_MAX} wrong PINs, and it is not blocked")
+
+
+def management_key_opens(reader: str, key: bytes, algorithm: str) -> bool:
+    """Whether ykman may manage the card with this key; it sets the same key again, so that nothing changes."""
+    words = ["access", "change-management-key", "--force", "--algorithm", algorithm]
+    keys = ["--management-key", key.hex(), "--new-management-key", key.hex()]
+    said = ykman(reader, *words, *keys, accept=(0, 1))
+    refused = "Authentication with management key failed" in said
+    assert refused or "ERROR" not in said, said
+    return not refused
+
+
+def slots_with_certificates(reader: str) -> set[str]:
+    """Return the slots, as two hexadecimal digits, in which yubico-piv-tool and ykman both see a certificate."""
+    status = piv_tool(reader, "--action", "status")
+    found = {slot.upper() for slot in re.findall(r"^Slot ([0-9a-f]{2}):", status, re.MULTILINE)}
+    sections = re.split(r"^Slot ", ykman(reader, "info"), flags=re.MULTILINE)[1:]
+    others = {section[:2] for section in sections if "Fingerprint" in section}
+    assert found == others, (status, sections)
+    return found
