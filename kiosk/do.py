@@ -12,6 +12,9 @@ from shared.credential.lifecycle import OperationKind
 from shared.credential.reasons import Cause
 
 _READER: Final = click.option("--reader", default="", help="Needed where more than one reader holds a card.")
+_TEMPORARY: Final = click.option(
+    "--temporary-pin", is_flag=True, help="Somebody else knows the new PIN: its holder is asked to change it."
+)
 _NEW_PIN: Final = click.option(
     "--new-pin-fd", type=int, help="Read the new PIN from this file descriptor instead of asking."
 )
@@ -47,10 +50,12 @@ def issue(options: Options, reader: str, holder: str, template: str) -> None:
 @everywhere
 @_READER
 @_NEW_PIN
+@_TEMPORARY
 @click.pass_obj
-def activate(options: Options, reader: str, new_pin_fd: int | None) -> None:
+def activate(options: Options, reader: str, new_pin_fd: int | None, *, temporary_pin: bool) -> None:
     """Let the holder set the first PIN."""
-    _run(options, Job(operation=OperationKind.ACTIVATE, reader=reader), Given(new_pin_fd=new_pin_fd))
+    job = Job(operation=OperationKind.ACTIVATE, reader=reader, temporary_pin=temporary_pin)
+    _run(options, job, Given(new_pin_fd=new_pin_fd))
 
 
 @do.command("change-pin")
@@ -69,10 +74,12 @@ def change_pin(options: Options, reader: str, pin_fd: int | None, new_pin_fd: in
 @everywhere
 @_READER
 @_NEW_PIN
+@_TEMPORARY
 @click.pass_obj
-def unblock(options: Options, reader: str, new_pin_fd: int | None) -> None:
+def unblock(options: Options, reader: str, new_pin_fd: int | None, *, temporary_pin: bool) -> None:
     """Let the holder set a new PIN when the present one is blocked or forgotten."""
-    _run(options, Job(operation=OperationKind.UNBLOCK, reader=reader), Given(new_pin_fd=new_pin_fd))
+    job = Job(operation=OperationKind.UNBLOCK, reader=reader, temporary_pin=temporary_pin)
+    _run(options, job, Given(new_pin_fd=new_pin_fd))
 
 
 @do.command()

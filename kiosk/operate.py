@@ -111,6 +111,8 @@ def _result(job: Job, outcome: Outcome) -> Result:
     error = outcome.error
     if error is None:
         lines = [wording.done(job.operation)]
+        if job.temporary_pin:
+            lines.append(wording.notice("pin-change-due"))
     else:
         lines = [
             wording.failure(error),

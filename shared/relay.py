@@ -54,7 +54,8 @@ class Begin:
     records and messages; `virtual` says that card and reader are not hardware; `reason` is a `Cause`, for what takes
     a credential out of use. An issue may name the credential (its id) that the new one `replaces`, or its `primary`,
     for which it stands in for a time; `reason` then says why. `slots` narrows what is renewed or reissued, in the
-    texts of `Slot`.
+    texts of `Slot`. `temporary_pin` says of an activation or unblocking that somebody else than the holder chooses
+    the PIN, who therefore has to change it.
     """
 
     operation: OperationKind
@@ -66,6 +67,7 @@ class Begin:
     replaces: str = ""
     primary: str = ""
     slots: tuple[str, ...] = ()
+    temporary_pin: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

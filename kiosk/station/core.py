@@ -31,7 +31,7 @@ from kiosk.station.latest import Latest
 from kiosk.station.relay import Relay, RelayParts
 from shared import errors
 from shared.clock import Clock, SystemClock
-from shared.console import Found, ServerView, TemplateView
+from shared.console import Comparison, Found, ServerView, TemplateView
 from shared.errors import KioskError
 from shared.piv.inspect import CardFacts, inspect
 from shared.relay import Begin
@@ -117,6 +117,18 @@ class StationCore:
             await self._read(entry)
         return entry.view
 
+    async def compare(self, reader: str, template: str) -> Comparison:
+        """Compare the card in `reader`, as it was read last, with a template: its own where none is named.
+
+        Raises:
+            CardMissing: no card was read there.
+            UnknownTemplate: there is no template of this name.
+        """
+        entry = self._known.get(reader)
+        if entry is None or entry.facts is None:
+            raise errors.CardMissing(reader=reader)
+        return await self._backend.compare(hints_for(entry.facts, virtual=entry.info.virtual), template)
+
     async def perform(self, job: Job, person: Person, watcher: Watcher) -> Outcome:
         """Do one operation on the card in one reader.
 
@@ -138,6 +150,7 @@ class StationCore:
                 replaces=job.replaces,
                 primary=job.primary,
                 slots=job.slots,
+                temporary_pin=job.temporary_pin,
             )
             try:
                 return await _stoppable(Relay(self._parts, begin, person, watcher))

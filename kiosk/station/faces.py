@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from shared.console import CardView, Found, ServerView, TemplateView
+from shared.console import CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
 from shared.errors import Fact, KioskError
 from shared.relay import OperationKind, StepLine
@@ -69,7 +69,7 @@ class Job:
     """What is to be done to the card in one reader.
 
     `holder` and `template` only for `issue`; `reason` (a `Cause`) for what takes a credential out of use. For
-    `replaces`, `primary` and `slots` see `shared.relay.Begin`.
+    `replaces`, `primary`, `slots` and `temporary_pin` see `shared.relay.Begin`.
     """
 
     operation: OperationKind
@@ -80,6 +80,7 @@ class Job:
     replaces: str = ""
     primary: str = ""
     slots: tuple[str, ...] = ()
+    temporary_pin: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +152,15 @@ class Station(Protocol):
 
     async def refresh(self, reader: str) -> ReaderView:
         """Read the card in `reader` again and look it up."""
+        ...
+
+    async def compare(self, reader: str, template: str) -> Comparison:
+        """Compare the card in `reader`, as it was read last, with a template: its own where none is named.
+
+        Raises:
+            CardMissing: no card was read there.
+            UnknownTemplate: there is no template of this name.
+        """
         ...
 
     async def close(self) -> None:

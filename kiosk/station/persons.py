@@ -36,6 +36,8 @@ class TerminalPerson:
     async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
         """Ask for a new PIN, twice."""
         self._complain(problem)
+        rules = "; ".join((wording.characters(policy.characters), *wording.pin_rules(policy)))
+        self._say(f"{rules[0].upper()}{rules[1:]}.")
         prompt = f"{wording.question(Question.NEW_PIN)} ({policy.min_length} to {policy.max_length})"
         while True:
             first = await asyncio.to_thread(self._read, f"{prompt}: ")

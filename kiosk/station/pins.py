@@ -93,6 +93,11 @@ class HeldPins:
         """Return what is held under a name, or None."""
         return self._held.get(name)
 
+    @property
+    def present(self) -> Secret | None:
+        """The PIN that was typed as the present one, while it is held."""
+        return next((held.secret for held in self._held.values() if held.kind is PinKind.CURRENT), None)
+
     def fill(self, name: str) -> bytes:
         """Return the PIN field for a hole: eight bytes, padded with FF. Does not count as a use yet.
 

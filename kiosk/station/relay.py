@@ -10,7 +10,7 @@ that are left: with fewer than three nothing is tried that the person did not ag
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from kiosk.ports import Backend, CardSession, Readers, Spoken
@@ -312,8 +312,9 @@ class Relay:
         return True
 
     async def _new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
+        rules = replace(policy, present=self._pins.present)
         return await self._typed(
-            lambda issue: self._person.new_pin(policy, issue), lambda pin: check_pin(pin, policy), problem
+            lambda issue: self._person.new_pin(rules, issue), lambda pin: check_pin(pin, rules), problem
         )
 
     async def _current_pin(self, told: int | None, problem: KioskError | None) -> Secret | None:

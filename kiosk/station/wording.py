@@ -10,11 +10,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from shared.credential.model import State
+from shared.credential.pins import Characters, PinPolicy
 from shared.errors import Fact
 from shared.relay import OperationKind, Question, StepLine
 from shared.wording import failure, said
 
-__all__ = ("done", "failure", "next_action", "notice", "operation", "question", "state", "step", "tries")
+__all__ = (
+    "characters", "done", "failure", "next_action", "notice", "operation", "pin_rules", "question", "state", "step",
+    "tries",
+)  # fmt: skip
 
 _STATES: Final[dict[str, str]] = {
     State.UNREGISTERED: "The card is not registered.",
@@ -69,6 +73,7 @@ _NOTICES: Final[dict[str, str]] = {
     "interrupted": "The last operation on this card was cut; choose it again to continue.",
     "pin-blocked": "The PIN of this card is blocked.",
     "puk-blocked": "The unblocking code of this card is blocked.",
+    "pin-change-due": "The PIN is due to be changed by its holder.",
     "foreign-management-key": "The management key of this card is not ours.",
     "virtual": "This is a virtual card; it is for tests and demonstrations only.",
     "holder-disabled": "The directory says that this person is disabled.",
@@ -116,6 +121,12 @@ _QUESTIONS: Final[dict[Question, str]] = {
     Question.CURRENT_PIN: "Enter the present PIN",
     Question.NEW_PIN: "Choose a new PIN",
     Question.CONFIRM: "Only {tries_left} tries are left. Go on?",
+}
+
+_CHARACTERS: Final[dict[Characters, str]] = {
+    Characters.DIGITS: "digits only",
+    Characters.ALPHANUMERIC: "letters and digits",
+    Characters.ANY: "any characters of the keyboard",
 }
 
 
@@ -167,3 +178,18 @@ def question(asked: Question, facts: Mapping[str, Fact] | None = None) -> str:
 def tries(left: int) -> str:
     """Say how many tries are left."""
     return {0: "no tries left", 1: "one try left"}.get(left, f"{left} tries left")
+
+
+def characters(kind: Characters) -> str:
+    """Say which characters a PIN may have."""
+    return _CHARACTERS[kind]
+
+
+def pin_rules(policy: PinPolicy) -> tuple[str, ...]:
+    """Say what a new PIN must not be, in lines; nothing of the holder's own data is in them."""
+    rows = [row for row, may in (("1234", policy.allow_sequences), ("1111", policy.allow_repeats)) if not may]
+    weak = [f"no rows such as {' or '.join(rows)}"] if rows else []
+    own = ["not the present PIN"] if policy.present is not None else []
+    if policy.personal:
+        own.append("no birth date or number of yours")
+    return tuple(filter(None, (", ".join([*weak, "nothing well-known"]), ", ".join(own))))

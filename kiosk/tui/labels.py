@@ -7,7 +7,6 @@ from typing import Final
 
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
-from shared.credential.pins import Characters
 from shared.credential.reasons import Cause
 
 OPERATION_KEYS: Final = {
@@ -111,12 +110,6 @@ ENDINGS: Final = {
     OperationKind.DELETE: "Its certificates are revoked and its record is closed. This cannot be undone.",
 }
 """What ends a credential, and what is said before."""
-
-CHARACTERS: Final = {
-    Characters.DIGITS: "digits only",
-    Characters.ALPHANUMERIC: "letters and digits",
-    Characters.ANY: "any characters of the keyboard",
-}
 
 LAB: Final = "VIRTUAL CARDS — LAB"
 

@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 from kiosk.station import wording
 from kiosk.tui.dialog import Dialog
-from kiosk.tui.labels import CHARACTERS, DONE, FAILED, WAITING
+from kiosk.tui.labels import DONE, FAILED, WAITING
 from kiosk.tui.widgets.pin import PinField
 from shared.credential.pins import PinPolicy
 from shared.errors import KioskError, PinPolicyViolated
@@ -100,13 +100,10 @@ class NewPin(Dialog[Secret]):
         repeated = second.length > 0 and second.length == first.length
         rows = [
             _hint(size, known=first.length > 0, met=enough),
-            _hint(CHARACTERS[policy.characters], known=enough, met=right),
+            _hint(wording.characters(policy.characters), known=enough, met=right),
             _hint("typed twice", known=repeated, met=repeated),
         ]
-        if not (policy.allow_sequences and policy.allow_repeats):
-            rows.append(
-                Content.styled(f"{WAITING} no rows such as 1234 or 1111, nothing well-known", "$text-dim")
-            )
+        rows += [Content.styled(f"{WAITING} {rule}", "$text-dim") for rule in wording.pin_rules(policy)]
         self.query_one("#hints", Static).update(Content("\n").join(rows))
 
     def _complain(self, words: str) -> None:

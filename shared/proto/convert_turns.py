@@ -42,6 +42,7 @@ MAX_STEPS: Final = 256
 MAX_SLOTS: Final = 32
 MAX_USES: Final = 64
 MAX_FORBIDDEN: Final = 1000
+MAX_PERSONAL: Final = 100
 
 OPERATIONS: Final = {
     OperationKind.ISSUE: pb.OPERATION_KIND_ISSUE,
@@ -102,6 +103,7 @@ def encode_station_turn(turn: StationTurn) -> pb.StationTurn:
             message.begin.replaces = turn.replaces
             message.begin.primary = turn.primary
             message.begin.slots.extend(turn.slots)
+            message.begin.temporary_pin = turn.temporary_pin
         case Working():
             message.working.SetInParent()
             message.working.number = turn.number
@@ -143,6 +145,7 @@ def decode_station_turn(message: pb.StationTurn) -> StationTurn:  # noqa: PLR091
                 replaces=bounded(begin.replaces, MAX_TEXT, "replaces"),
                 primary=bounded(begin.primary, MAX_TEXT, "primary"),
                 slots=_take_slots(begin.slots),
+                temporary_pin=begin.temporary_pin,
             )
         case "working":
             return Working(number=message.working.number)
@@ -296,6 +299,7 @@ def _put_ask(ask: Ask, into: pb.Ask) -> None:
         policy.allow_sequences = ask.policy.allow_sequences
         policy.allow_repeats = ask.policy.allow_repeats
         policy.forbidden.extend(ask.policy.forbidden)
+        policy.personal.extend(ask.policy.personal)
     if ask.tries_left is not None:
         into.tries_left = ask.tries_left
     put_facts(ask.facts, into.facts)
@@ -317,6 +321,8 @@ def _take_ask(message: pb.Ask) -> Ask:
 def _take_policy(message: pb.PinPolicy) -> PinPolicy:
     if not message.min_length <= message.max_length <= MAX_FIELD or len(message.forbidden) > MAX_FORBIDDEN:
         raise errors.Garbled(why="a PIN policy that no PIN can meet")
+    if len(message.personal) > MAX_PERSONAL:
+        raise errors.Garbled(why="more data of the holder's own than anybody has")
     return PinPolicy(
         min_length=message.min_length,
         max_length=message.max_length,
@@ -324,6 +330,7 @@ def _take_policy(message: pb.PinPolicy) -> PinPolicy:
         allow_sequences=message.allow_sequences,
         allow_repeats=message.allow_repeats,
         forbidden=tuple(message.forbidden),
+        personal=tuple([bounded(text, MAX_TEXT, "personal") for text in message.personal]),
     )
 
 

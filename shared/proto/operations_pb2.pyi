@@ -236,6 +236,7 @@ class Begin(_message.Message):
     REPLACES_FIELD_NUMBER: _builtins.int
     PRIMARY_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
+    TEMPORARY_PIN_FIELD_NUMBER: _builtins.int
     operation: Global___OperationKind.ValueType
     reader: _builtins.str
     virtual: _builtins.bool
@@ -248,6 +249,8 @@ class Begin(_message.Message):
     replaces: _builtins.str
     """For an issue: the id of the credential that the new one takes the place of for good, or for a time."""
     primary: _builtins.str
+    temporary_pin: _builtins.bool
+    """The new PIN is known to somebody else than the holder, who has to change it."""
     @_builtins.property
     def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is renewed or reissued; all where there is none."""
@@ -264,10 +267,11 @@ class Begin(_message.Message):
         replaces: _builtins.str = ...,
         primary: _builtins.str = ...,
         slots: _abc.Iterable[_builtins.str] | None = ...,
+        temporary_pin: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "operation", b"operation", "primary", b"primary", "reader", b"reader", "reason", b"reason", "replaces", b"replaces", "slots", b"slots", "template", b"template", "virtual", b"virtual"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "operation", b"operation", "primary", b"primary", "reader", b"reader", "reason", b"reason", "replaces", b"replaces", "slots", b"slots", "template", b"template", "temporary_pin", b"temporary_pin", "virtual", b"virtual"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -789,6 +793,7 @@ class PinPolicy(_message.Message):
     ALLOW_SEQUENCES_FIELD_NUMBER: _builtins.int
     ALLOW_REPEATS_FIELD_NUMBER: _builtins.int
     FORBIDDEN_FIELD_NUMBER: _builtins.int
+    PERSONAL_FIELD_NUMBER: _builtins.int
     min_length: _builtins.int
     max_length: _builtins.int
     characters: Global___Characters.ValueType
@@ -796,6 +801,10 @@ class PinPolicy(_message.Message):
     allow_repeats: _builtins.bool
     @_builtins.property
     def forbidden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def personal(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Texts of the holder's own data that the PIN must not be taken from."""
+
     def __init__(
         self,
         *,
@@ -805,10 +814,11 @@ class PinPolicy(_message.Message):
         allow_sequences: _builtins.bool = ...,
         allow_repeats: _builtins.bool = ...,
         forbidden: _abc.Iterable[_builtins.str] | None = ...,
+        personal: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_repeats", b"allow_repeats", "allow_sequences", b"allow_sequences", "characters", b"characters", "forbidden", b"forbidden", "max_length", b"max_length", "min_length", b"min_length"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_repeats", b"allow_repeats", "allow_sequences", b"allow_sequences", "characters", b"characters", "forbidden", b"forbidden", "max_length", b"max_length", "min_length", b"min_length", "personal", b"personal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from kiosk.station.faces import CardSeen, Job, Outcome, Person, ReaderView, StationView, Watcher
 from shared import errors
-from shared.console import CardView, Found, ServerView, TemplateView
+from shared.console import CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.lifecycle import OperationKind, reachable, target
 from shared.credential.model import HolderId, State
 from shared.credential.model import Person as Holder
@@ -110,6 +110,7 @@ class ScriptedStation:
         self.search_error: errors.KioskError | None = None
         self.problem: errors.KioskError | None = None
         self.tries_left: int | None = 3
+        self.policy = PinPolicy()
         self.few_tries: int | None = None
         self.pins: list[bytes] = []
         self.template_list: Sequence[TemplateView] = TEMPLATES
@@ -215,7 +216,7 @@ class ScriptedStation:
                 return errors.Cancelled(question="current-pin")
             self.pins.append(present.reveal())
             present.wipe()
-        new = await person.new_pin(PinPolicy(), self.problem)
+        new = await person.new_pin(self.policy, self.problem)
         if new is None:
             return errors.Cancelled(question="new-pin")
         self.pins.append(new.reveal())
@@ -225,6 +226,10 @@ class ScriptedStation:
     async def refresh(self, reader: str) -> ReaderView:
         self.asked.append(("refresh", reader))
         return self.reader(reader)
+
+    async def compare(self, reader: str, template: str) -> Comparison:
+        self.asked.append(("compare", reader, template))
+        return Comparison()
 
     async def close(self) -> None:
         self.asked.append("close")

@@ -13,6 +13,7 @@ from kiosk.tui.new_pin import NewPin
 from kiosk.tui.widgets.pin import PinField
 from shared import errors
 from shared.credential.model import State
+from shared.credential.pins import PinPolicy
 from shared.secret import Secret
 from tests.tui.conftest import Desk
 from tests.tui.look import shows, text, until
@@ -71,6 +72,40 @@ async def test_wrong_forms_are_refused_with_a_reason(desk: Desk, station: Script
         await pilot.press(*"735172", "enter")
         await shows(pilot, "✓ The PIN is set")
         assert station.pins == [b"735172"]
+
+
+async def test_the_rules_say_what_is_asked_and_nothing_of_the_holder(
+    desk: Desk, station: ScriptedStation
+) -> None:
+    """In the smallest window, with the longest of everything."""
+    station.policy = PinPolicy(personal=("07031984", "070384"), present=Secret(b"739154"))
+    station.problem = errors.PinPolicyViolated(rule="personal")
+    await station.put(reader(1, State.ISSUED, PEOPLE[0]))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("a")
+        await shows(
+            pilot,
+            "· no rows such as 1234 or 1111, nothing well-known",
+            "· not the present PIN, no birth date or number of yours",
+            "✗ The PIN must not be taken from the holder's own data",
+        )
+        box = app.screen.query_one(".dialog")
+        assert app.screen.region.contains_region(box.region)
+        assert box.max_scroll_y == 0, "something in the box is cut"
+        for pin, words in (("070384", "the holder's own data"), ("739154", "must not be the present one")):
+            await pilot.press(*pin)
+            await shows(pilot, "✓ 6 to 8 characters")
+            assert pin not in "".join(filter(str.isdigit, text(app)))
+            await pilot.press("enter")
+            await shows(pilot, words)
+            assert app.screen.query_one("#first", PinField).length == 0
+        picture = app.export_screenshot()
+        assert not any(text in picture for text in ("070384", "07031984", "739154"))
+        await pilot.press(*"735172", "enter", *"735172", "enter")
+        await shows(pilot, "✓ The PIN is set")
+        assert station.pins == [b"735172"]
+    station.policy = PinPolicy()
 
 
 async def test_while_typing_nothing_is_said_of_the_value(desk: Desk, station: ScriptedStation) -> None:

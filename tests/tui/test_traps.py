@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from textual.widget import Widget
 
+from kiosk.station import wording
 from kiosk.station.faces import Job, Outcome
 from kiosk.tui import labels
 from kiosk.tui.picture import picture
@@ -131,7 +132,7 @@ def test_every_operation_state_and_kind_of_character_has_words() -> None:
     assert set(labels.OPERATION_BUTTONS) == set(labels.CONTINUE_BUTTONS) == set(OperationKind)
     assert set(labels.OPERATION_CUT) == set(OperationKind)
     assert set(labels.STATE_NAMES) == set(State)
-    assert set(labels.CHARACTERS) == set(Characters)
+    assert all(wording.characters(kind) for kind in Characters)
 
 
 def test_a_changed_plan_keeps_the_marks_of_what_is_the_same() -> None:

@@ -14,7 +14,7 @@ from kiosk.station.doctor import Verdict
 from kiosk.station.persons import GivenPerson, TerminalPerson, read_descriptor
 from shared import errors
 from shared.console import ServerView
-from shared.credential.pins import PinPolicy
+from shared.credential.pins import Characters, PinPolicy
 from shared.secret import Secret
 from tests.conftest import FixedClock
 from tests.kiosk.station.doubles import READER, ScriptedBackend, readers_with_card
@@ -71,8 +71,27 @@ async def test_a_new_pin_is_typed_twice() -> None:
     person = TerminalPerson(said.append, typing("111222", "111223", "918273", "918273"))
     chosen = await person.new_pin(PinPolicy(), errors.PinPolicyViolated(rule="repeat"))
     assert chosen == Secret(b"918273")
-    assert said == ["The PIN must not be one digit repeated.", "The two are not the same."]
+    assert said == [
+        "The PIN must not be one digit repeated.",
+        "Digits only; no rows such as 1234 or 1111, nothing well-known.",
+        "The two are not the same.",
+    ]
     assert await TerminalPerson(said.append, typing(None)).new_pin(PinPolicy(), None) is None
+
+
+async def test_the_rules_are_said_and_nothing_of_the_holder() -> None:
+    said: list[str] = []
+    policy = PinPolicy(
+        characters=Characters.ANY, allow_repeats=True, personal=("19840307",), present=Secret(b"739154")
+    )
+    await TerminalPerson(said.append, typing(None)).new_pin(policy, None)
+    lax = PinPolicy(allow_sequences=True, allow_repeats=True)
+    await TerminalPerson(said.append, typing(None)).new_pin(lax, None)
+    assert said[0] == (
+        "Any characters of the keyboard; no rows such as 1234, nothing well-known; "
+        "not the present PIN, no birth date or number of yours."
+    )
+    assert said[1:] == ["Digits only; nothing well-known."]
 
 
 async def test_the_present_pin_is_asked_for_with_its_tries() -> None:

@@ -232,6 +232,34 @@ async def test_a_wrong_present_pin_costs_one_try_and_is_asked_again(bench: Bench
     assert all(secret.wiped for secret in bench.person.secrets)
 
 
+async def test_the_new_pin_is_not_the_present_one(bench: Bench) -> None:
+    """The station has both; the server hears of neither."""
+    bench.person = ToldPerson("739154", "739154", "918273")
+
+    async def script(turns: Turns) -> ServerTurns:
+        yield ask_current(tries_left=3)
+        yield ask_new(policy=PinPolicy(personal=("918274",)))
+        assert await anext(turns) == Answer(number=1, given=True)
+        assert await anext(turns) == Answer(number=2, given=True)
+        yield DONE
+
+    assert (await bench.run(script, OperationKind.CHANGE_PIN)).error is None
+    assert bench.person.asked[1:] == [("new", 6, ""), ("new", 6, "pin-policy-violated")]
+    assert all(secret.wiped for secret in bench.person.secrets)
+
+
+async def test_what_is_the_holders_own_is_refused_before_the_card_sees_it(bench: Bench) -> None:
+    bench.person = ToldPerson("070384", "918273")
+
+    async def script(turns: Turns) -> ServerTurns:
+        yield ask_new(purpose=Purpose.ACTIVATE, policy=PinPolicy(personal=("07031984", "070384")))
+        assert await anext(turns) == Answer(number=2, given=True)
+        yield DONE
+
+    assert (await bench.run(script, OperationKind.ACTIVATE)).error is None
+    assert bench.person.asked == [("new", 6, ""), ("new", 6, "pin-policy-violated")]
+
+
 async def burn(bench: Bench, count: int) -> None:
     """Use up tries of the card's PIN before the operation."""
     for _ in range(count):

@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from shared import errors
-from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.model import HolderId, Person, State
 from shared.credential.pins import Characters, PinPolicy
 from shared.errors import Fact, KioskError
@@ -85,6 +85,7 @@ policies = st.builds(
     allow_sequences=st.booleans(),
     allow_repeats=st.booleans(),
     forbidden=st.lists(TEXT, max_size=3).map(tuple),
+    personal=st.lists(TEXT, max_size=3).map(tuple),
 )
 
 station_turns: st.SearchStrategy[StationTurn] = st.one_of(
@@ -95,6 +96,7 @@ station_turns: st.SearchStrategy[StationTurn] = st.one_of(
         virtual=st.booleans(),
         holder=TEXT,
         template=TEXT,
+        temporary_pin=st.booleans(),
     ),
     st.builds(Responses, number=U32, responses=st.lists(responses, max_size=5).map(tuple)),
     st.builds(Working, number=U32),
@@ -141,15 +143,50 @@ people = st.builds(
     attributes=st.dictionaries(TEXT, TEXT, max_size=4),
     enabled=st.booleans(),
 )
+DIGEST = st.just(b"") | st.binary(min_size=32, max_size=32)
+references = st.builds(
+    ReferenceFacts,
+    tries_left=st.none() | st.integers(0, 255),
+    tries_total=st.none() | st.integers(0, 255),
+    default=st.none() | st.booleans(),
+)
+sights = st.builds(
+    Sight,
+    metadata=st.booleans(),
+    slots=st.dictionaries(
+        st.sampled_from(Slot),
+        st.builds(
+            SlotSight,
+            certificate=DIGEST,
+            algorithm=st.none() | st.sampled_from(Algorithm),
+            key=st.none()
+            | st.builds(
+                KeySight,
+                algorithm=st.none() | st.sampled_from(Algorithm),
+                public_key=DIGEST,
+                pin_policy=st.sampled_from(PinPolicyId),
+                touch_policy=st.sampled_from(TouchPolicyId),
+            ),
+        ),
+        max_size=4,
+    ),
+    objects=st.dictionaries(st.sampled_from(ObjectId), st.binary(min_size=32, max_size=32), max_size=6),
+    unvouched=st.frozensets(st.sampled_from(ObjectId), max_size=6),
+    management=st.builds(
+        ManagementFacts,
+        algorithm=st.none() | st.sampled_from(ManagementAlgorithm),
+        default=st.none() | st.booleans(),
+    ),
+    pin=references,
+    puk=references,
+)
 hints = st.builds(
     CardHints,
     profile=TEXT,
     serial=st.none() | st.integers(0, 2**64 - 1),
     guid=st.none() | st.binary(min_size=16, max_size=16).map(lambda raw: UUID(bytes=raw)),
     virtual=st.booleans(),
-    factory_management_key=st.none() | st.booleans(),
-    pin_tries_left=st.none() | st.integers(0, 255),
-    puk_tries_left=st.none() | st.integers(0, 255),
+    sight=st.none() | sights,
 )
 operations = st.sampled_from(OperationKind)
 cards = st.builds(
@@ -164,6 +201,19 @@ cards = st.builds(
     issued_at=TEXT,
     key_generation=U32,
     notices=st.lists(TEXT, max_size=3).map(tuple),
+    drift=st.lists(
+        st.builds(Drift, key=TEXT, subject=TEXT, expected=TEXT, found=TEXT, mend=TEXT), max_size=3
+    ).map(tuple),
+)
+comparisons = st.builds(
+    Comparison,
+    template=TEXT,
+    title=TEXT,
+    version=U32,
+    differences=st.lists(
+        st.builds(Difference, aspect=TEXT, subject=TEXT, expected=TEXT, found=TEXT, told=st.booleans()),
+        max_size=3,
+    ).map(tuple),
 )
 found = st.builds(Found, people=st.lists(people, max_size=4).map(tuple), more=st.booleans())
 templates = st.lists(
