@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol
 
-from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.iso7816.apdu import ColdReset, Command, Response
 from shared.relay import ServerTurn, StationTurn
 
@@ -134,6 +134,10 @@ class Backend(Protocol):
 
     async def look_up(self, hints: CardHints) -> CardView:
         """Return what the record says of a card."""
+        ...
+
+    async def compare(self, hints: CardHints, template: str) -> Comparison:
+        """Return how a card differs from a template: the one of its credential where none is named."""
         ...
 
     async def find_people(self, text: str, limit: int) -> Found:

@@ -37,6 +37,7 @@ from server.ports.directory import Directory
 from server.ports.keystore import Derivation, KeyPurpose
 from server.ports.store import AuditKind, AuditRecord, Store
 from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
+from server.scratch import rehearsals
 from server.settings import FileDirectorySettings, LdapDirectorySettings, ServerSettings
 from server.store.database import create_store, open_store
 from shared import errors
@@ -116,7 +117,7 @@ def _assemble(
         audit=store.audit,
         clock=clock,
         issuers=identity.issuers,
-        publication=Publication(crl_url=settings.ca.crl_url),
+        publication=_publication(settings),
     )
     vendors = _read_roots(settings.data_folder / ATTESTATION_FOLDER)
     services = Services(
@@ -158,6 +159,10 @@ def _assemble(
         enrolment=enrolment,
         clock=clock,
     )
+
+
+def _publication(settings: ServerSettings) -> Publication:
+    return Publication(crl_url=settings.ca.crl_url)
 
 
 def _directory(name: str, wanted: FileDirectorySettings | LdapDirectorySettings) -> Directory:
@@ -268,7 +273,11 @@ class Server:
         name = parts.settings.names[0]
         store, services = parts.store, parts.services
         console = Console(
-            store.cards, store.templates, services.directories, lambda: parts.keystore.generation
+            store.cards,
+            store.templates,
+            services.directories,
+            lambda: parts.keystore.generation,
+            services.clock,
         )
         admin = Admin(
             name=name,
@@ -283,6 +292,9 @@ class Server:
         await self._stations.serve_stations(
             engine=OperationEngine(services),
             console=console,
+            rehearsals=rehearsals(
+                services, organisation=parts.settings.organisation, publication=_publication(parts.settings)
+            ),
             server=name,
             version=self._version,
             clock=parts.clock,

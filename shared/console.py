@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from shared.credential.difference import Difference
+from shared.credential.drift_kinds import Drift
 from shared.credential.model import Person, State
+from shared.credential.sight import Sight
 from shared.relay import OperationKind
 
 
@@ -12,17 +15,29 @@ from shared.relay import OperationKind
 class CardHints:
     """What a station saw of a card, for looking it up. Nothing here is proof of anything.
 
-    `guid` is from the CHUID; `profile` is a `ProfileName`; `tries_left` of PIN and PUK are None where the card
-    does not tell.
+    `guid` is from the CHUID; `profile` is a `ProfileName`; `sight` is None where the card was not read.
     """
 
     profile: str
     serial: int | None = None
     guid: UUID | None = None
     virtual: bool = False
-    factory_management_key: bool | None = None
-    pin_tries_left: int | None = None
-    puk_tries_left: int | None = None
+    sight: Sight | None = None
+
+    @property
+    def factory_management_key(self) -> bool | None:
+        """Whether the card says that its management key is the factory's; None where it does not tell."""
+        return self.sight.management.default if self.sight is not None else None
+
+    @property
+    def pin_tries_left(self) -> int | None:
+        """How many tries the PIN has left; None where the card does not tell."""
+        return self.sight.pin.tries_left if self.sight is not None else None
+
+    @property
+    def puk_tries_left(self) -> int | None:
+        """How many tries the PUK has left; None where the card does not tell."""
+        return self.sight.puk.tries_left if self.sight is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +46,8 @@ class CardView:
 
     `reachable` are the operations that lifecycle and rights allow, the obvious next one first. `interrupted` is
     the operation that was cut and goes on when it is chosen again. `notices` are stable keys for words (`card is
-    in factory state but known`, …). `issued_at` is ISO 8601 in UTC or empty.
+    in factory state but known`, …). `issued_at` is ISO 8601 in UTC or empty. `drift` is where the card differs from the
+    record, as far as the station's word goes.
     """
 
     state: State
@@ -44,6 +60,17 @@ class CardView:
     issued_at: str = ""
     key_generation: int = 0
     notices: tuple[str, ...] = ()
+    drift: tuple[Drift, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A card beside a template. `template` is empty where the card has no credential and no template was named."""
+
+    template: str = ""
+    title: str = ""
+    version: int = 0
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

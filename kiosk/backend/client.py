@@ -13,13 +13,14 @@ from kiosk.backend.identity import StationIdentity
 from kiosk.ports import LinkState
 from shared import errors
 from shared.clock import Clock
-from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.errors import KioskError
 from shared.proto import (
     console_pb2,
     console_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
+    rehearsals_pb2_grpc,
     stations_pb2,
     stations_pb2_grpc,
 )
@@ -29,13 +30,19 @@ from shared.proto.convert_console import (
     decode_server,
     decode_templates,
     encode_hints,
+    encode_question,
     encode_search,
 )
+from shared.proto.convert_rehearsal import decode_rehearsal, encode_request
+from shared.proto.convert_sight import decode_comparison
 from shared.proto.convert_turns import decode_server_turn, encode_station_turn
+from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Done, Failed, ServerTurn, StationTurn
 
 CALL_TIMEOUT_S: Final = 10.0
 """One question and its answer; a directory may take its time."""
+REHEARSAL_TIMEOUT_S: Final = 60.0
+"""A dry run at the least: the first one with long RSA keys makes them."""
 LAST_WORD_TIMEOUT_S: Final = 2.0
 """How long the server may take to end a stream after its last turn."""
 MAX_MESSAGE: Final = 4_194_304
@@ -93,6 +100,7 @@ class GrpcBackend:
         self._channel = grpc.aio.secure_channel(self._server, credentials, options=OPTIONS)
         self._operations = operations_pb2_grpc.OperationsStub(self._channel)
         self._console = console_pb2_grpc.ConsoleStub(self._channel)
+        self._rehearsals = rehearsals_pb2_grpc.RehearsalsStub(self._channel)
         self._stations = stations_pb2_grpc.StationsStub(self._channel)
 
     async def who_am_i(self) -> ServerView:
@@ -105,6 +113,11 @@ class GrpcBackend:
         call = self._console.LookUpCard(encode_hints(hints), timeout=self._timeout_s)
         return decode_card(await self._call(call))
 
+    async def compare(self, hints: CardHints, template: str) -> Comparison:
+        """Return how a card differs from a template: the one of its credential where none is named."""
+        call = self._console.CompareCard(encode_question(hints, template), timeout=self._timeout_s)
+        return decode_comparison(await self._call(call))
+
     async def find_people(self, text: str, limit: int) -> Found:
         """Search the directory."""
         call = self._console.FindPeople(encode_search(text, limit), timeout=self._timeout_s)
@@ -114,6 +127,12 @@ class GrpcBackend:
         """Return the templates that this station may issue."""
         call = self._console.ListTemplates(console_pb2.ListTemplatesRequest(), timeout=self._timeout_s)
         return decode_templates(await self._call(call))
+
+    async def rehearse_issue(self, request: RehearsalRequest) -> Rehearsal:
+        """Return what issuing a card would do."""
+        timeout = max(self._timeout_s, REHEARSAL_TIMEOUT_S)
+        call = self._rehearsals.RehearseIssue(encode_request(request), timeout=timeout)
+        return decode_rehearsal(await self._call(call))
 
     async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncGenerator[ServerTurn, None]:
         """Open one operation's stream, say `turns`, and yield what the server says.

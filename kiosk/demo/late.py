@@ -6,7 +6,7 @@ from typing import Final
 
 from kiosk.ports import Backend, LinkState
 from shared import errors
-from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.relay import ServerTurn, StationTurn
 
 NAME: Final = "demo"
@@ -50,6 +50,10 @@ class LateBackend:
     async def look_up(self, hints: CardHints) -> CardView:
         """See `Backend.look_up`."""
         return await self._now().look_up(hints)
+
+    async def compare(self, hints: CardHints, template: str) -> Comparison:
+        """See `Backend.compare`."""
+        return await self._now().compare(hints, template)
 
     async def find_people(self, text: str, limit: int) -> Found:
         """See `Backend.find_people`."""

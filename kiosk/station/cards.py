@@ -9,6 +9,7 @@ from cryptography import x509
 
 from kiosk.station.faces import CardSeen
 from shared.console import CardHints
+from shared.credential.sight import sight_of
 from shared.piv.ids import PRIMARY_SLOTS, Slot
 from shared.piv.inspect import CardFacts
 
@@ -26,15 +27,13 @@ def card_seen(facts: CardFacts) -> CardSeen:
 
 
 def hints_for(facts: CardFacts, *, virtual: bool) -> CardHints:
-    """Return what the server looks a card up by."""
+    """Return what the server looks a card up by, and compares with the record."""
     return CardHints(
         profile=facts.profile.name.value,
         serial=facts.serial,
         guid=facts.chuid.guid if facts.chuid is not None else None,
         virtual=virtual,
-        factory_management_key=facts.management.default,
-        pin_tries_left=facts.pin.tries_left,
-        puk_tries_left=facts.puk.tries_left,
+        sight=sight_of(facts),
     )
 
 

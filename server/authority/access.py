@@ -56,7 +56,9 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
     {
         "/kiosk.v1.Operations/Run": Rule.LAB_STATION,
         "/kiosk.v1.Console/LookUpCard": Rule.LAB_STATION,
+        "/kiosk.v1.Console/CompareCard": Rule.LAB_STATION,
         "/kiosk.v1.Console/FindPeople": Rule.LAB_STATION,
+        "/kiosk.v1.Rehearsals/RehearseIssue": Rule.LAB_STATION,
         "/kiosk.v1.Console/ListTemplates": Rule.REGISTERED_STATION,
         "/kiosk.v1.Stations/WhoAmI": Rule.REGISTERED_STATION,
         "/kiosk.v1.Stations/Join": Rule.JOINING,

@@ -8,12 +8,17 @@ from server.operations.update import newer_template
 from server.ports.directory import Directory
 from server.ports.store import CardStore, TemplateStore
 from shared import errors
-from shared.console import CardHints, CardView, Found, TemplateView
+from shared.clock import Clock
+from shared.console import CardHints, CardView, Comparison, Found, TemplateView
+from shared.credential.difference import difference
+from shared.credential.drift import Against, drift
+from shared.credential.drift_kinds import Drift
 from shared.credential.lifecycle import CONTINUED, OperationKind, reachable
 from shared.credential.model import CardRecord, HolderId, Person, State
 from shared.credential.template import CertificateSpec, Template, parse_template
-from shared.credential.update import REISSUE_NEEDED, UPDATE_NEEDED, plan_update
+from shared.credential.update import REISSUE_NEEDED, UPDATE_NEEDED, Newer, plan_update
 from shared.credential.variables import variables_in
+from shared.relay import StepLine
 
 SEARCH_LIMIT = 200
 
@@ -27,20 +32,49 @@ class Console:
         templates: TemplateStore,
         directories: Mapping[str, Directory],
         generation: Callable[[], int],
+        clock: Clock,
     ) -> None:
         """Read from these ports; `generation` tells the newest generation of the master key."""
         self._cards = cards
         self._templates = templates
         self._directories = directories
         self._generation = generation
+        self._clock = clock
 
     async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
         """Return what the record says of a card; `UNREGISTERED` where it says nothing."""
         del caller
         found = await identify(self._cards, hints)
         if found.record is None:
-            return _unknown_card(foreign=hints.factory_management_key is False, impostor=bool(found.impostor))
+            return self._unknown(found.impostor, hints)
         return await self._view(found.record, hints)
+
+    async def compare(self, caller: Caller, hints: CardHints, template: str) -> Comparison:
+        """Return how a card differs from a template: the one of its credential where none is named.
+
+        Raises:
+            UnknownTemplate: there is no template of this name.
+            Invalid: nothing was seen of the card.
+        """
+        del caller
+        if hints.sight is None:
+            raise errors.Invalid(field="card", why="it was not read")
+        record = (await identify(self._cards, hints)).record
+        credential = record.credential if record is not None else None
+        name = template or (credential.template.name if credential is not None else "")
+        if not name:
+            return Comparison()
+        stored = await self._templates.latest(name)
+        if stored is None:
+            raise errors.UnknownTemplate(template=name)
+        wanted = parse_template(stored.text)
+        version = stored.ref.version
+        return Comparison(
+            template=name,
+            title=wanted.title,
+            version=version,
+            differences=difference(wanted, version, profile=hints.profile, sight=hints.sight, record=record),
+        )
 
     async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
         """Search all directories; enabled people first come from the directory's own order.
@@ -65,12 +99,13 @@ class Console:
         credential = record.credential
         cut = OperationKind(record.open_operation.kind) if record.open_operation else None
         interrupted = cut if cut in CONTINUED else None
-        title = ""
-        if credential is not None:
-            stored = await self._templates.version(credential.template)
-            title = parse_template(stored.text).title if stored else credential.template.name
+        stored = await self._templates.version(credential.template) if credential is not None else None
+        template = parse_template(stored.text) if stored is not None else None
+        title = template.title if template is not None else credential.template.name if credential else ""
         blocked = hints.pin_tries_left == 0 and record.state is State.ACTIVE
-        news = await self._news(record, hints)
+        newer = await newer_template(self._templates, record)
+        due = self._due(record, hints, newer)
+        news = [*([UPDATE_NEEDED] if due else []), *([REISSUE_NEEDED] if newer.reissue else [])]
         notices = [*(["pin-blocked"] if blocked else []), *news]
         ways = reachable(record.state)
         if UPDATE_NEEDED not in news:
@@ -95,17 +130,43 @@ class Console:
             issued_at=credential.issued_at.isoformat() if credential and credential.issued_at else "",
             key_generation=record.management_key.proven.generation if record.management_key.proven else 0,
             notices=tuple(notices),
+            drift=self._drift(
+                record,
+                hints,
+                Against(now=self._clock.now(), due=due, ways=ways, template=template, reissue=newer.reissue),
+            ),
         )
 
-    async def _news(self, record: CardRecord, hints: CardHints) -> list[str]:
-        """Return notices about what is newer than the card: the master key, its template."""
+    def _due(self, record: CardRecord, hints: CardHints, newer: Newer) -> list[StepLine]:
+        """Return what an update would do to this card now: the master key, its template may be newer than it is."""
         if OperationKind.UPDATE not in reachable(record.state):
             return []
-        newer = await newer_template(self._templates, record)
         steps = plan_update(
             record, generation=self._generation(), newer=newer, puk_blocked=hints.puk_tries_left == 0
         )
-        return [*([UPDATE_NEEDED] if steps else []), *([REISSUE_NEEDED] if newer.reissue else [])]
+        return [step.line for step in steps]
+
+    def _drift(self, record: CardRecord, hints: CardHints, against: Against) -> tuple[Drift, ...]:
+        if hints.sight is None:
+            return ()
+        return drift(record, guid=hints.guid, sight=hints.sight, against=against)
+
+    def _unknown(self, impostor: CardRecord | None, hints: CardHints) -> CardView:
+        """Return the view of a card without a record; one whose management key is somebody else's cannot be issued.
+
+        `impostor` is the record of a card that was reset, or that this one only looks like.
+        """
+        if hints.factory_management_key is False:
+            return CardView(state=State.UNREGISTERED, notices=("foreign-management-key",))
+        ways = reachable(State.UNREGISTERED)
+        if impostor is None:
+            return CardView(state=State.UNREGISTERED, reachable=ways)
+        return CardView(
+            state=State.UNREGISTERED,
+            reachable=ways,
+            notices=("known-card-in-factory-state",),
+            drift=self._drift(impostor, hints, Against(now=self._clock.now(), ways=ways)),
+        )
 
     async def _person(self, holder: HolderId, name: str) -> Person:
         """Return the holder as the directory has them now; a copy of the name where it cannot say."""
@@ -117,14 +178,6 @@ class Console:
             if person is not None:
                 return person
         return Person(holder=holder, name=name or holder)
-
-
-def _unknown_card(*, foreign: bool, impostor: bool) -> CardView:
-    """Return the view of a card without a record; one whose management key is somebody else's cannot be issued."""
-    if foreign:
-        return CardView(state=State.UNREGISTERED, notices=("foreign-management-key",))
-    notices = ("known-card-in-factory-state",) if impostor else ()
-    return CardView(state=State.UNREGISTERED, reachable=reachable(State.UNREGISTERED), notices=notices)
 
 
 def template_view(template: Template, version: int) -> TemplateView:

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from server.authority.access import Caller
 from server.ports.store import StationRecord
-from shared.console import CardHints, CardView, Found, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.errors import Fact, KioskError
+from shared.rehearsal import Rehearsal, RehearsalRequest
 
 
 class ConsoleService(Protocol):
@@ -17,6 +18,15 @@ class ConsoleService(Protocol):
 
     async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
         """Return what the record says of a card; `UNREGISTERED` where it says nothing."""
+        ...
+
+    async def compare(self, caller: Caller, hints: CardHints, template: str) -> Comparison:
+        """Return how a card differs from a template: the one of its credential where none is named.
+
+        Raises:
+            UnknownTemplate: there is no template of this name.
+            Invalid: nothing was seen of the card.
+        """
         ...
 
     async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
@@ -29,6 +39,20 @@ class ConsoleService(Protocol):
 
     async def templates(self, caller: Caller) -> Sequence[TemplateView]:
         """Return the templates that this station may issue, by name."""
+        ...
+
+
+class RehearsalService(Protocol):
+    """Dry runs. Who may ask was judged before (`access`)."""
+
+    async def rehearse_issue(self, caller: Caller, request: RehearsalRequest) -> Rehearsal:
+        """Return what issuing this card would do; nothing is changed.
+
+        Raises:
+            TooManyAttempts: others wait already.
+            CannotRehearse: what would be done to this card is not known.
+            KioskError: whatever issuing itself would be refused with.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from server.ports.store import CardStore
+from shared.credential.drift import may_be_factory
 from shared.credential.model import FACTORY, CardRecord, RecordId, State
 
 
@@ -59,10 +60,13 @@ class Identified:
 
 
 async def identify(cards: CardStore, seen: Seen) -> Identified:
-    """Find the card's record by its GUID, else by serial: an interrupted first issue of it, or a card of ours."""
+    """Find the card's record by its GUID, else by serial: an interrupted first issue of it, or a card of ours.
+
+    A card that was given back is nobody's, whatever it still says; one whose record was deleted is known by its key.
+    """
     record = await cards.card(RecordId(seen.guid)) if seen.guid is not None else None
-    if record is not None:
-        if seen.factory_management_key and not _may_be_factory(record):
+    if record is not None and not _given_back(record):
+        if seen.factory_management_key and not may_be_factory(record):
             return Identified(None, impostor=record)
         return Identified(record)
     if seen.serial is None:
@@ -70,13 +74,29 @@ async def identify(cards: CardStore, seen: Seen) -> Identified:
     known = [
         card
         for card in await cards.cards_by_hint(profile=seen.profile, serial=seen.serial)
-        if card.serial == seen.serial and card.state is not State.DELETED
+        if card.serial == seen.serial and not _given_back(card) and not _never_owned(card)
     ]
     fitting = [card for card in known if _fits(card, seen)]
     if fitting:
-        return Identified(fitting[-1])
+        return Identified(next((card for card in reversed(fitting) if _expected(card)), fitting[-1]))
     is_foreign = seen.factory_management_key is False
-    return Identified(None, impostor=known[-1] if known and not is_foreign else None)
+    missed = [card for card in known if _expected(card)]
+    return Identified(None, impostor=missed[-1] if missed and not is_foreign else None)
+
+
+def _given_back(record: CardRecord) -> bool:
+    """Whether the card was brought back to its factory state by us, to the end, or never was ours."""
+    return record.state is State.UNREGISTERED and record.open_operation is None
+
+
+def _never_owned(record: CardRecord) -> bool:
+    """Whether the record was deleted before its card had proven a key of ours: its number says nothing."""
+    return record.state is State.DELETED and record.management_key.proven in {None, FACTORY}
+
+
+def _expected(record: CardRecord) -> bool:
+    """Whether somebody waits for the card of this record: not, where it was deleted."""
+    return record.state is not State.DELETED
 
 
 def _fits(record: CardRecord, seen: Seen) -> bool:
@@ -87,9 +107,4 @@ def _fits(record: CardRecord, seen: Seen) -> bool:
     """
     if seen.factory_management_key is False:
         return {record.management_key.proven, record.management_key.pending} - {FACTORY, None} != set()
-    return _may_be_factory(record)
-
-
-def _may_be_factory(record: CardRecord) -> bool:
-    """Whether the record allows the card to still have its factory management key."""
-    return FACTORY in {record.management_key.proven, record.management_key.pending}
+    return may_be_factory(record)

@@ -6,11 +6,13 @@ from shared.proto import console_pb2 as pb
 from shared.proto import console_pb2_grpc
 from shared.proto.convert_console import (
     decode_hints,
+    decode_question,
     decode_search,
     encode_card,
     encode_found,
     encode_templates,
 )
+from shared.proto.convert_sight import encode_comparison
 
 # ruff: noqa: N802, ARG002  # methods have the form and the names of the service definition
 
@@ -25,6 +27,15 @@ class ConsoleServicer(console_pb2_grpc.ConsoleServicer):
     async def LookUpCard(self, request: pb.CardHints, context: Context) -> pb.CardView:
         """Return what the record says of a card."""
         return encode_card(await self._service.look_up(present_caller(), decode_hints(request)))
+
+    async def CompareCard(
+        self,
+        request: pb.CompareCardRequest,
+        context: Context,
+    ) -> pb.CompareCardReply:
+        """Return how a card differs from a template."""
+        hints, template = decode_question(request)
+        return encode_comparison(await self._service.compare(present_caller(), hints, template))
 
     async def FindPeople(
         self,

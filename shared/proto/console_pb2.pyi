@@ -60,19 +60,17 @@ class CardHints(_message.Message):
     SERIAL_FIELD_NUMBER: _builtins.int
     GUID_FIELD_NUMBER: _builtins.int
     VIRTUAL_FIELD_NUMBER: _builtins.int
-    FACTORY_MANAGEMENT_KEY_FIELD_NUMBER: _builtins.int
-    PIN_TRIES_LEFT_FIELD_NUMBER: _builtins.int
-    PUK_TRIES_LEFT_FIELD_NUMBER: _builtins.int
+    SIGHT_FIELD_NUMBER: _builtins.int
     profile: _builtins.str
     """A profile's name."""
     serial: _builtins.int
     guid: _builtins.bytes
     """From the CHUID: empty, or 16 bytes."""
     virtual: _builtins.bool
-    factory_management_key: _builtins.bool
-    """These are absent where the card does not tell."""
-    pin_tries_left: _builtins.int
-    puk_tries_left: _builtins.int
+    @_builtins.property
+    def sight(self) -> Global___CardSight:
+        """Absent where the card was not read."""
+
     def __init__(
         self,
         *,
@@ -80,32 +78,204 @@ class CardHints(_message.Message):
         serial: _builtins.int | None = ...,
         guid: _builtins.bytes = ...,
         virtual: _builtins.bool = ...,
-        factory_management_key: _builtins.bool | None = ...,
-        pin_tries_left: _builtins.int | None = ...,
-        puk_tries_left: _builtins.int | None = ...,
+        sight: Global___CardSight | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_factory_management_key", b"_factory_management_key", "_pin_tries_left", b"_pin_tries_left", "_puk_tries_left", b"_puk_tries_left", "_serial", b"_serial", "factory_management_key", b"factory_management_key", "pin_tries_left", b"pin_tries_left", "puk_tries_left", b"puk_tries_left", "serial", b"serial"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "serial", b"serial", "sight", b"sight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_factory_management_key", b"_factory_management_key", "_pin_tries_left", b"_pin_tries_left", "_puk_tries_left", b"_puk_tries_left", "_serial", b"_serial", "factory_management_key", b"factory_management_key", "guid", b"guid", "pin_tries_left", b"pin_tries_left", "profile", b"profile", "puk_tries_left", b"puk_tries_left", "serial", b"serial", "virtual", b"virtual"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "guid", b"guid", "profile", b"profile", "serial", b"serial", "sight", b"sight", "virtual", b"virtual"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__factory_management_key: _TypeAlias = _typing.Literal["factory_management_key"]  # noqa: Y015
-    _WhichOneofArgType__factory_management_key: _TypeAlias = _typing.Literal["_factory_management_key", b"_factory_management_key"]  # noqa: Y015
-    _WhichOneofReturnType__pin_tries_left: _TypeAlias = _typing.Literal["pin_tries_left"]  # noqa: Y015
-    _WhichOneofArgType__pin_tries_left: _TypeAlias = _typing.Literal["_pin_tries_left", b"_pin_tries_left"]  # noqa: Y015
-    _WhichOneofReturnType__puk_tries_left: _TypeAlias = _typing.Literal["puk_tries_left"]  # noqa: Y015
-    _WhichOneofArgType__puk_tries_left: _TypeAlias = _typing.Literal["_puk_tries_left", b"_puk_tries_left"]  # noqa: Y015
     _WhichOneofReturnType__serial: _TypeAlias = _typing.Literal["serial"]  # noqa: Y015
     _WhichOneofArgType__serial: _TypeAlias = _typing.Literal["_serial", b"_serial"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__factory_management_key) -> _WhichOneofReturnType__factory_management_key | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__pin_tries_left) -> _WhichOneofReturnType__pin_tries_left | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__puk_tries_left) -> _WhichOneofReturnType__puk_tries_left | None: ...
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__serial) -> _WhichOneofReturnType__serial | None: ...
 
 Global___CardHints: _TypeAlias = CardHints  # noqa: Y015
+
+@_typing.final
+class CardSight(_message.Message):
+    """A card as it was seen once; digests are SHA-256. What is absent is not known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METADATA_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    OBJECTS_FIELD_NUMBER: _builtins.int
+    UNVOUCHED_FIELD_NUMBER: _builtins.int
+    MANAGEMENT_ALGORITHM_FIELD_NUMBER: _builtins.int
+    MANAGEMENT_DEFAULT_FIELD_NUMBER: _builtins.int
+    PIN_FIELD_NUMBER: _builtins.int
+    PUK_FIELD_NUMBER: _builtins.int
+    metadata: _builtins.bool
+    """The card tells which slots have a key."""
+    management_algorithm: _builtins.int
+    """By their numbers in SP 800-78, as all algorithms here."""
+    management_default: _builtins.bool
+    @_builtins.property
+    def slots(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotSight]:
+        """Every slot that was looked at."""
+
+    @_builtins.property
+    def objects(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectSight]:
+        """Every object that was found."""
+
+    @_builtins.property
+    def unvouched(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Tags of objects that the Security Object does not cover, or not as they are."""
+
+    @_builtins.property
+    def pin(self) -> Global___ReferenceSight: ...
+    @_builtins.property
+    def puk(self) -> Global___ReferenceSight: ...
+    def __init__(
+        self,
+        *,
+        metadata: _builtins.bool = ...,
+        slots: _abc.Iterable[Global___SlotSight] | None = ...,
+        objects: _abc.Iterable[Global___ObjectSight] | None = ...,
+        unvouched: _abc.Iterable[_builtins.int] | None = ...,
+        management_algorithm: _builtins.int | None = ...,
+        management_default: _builtins.bool | None = ...,
+        pin: Global___ReferenceSight | None = ...,
+        puk: Global___ReferenceSight | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_management_algorithm", b"_management_algorithm", "_management_default", b"_management_default", "management_algorithm", b"management_algorithm", "management_default", b"management_default", "pin", b"pin", "puk", b"puk"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_management_algorithm", b"_management_algorithm", "_management_default", b"_management_default", "management_algorithm", b"management_algorithm", "management_default", b"management_default", "metadata", b"metadata", "objects", b"objects", "pin", b"pin", "puk", b"puk", "slots", b"slots", "unvouched", b"unvouched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__management_algorithm: _TypeAlias = _typing.Literal["management_algorithm"]  # noqa: Y015
+    _WhichOneofArgType__management_algorithm: _TypeAlias = _typing.Literal["_management_algorithm", b"_management_algorithm"]  # noqa: Y015
+    _WhichOneofReturnType__management_default: _TypeAlias = _typing.Literal["management_default"]  # noqa: Y015
+    _WhichOneofArgType__management_default: _TypeAlias = _typing.Literal["_management_default", b"_management_default"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__management_algorithm) -> _WhichOneofReturnType__management_algorithm | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__management_default) -> _WhichOneofReturnType__management_default | None: ...
+
+Global___CardSight: _TypeAlias = CardSight  # noqa: Y015
+
+@_typing.final
+class SlotSight(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOT_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    slot: _builtins.int
+    certificate: _builtins.bytes
+    """Of the DER certificate; empty where there is none that can be read."""
+    algorithm: _builtins.int
+    """Of the certificate's key."""
+    @_builtins.property
+    def key(self) -> Global___KeySight: ...
+    def __init__(
+        self,
+        *,
+        slot: _builtins.int = ...,
+        certificate: _builtins.bytes = ...,
+        algorithm: _builtins.int | None = ...,
+        key: Global___KeySight | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_algorithm", b"_algorithm", "algorithm", b"algorithm", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_algorithm", b"_algorithm", "algorithm", b"algorithm", "certificate", b"certificate", "key", b"key", "slot", b"slot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__algorithm: _TypeAlias = _typing.Literal["algorithm"]  # noqa: Y015
+    _WhichOneofArgType__algorithm: _TypeAlias = _typing.Literal["_algorithm", b"_algorithm"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__algorithm) -> _WhichOneofReturnType__algorithm | None: ...
+
+Global___SlotSight: _TypeAlias = SlotSight  # noqa: Y015
+
+@_typing.final
+class KeySight(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALGORITHM_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    PIN_POLICY_FIELD_NUMBER: _builtins.int
+    TOUCH_POLICY_FIELD_NUMBER: _builtins.int
+    algorithm: _builtins.int
+    public_key: _builtins.bytes
+    """Of the DER SubjectPublicKeyInfo; empty for a kind that the station does not know."""
+    pin_policy: _builtins.int
+    touch_policy: _builtins.int
+    def __init__(
+        self,
+        *,
+        algorithm: _builtins.int | None = ...,
+        public_key: _builtins.bytes = ...,
+        pin_policy: _builtins.int = ...,
+        touch_policy: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_algorithm", b"_algorithm", "algorithm", b"algorithm"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_algorithm", b"_algorithm", "algorithm", b"algorithm", "pin_policy", b"pin_policy", "public_key", b"public_key", "touch_policy", b"touch_policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__algorithm: _TypeAlias = _typing.Literal["algorithm"]  # noqa: Y015
+    _WhichOneofArgType__algorithm: _TypeAlias = _typing.Literal["_algorithm", b"_algorithm"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__algorithm) -> _WhichOneofReturnType__algorithm | None: ...
+
+Global___KeySight: _TypeAlias = KeySight  # noqa: Y015
+
+@_typing.final
+class ObjectSight(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAG_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    tag: _builtins.int
+    """The BER-TLV tag."""
+    digest: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        tag: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectSight: _TypeAlias = ObjectSight  # noqa: Y015
+
+@_typing.final
+class ReferenceSight(_message.Message):
+    """PIN or PUK."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIES_LEFT_FIELD_NUMBER: _builtins.int
+    TRIES_TOTAL_FIELD_NUMBER: _builtins.int
+    DEFAULT_FIELD_NUMBER: _builtins.int
+    tries_left: _builtins.int
+    tries_total: _builtins.int
+    default: _builtins.bool
+    def __init__(
+        self,
+        *,
+        tries_left: _builtins.int | None = ...,
+        tries_total: _builtins.int | None = ...,
+        default: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default", b"_default", "_tries_left", b"_tries_left", "_tries_total", b"_tries_total", "default", b"default", "tries_left", b"tries_left", "tries_total", b"tries_total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default", b"_default", "_tries_left", b"_tries_left", "_tries_total", b"_tries_total", "default", b"default", "tries_left", b"tries_left", "tries_total", b"tries_total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__default: _TypeAlias = _typing.Literal["default"]  # noqa: Y015
+    _WhichOneofArgType__default: _TypeAlias = _typing.Literal["_default", b"_default"]  # noqa: Y015
+    _WhichOneofReturnType__tries_left: _TypeAlias = _typing.Literal["tries_left"]  # noqa: Y015
+    _WhichOneofArgType__tries_left: _TypeAlias = _typing.Literal["_tries_left", b"_tries_left"]  # noqa: Y015
+    _WhichOneofReturnType__tries_total: _TypeAlias = _typing.Literal["tries_total"]  # noqa: Y015
+    _WhichOneofArgType__tries_total: _TypeAlias = _typing.Literal["_tries_total", b"_tries_total"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__default) -> _WhichOneofReturnType__default | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tries_left) -> _WhichOneofReturnType__tries_left | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tries_total) -> _WhichOneofReturnType__tries_total | None: ...
+
+Global___ReferenceSight: _TypeAlias = ReferenceSight  # noqa: Y015
 
 @_typing.final
 class CardView(_message.Message):
@@ -121,6 +291,7 @@ class CardView(_message.Message):
     ISSUED_AT_FIELD_NUMBER: _builtins.int
     KEY_GENERATION_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
+    DRIFT_FIELD_NUMBER: _builtins.int
     state: Global___State.ValueType
     interrupted: _operations_pb2.OperationKind.ValueType
     """The operation that was cut; unspecified where there is none."""
@@ -140,6 +311,10 @@ class CardView(_message.Message):
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Stable keys for words."""
 
+    @_builtins.property
+    def drift(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drift]:
+        """Where the card differs from the record."""
+
     def __init__(
         self,
         *,
@@ -153,14 +328,138 @@ class CardView(_message.Message):
         issued_at: _builtins.str = ...,
         key_generation: _builtins.int = ...,
         notices: _abc.Iterable[_builtins.str] | None = ...,
+        drift: _abc.Iterable[Global___Drift] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "interrupted", b"interrupted", "issued_at", b"issued_at", "key_generation", b"key_generation", "notices", b"notices", "reachable", b"reachable", "state", b"state", "template", b"template", "template_title", b"template_title", "template_version", b"template_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "holder", b"holder", "interrupted", b"interrupted", "issued_at", b"issued_at", "key_generation", b"key_generation", "notices", b"notices", "reachable", b"reachable", "state", b"state", "template", b"template", "template_title", b"template_title", "template_version", b"template_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CardView: _TypeAlias = CardView  # noqa: Y015
+
+@_typing.final
+class Drift(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    MEND_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """A stable key for words."""
+    subject: _builtins.str
+    """What it is about: a slot, an object."""
+    expected: _builtins.str
+    """What the record says, and what was seen; empty where there is nothing."""
+    found: _builtins.str
+    mend: _builtins.str
+    """An operation's name, or a stable key of what to do."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        expected: _builtins.str = ...,
+        found: _builtins.str = ...,
+        mend: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected", b"expected", "found", b"found", "key", b"key", "mend", b"mend", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drift: _TypeAlias = Drift  # noqa: Y015
+
+@_typing.final
+class CompareCardRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CARD_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    template: _builtins.str
+    """Empty: the one of the card's credential, in its newest version."""
+    @_builtins.property
+    def card(self) -> Global___CardHints: ...
+    def __init__(
+        self,
+        *,
+        card: Global___CardHints | None = ...,
+        template: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareCardRequest: _TypeAlias = CompareCardRequest  # noqa: Y015
+
+@_typing.final
+class CompareCardReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    template: _builtins.str
+    """Empty where the card has no credential and no template was named."""
+    title: _builtins.str
+    version: _builtins.int
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Difference]: ...
+    def __init__(
+        self,
+        *,
+        template: _builtins.str = ...,
+        title: _builtins.str = ...,
+        version: _builtins.int = ...,
+        differences: _abc.Iterable[Global___Difference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "template", b"template", "title", b"title", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareCardReply: _TypeAlias = CompareCardReply  # noqa: Y015
+
+@_typing.final
+class Difference(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASPECT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
+    aspect: _builtins.str
+    """A stable key for words."""
+    subject: _builtins.str
+    expected: _builtins.str
+    """What the template asks for, and what the card has; empty where there is nothing."""
+    found: _builtins.str
+    told: _builtins.bool
+    """Whether the card tells at all."""
+    def __init__(
+        self,
+        *,
+        aspect: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        expected: _builtins.str = ...,
+        found: _builtins.str = ...,
+        told: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect", b"aspect", "expected", b"expected", "found", b"found", "subject", b"subject", "told", b"told"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Difference: _TypeAlias = Difference  # noqa: Y015
 
 @_typing.final
 class Person(_message.Message):

@@ -40,6 +40,11 @@ class ConsoleStub:
                 request_serializer=shared_dot_proto_dot_console__pb2.CardHints.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_console__pb2.CardView.FromString,
                 _registered_method=True)
+        self.CompareCard = channel.unary_unary(
+                '/kiosk.v1.Console/CompareCard',
+                request_serializer=shared_dot_proto_dot_console__pb2.CompareCardRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_console__pb2.CompareCardReply.FromString,
+                _registered_method=True)
         self.FindPeople = channel.unary_unary(
                 '/kiosk.v1.Console/FindPeople',
                 request_serializer=shared_dot_proto_dot_console__pb2.FindPeopleRequest.SerializeToString,
@@ -58,6 +63,13 @@ class ConsoleServicer:
 
     def LookUpCard(self, request, context):
         """What the record says of a card. For lab stations, until operators exist: the answer may name a person.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareCard(self, request, context):
+        """How a card differs from a template.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +96,11 @@ def add_ConsoleServicer_to_server(servicer, server):
                     servicer.LookUpCard,
                     request_deserializer=shared_dot_proto_dot_console__pb2.CardHints.FromString,
                     response_serializer=shared_dot_proto_dot_console__pb2.CardView.SerializeToString,
+            ),
+            'CompareCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareCard,
+                    request_deserializer=shared_dot_proto_dot_console__pb2.CompareCardRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_console__pb2.CompareCardReply.SerializeToString,
             ),
             'FindPeople': grpc.unary_unary_rpc_method_handler(
                     servicer.FindPeople,
@@ -124,6 +141,33 @@ class Console:
             '/kiosk.v1.Console/LookUpCard',
             shared_dot_proto_dot_console__pb2.CardHints.SerializeToString,
             shared_dot_proto_dot_console__pb2.CardView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Console/CompareCard',
+            shared_dot_proto_dot_console__pb2.CompareCardRequest.SerializeToString,
+            shared_dot_proto_dot_console__pb2.CompareCardReply.FromString,
             options,
             channel_credentials,
             insecure,

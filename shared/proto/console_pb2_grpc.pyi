@@ -35,6 +35,8 @@ class ConsoleStub:
     def __new__(cls, channel: _aio.Channel) -> ConsoleAsyncStub: ...
     LookUpCard: _grpc.UnaryUnaryMultiCallable[_console_pb2.CardHints, _console_pb2.CardView]
     """What the record says of a card. For lab stations, until operators exist: the answer may name a person."""
+    CompareCard: _grpc.UnaryUnaryMultiCallable[_console_pb2.CompareCardRequest, _console_pb2.CompareCardReply]
+    """How a card differs from a template."""
     FindPeople: _grpc.UnaryUnaryMultiCallable[_console_pb2.FindPeopleRequest, _console_pb2.FindPeopleReply]
     """Search the directory. For lab stations, until operators exist."""
     ListTemplates: _grpc.UnaryUnaryMultiCallable[_console_pb2.ListTemplatesRequest, _console_pb2.ListTemplatesReply]
@@ -47,6 +49,8 @@ class ConsoleAsyncStub(ConsoleStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     LookUpCard: _aio.UnaryUnaryMultiCallable[_console_pb2.CardHints, _console_pb2.CardView]  # type: ignore[assignment]
     """What the record says of a card. For lab stations, until operators exist: the answer may name a person."""
+    CompareCard: _aio.UnaryUnaryMultiCallable[_console_pb2.CompareCardRequest, _console_pb2.CompareCardReply]  # type: ignore[assignment]
+    """How a card differs from a template."""
     FindPeople: _aio.UnaryUnaryMultiCallable[_console_pb2.FindPeopleRequest, _console_pb2.FindPeopleReply]  # type: ignore[assignment]
     """Search the directory. For lab stations, until operators exist."""
     ListTemplates: _aio.UnaryUnaryMultiCallable[_console_pb2.ListTemplatesRequest, _console_pb2.ListTemplatesReply]  # type: ignore[assignment]
@@ -62,6 +66,14 @@ class ConsoleServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_console_pb2.CardView, _abc.Awaitable[_console_pb2.CardView]]:
         """What the record says of a card. For lab stations, until operators exist: the answer may name a person."""
+
+    @_abc_1.abstractmethod
+    def CompareCard(
+        self,
+        request: _console_pb2.CompareCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_console_pb2.CompareCardReply, _abc.Awaitable[_console_pb2.CompareCardReply]]:
+        """How a card differs from a template."""
 
     @_abc_1.abstractmethod
     def FindPeople(

@@ -12,6 +12,7 @@ from shared.proto import console_pb2 as pb
 from shared.proto import operations_pb2, stations_pb2
 from shared.proto.convert_facts import bounded, inverse, member
 from shared.proto.convert_items import MAX_TEXT
+from shared.proto.convert_sight import decode_drift, decode_sight, encode_drift, encode_sight
 from shared.proto.convert_turns import OPERATION_OF, OPERATIONS
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,9 +40,7 @@ def encode_hints(hints: CardHints) -> pb.CardHints:
         serial=hints.serial,
         guid=hints.guid.bytes if hints.guid is not None else b"",
         virtual=hints.virtual,
-        factory_management_key=hints.factory_management_key,
-        pin_tries_left=hints.pin_tries_left,
-        puk_tries_left=hints.puk_tries_left,
+        sight=encode_sight(hints.sight) if hints.sight is not None else None,
     )
 
 
@@ -49,21 +48,28 @@ def decode_hints(message: pb.CardHints) -> CardHints:
     """Read what a station saw of a card.
 
     Raises:
-        Garbled: the GUID has not 16 bytes.
+        Garbled: the GUID has not 16 bytes, or the sight is none.
         Invalid: a text that is too long.
     """
     if len(message.guid) not in {0, 16}:
         raise errors.Garbled(why="a GUID has 16 bytes")
-    has = message.HasField
     return CardHints(
         profile=bounded(message.profile, MAX_TEXT, "profile"),
-        serial=message.serial if has("serial") else None,
+        serial=message.serial if message.HasField("serial") else None,
         guid=UUID(bytes=message.guid) if message.guid else None,
         virtual=message.virtual,
-        factory_management_key=message.factory_management_key if has("factory_management_key") else None,
-        pin_tries_left=message.pin_tries_left if has("pin_tries_left") else None,
-        puk_tries_left=message.puk_tries_left if has("puk_tries_left") else None,
+        sight=decode_sight(message.sight) if message.HasField("sight") else None,
     )
+
+
+def encode_question(hints: CardHints, template: str) -> pb.CompareCardRequest:
+    """Turn the question how a card differs from a template into a message."""
+    return pb.CompareCardRequest(card=encode_hints(hints), template=template)
+
+
+def decode_question(message: pb.CompareCardRequest) -> tuple[CardHints, str]:
+    """Read the question how a card differs from a template; raises as `decode_hints`."""
+    return decode_hints(message.card), bounded(message.template, MAX_TEXT, "template")
 
 
 def encode_card(card: CardView) -> pb.CardView:
@@ -83,6 +89,7 @@ def encode_card(card: CardView) -> pb.CardView:
         issued_at=card.issued_at,
         key_generation=card.key_generation,
         notices=card.notices,
+        drift=[encode_drift(each) for each in card.drift],
     )
 
 
@@ -99,6 +106,7 @@ def decode_card(message: pb.CardView) -> CardView:
         issued_at=message.issued_at,
         key_generation=message.key_generation,
         notices=tuple(message.notices),
+        drift=tuple(decode_drift(each) for each in message.drift),
     )
 
 

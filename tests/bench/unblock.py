@@ -29,7 +29,7 @@ from kiosk.ports import LinkState
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job
 from shared.clock import SystemClock
-from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
 from shared.errors import KioskError
 from shared.piv.ids import PIV_AID, ProfileName
@@ -299,6 +299,10 @@ class TimedLine:
     async def who_am_i(self) -> ServerView:
         """See `Backend.who_am_i`."""
         return await self._backend.who_am_i()
+
+    async def compare(self, hints: CardHints, template: str) -> Comparison:
+        """See `Backend.compare`."""
+        return await self._backend.compare(hints, template)
 
     async def find_people(self, text: str, limit: int) -> Found:
         """See `Backend.find_people`."""

@@ -23,7 +23,7 @@ from server.ports.store import AuditKind, AuditRecord, StoredTemplate
 from server.store.memory import MemoryStore
 from shared import errors
 from shared.clock import Clock, SystemClock
-from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.model import HolderId, Person, StationId, TemplateRef
 from shared.credential.pins import PinPolicy
 from shared.credential.template import parse_template
@@ -86,6 +86,9 @@ class DirectBackend:
 
     async def look_up(self, hints: CardHints) -> CardView:
         return await self._console.look_up(self._caller, hints)
+
+    async def compare(self, hints: CardHints, template: str) -> Comparison:
+        return await self._console.compare(self._caller, hints, template)
 
     async def find_people(self, text: str, limit: int) -> Found:
         return await self._console.find_people(self._caller, text, limit)
@@ -163,7 +166,11 @@ class Lab:
         self.readers = VirtualReaders(["Reader 1"])
         self.engine = OperationEngine(services)
         console = Console(
-            store.cards, store.templates, services.directories, lambda: services.keystore.generation
+            store.cards,
+            store.templates,
+            services.directories,
+            lambda: services.keystore.generation,
+            services.clock,
         )
         self.backend = DirectBackend(self.engine, console, caller)
         self.station = StationCore(self.readers, self.backend)

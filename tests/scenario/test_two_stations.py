@@ -38,7 +38,11 @@ class DeadLine(DirectBackend):
     def __init__(self, lab: Lab, name: str) -> None:
         services = lab.services
         console = Console(
-            lab.store.cards, lab.store.templates, services.directories, lambda: services.keystore.generation
+            lab.store.cards,
+            lab.store.templates,
+            services.directories,
+            lambda: services.keystore.generation,
+            services.clock,
         )
         caller = Caller(station_id=StationId(uuid4()), name=name, lab=True, fingerprint=b"\x00" * 32)
         super().__init__(lab.engine, console, caller)

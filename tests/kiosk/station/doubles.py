@@ -7,7 +7,7 @@ from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.ports import LinkState
 from kiosk.station.latest import Latest
 from shared import errors
-from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.model import State
 from shared.credential.pins import PinPolicy
 from shared.errors import KioskError
@@ -58,6 +58,11 @@ class ScriptedBackend:
         self._fail()
         self.hints.append(hints)
         return CardView(state=State.UNREGISTERED)
+
+    async def compare(self, hints: CardHints, template: str) -> Comparison:
+        self._fail()
+        self.hints.append(hints)
+        return Comparison(template=template, version=1)
 
     async def find_people(self, text: str, limit: int) -> Found:
         self._fail()

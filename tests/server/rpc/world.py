@@ -21,8 +21,9 @@ from server.ports.store import AuditKind, AuditRecord, StationRecord, StationSta
 from server.rpc.server import Endpoint, ServerTls, bind_joining, bind_stations
 from server.store.memory import MemoryStore
 from shared.clock import SystemClock
-from shared.console import CardHints, CardView, Found, TemplateView
+from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.credential.model import HolderId, Person, State, StationId
+from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Begin, Done
 from shared.secret import Secret
 from tests.server.rpc import pki
@@ -82,6 +83,10 @@ class Console:
         await self._ask(caller, hints)
         return CardView(state=State.UNREGISTERED)
 
+    async def compare(self, caller: Caller, hints: CardHints, template: str) -> Comparison:
+        await self._ask(caller, hints, template)
+        return Comparison(template="badge", title="Badge", version=3)
+
     async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
         await self._ask(caller, text, limit)
         return Found(people=(Person(holder=HolderId("1"), name="Bob"),))
@@ -95,6 +100,32 @@ class Console:
         await asyncio.sleep(self.delay)
         if self.failure is not None:
             raise self.failure
+
+
+REHEARSAL = Rehearsal(
+    profile="yubikey-5.7",
+    product="YubiKey 5.7",
+    new=True,
+    holder="42",
+    holder_name="Bob",
+    template="badge",
+    template_title="Badge",
+    template_version=3,
+)
+
+
+@dataclass(slots=True)
+class Rehearsals:
+    """Dry runs that say the same every time, or fail as told."""
+
+    failure: Exception | None = None
+    asked: list[RehearsalRequest] = field(default_factory=list)
+
+    async def rehearse_issue(self, caller: Caller, request: RehearsalRequest) -> Rehearsal:
+        self.asked.append(request)
+        if self.failure is not None:
+            raise self.failure
+        return REHEARSAL
 
 
 class Authority:
@@ -118,6 +149,7 @@ class World:
         self.store: Store = MemoryStore(self.clock)
         self.engine = Engine()
         self.console = Console()
+        self.rehearsals = Rehearsals()
         self.root = pki.root("stations")
         self.server = self.server_pair()
         self.access = Access(self.store.stations, self.clock, self.store.audit)
@@ -138,7 +170,12 @@ class World:
         endpoint = bind_stations(address, self.tls(pair), station_roots=self.root.pem, access=self.access)
         self.port = endpoint.port
         await endpoint.serve_stations(
-            engine=self.engine, console=self.console, server="Main", version="0.1.0", clock=self.clock
+            engine=self.engine,
+            console=self.console,
+            rehearsals=self.rehearsals,
+            server="Main",
+            version="0.1.0",
+            clock=self.clock,
         )
         self._endpoints.append(endpoint)
         return endpoint

@@ -7,10 +7,15 @@ from hypothesis import strategies as st
 
 from shared import errors
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
+from shared.credential.difference import Difference
+from shared.credential.drift_kinds import Drift
 from shared.credential.model import HolderId, Person, State
 from shared.credential.pins import Characters, PinPolicy
+from shared.credential.sight import KeySight, Sight, SlotSight
 from shared.errors import Fact, KioskError
 from shared.iso7816.apdu import ColdReset, Command, Digest, Hole, Response, ToBeSigned
+from shared.piv.ids import Algorithm, ManagementAlgorithm, ObjectId, PinPolicyId, Slot, TouchPolicyId
+from shared.piv.inspect import ManagementFacts, ReferenceFacts
 from shared.relay import (
     Answer,
     Ask,
