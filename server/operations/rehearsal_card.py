@@ -1,0 +1,149 @@
+"""The card of a rehearsal: a virtual one, as new, or as the record says that the real one is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import uuid4
+
+from cryptography import x509
+
+from server.authority.access import Caller
+from server.operations.objects import identity_objects
+from server.operations.operation import Operation
+from server.operations.secrets import CardSecrets
+from server.operations.services import Services
+from server.operations.stage import PIN, Stage
+from server.operations.talk import Talk
+from server.ports.store import Opening, OperationClosed
+from shared.console import CardHints
+from shared.credential import plan
+from shared.credential.model import FACTORY, CardRecord, OperationId, PinState
+from shared.credential.sight import Sight, digest
+from shared.piv.certificate import CertificateContainer
+from shared.piv.ids import ObjectId, ProfileName
+from shared.piv.inspect import inspect
+from shared.relay import Begin
+from shared.secret import Secret
+from shared.virtual.applet import KeySource
+from shared.virtual.card import VirtualCard
+from shared.virtual.factory import manufacture
+from shared.virtual.memory import ManagementKey, Memory, Reference
+from shared.virtual.profiles import PROFILES
+
+SERIAL: Final = 20_000_001
+"""In the place of the serial number of a card that is not there: as long as real ones are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scratch:
+    """An installation in memory for one rehearsal, and where its card's random bytes and keys come from."""
+
+    services: Services
+    random: Callable[[int], bytes]
+    keys: KeySource
+
+
+async def card_for(
+    scratch: Scratch, caller: Caller, begin: Begin, hints: CardHints, record: CardRecord | None
+) -> VirtualCard:
+    """Return the card that these hints and this record speak of, with power; `record` becomes known in `scratch`.
+
+    A station knows no more of a card than its hints: what is on a new card besides, a rehearsal takes to be as it left
+    the factory.
+    """
+    memory = _new(scratch, hints)
+    if record is None:
+        memory = _as_seen(scratch, memory, hints)
+    else:
+        await _make_known(scratch, caller, record)
+        memory = await _as_recorded(scratch, caller, begin, memory, record, hints)
+    return _powered(
+        scratch,
+        replace(
+            memory,
+            pin=_with_tries(memory.pin, hints.pin_tries_left),
+            puk=_with_tries(memory.puk, hints.puk_tries_left),
+        ),
+    )
+
+
+def _new(scratch: Scratch, hints: CardHints) -> Memory:
+    """Return a card from the factory; one that attests is made until its certificate has the greatest length."""
+    profile = PROFILES[ProfileName(hints.profile)]
+    while True:
+        memory = manufacture(
+            profile, serial=hints.serial or SERIAL, random=scratch.random, key_source=scratch.keys
+        )
+        container = memory.objects.get(ObjectId.ATTESTATION_CERTIFICATE)
+        if container is None or _longest(container):
+            return memory
+
+
+def _as_seen(scratch: Scratch, memory: Memory, hints: CardHints) -> Memory:
+    """Return a card without a record: secrets that it says are not the factory's are somebody else's."""
+    sight = hints.sight or Sight()
+    if sight.management.default is False:
+        foreign = Secret(scratch.random(memory.management.algorithm.key_length))
+        memory = replace(memory, management=replace(memory.management, value=foreign))
+    if sight.pin.default is False:
+        memory = replace(memory, pin=memory.pin.set_to(PIN))
+    if sight.puk.default is False:
+        memory = replace(memory, puk=memory.puk.set_to(PIN))
+    return memory
+
+
+def _longest(container: bytes) -> bool:
+    certificate = x509.load_der_x509_certificate(CertificateContainer.from_bytes(container).certificate)
+    return len(certificate.signature) == 72  # P-256: a SEQUENCE of two INTEGERs with a zero byte before each
+
+
+def _powered(scratch: Scratch, memory: Memory) -> VirtualCard:
+    card = VirtualCard(memory, random=scratch.random, key_source=scratch.keys)
+    card.power_on()
+    return card
+
+
+def _with_tries(reference: Reference, left: int | None) -> Reference:
+    return reference if left is None else replace(reference, left=min(left, reference.tries))
+
+
+async def _make_known(scratch: Scratch, caller: Caller, record: CardRecord) -> None:
+    """Put a copy of a record into the store of the rehearsal."""
+    await scratch.services.store.cards.open(
+        Opening(
+            operation_id=OperationId(uuid4()),
+            kind="copy",
+            record_id=record.record_id,
+            station=caller.station_id,
+            new_card=replace(record, credential=None, open_operation=None),
+            changes=(OperationClosed(code="done"),),
+        )
+    )
+
+
+async def _as_recorded(
+    scratch: Scratch, caller: Caller, begin: Begin, memory: Memory, record: CardRecord, hints: CardHints
+) -> Memory:
+    """Return the card with the secrets that the record says it has, derived from worthless keys, and our objects."""
+    op = Operation(
+        scratch.services, caller, begin, Talk(Stage(begin, _powered(scratch, memory), object_max=0))
+    )
+    secrets = CardSecrets(scratch.services.keystore, record.record_id, op.journal)
+    management, puk = record.management_key.proven or FACTORY, record.puk.proven or FACTORY
+    if management != FACTORY:
+        key = await secrets.management_key(record.management_algorithm, management)
+        held = ManagementKey(algorithm=key.algorithm, value=key.value)
+        memory = replace(memory, management=held)
+    if puk != FACTORY:
+        memory = replace(memory, puk=memory.puk.set_to(await secrets.puk(puk)))
+    if record.pin is not PinState.FACTORY:
+        memory = replace(memory, pin=memory.pin.set_to(PIN))
+    if hints.guid == record.record_id:
+        facts = await op.talk.converse(inspect())
+        ours = (plan.WriteChuid(), plan.WriteCcc())
+        today = scratch.services.clock.now().date()
+        identity = await identity_objects(op, record.record_id, ours, facts, today)
+        memory = memory.with_object(ObjectId.CHUID, identity.chuid)
+        if (hints.sight or Sight()).objects.get(ObjectId.CCC) == digest(identity.ccc):
+            memory = memory.with_object(ObjectId.CCC, identity.ccc)
+    return memory
