@@ -7,9 +7,11 @@ import click
 
 from kiosk.operate import NOBODY, Given, operate
 from kiosk.options import Options, everywhere, finish
+from kiosk.rehearse import rehearse_issue
 from kiosk.station.faces import Job
 from shared.credential.lifecycle import OperationKind
 from shared.credential.reasons import Cause
+from shared.piv.ids import ProfileName
 
 _READER: Final = click.option("--reader", default="", help="Needed where more than one reader holds a card.")
 _TEMPORARY: Final = click.option(
@@ -40,9 +42,26 @@ def do() -> None:
 @_READER
 @click.option("--holder", required=True, help="The person: an id, or words that find just one.")
 @click.option("--template", required=True, help="The template's name.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, command by command, and do nothing.")
+@click.option(
+    "--profile",
+    type=click.Choice([name.value for name in ProfileName]),
+    help="With --dry-run: for a new card of this kind, without a reader.",
+)
 @click.pass_obj
-def issue(options: Options, reader: str, holder: str, template: str) -> None:
+def issue(
+    options: Options, reader: str, holder: str, template: str, *, dry_run: bool, profile: str | None
+) -> None:
     """Make the card in the reader a credential of a person."""
+    if profile and (reader or not dry_run):
+        message = "--profile goes with --dry-run, and without --reader"
+        raise click.UsageError(message)
+    if dry_run:
+        asked = rehearse_issue(
+            options.config, reader=reader, profile=profile or "", holder=holder, template=template
+        )
+        finish(options, asyncio.run(asked))
+        return
     _run(options, Job(operation=OperationKind.ISSUE, reader=reader, holder=holder, template=template))
 
 

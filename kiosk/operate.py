@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from kiosk.commands import Result, opened, say
+from kiosk.ports import Backend
 from kiosk.station import wording
 from kiosk.station.faces import Job, Outcome, Person
 from kiosk.station.persons import GivenPerson, TerminalPerson
@@ -60,7 +61,7 @@ async def operate(config: Path | None, job: Job, given: Given = NOBODY) -> Resul
     async with opened(config) as parts:
         job = replace(job, reader=await one_reader(parts, job.reader))
         if job.holder:
-            job = replace(job, holder=await one_holder(parts, job.holder))
+            job = replace(job, holder=await one_holder(parts.backend, job.holder))
         return _result(job, await parts.core.perform(job, given.person, _Lines()))
 
 
@@ -89,14 +90,14 @@ async def one_reader(parts: Parts, wanted: str) -> str:
     return holding[0]
 
 
-async def one_holder(parts: Parts, wanted: str) -> str:
+async def one_holder(line: Backend, wanted: str) -> str:
     """Return the id of the person that was named by id, or by words that find nobody else.
 
     Raises:
         UnknownHolder: nobody is found.
         Invalid: several people are found.
     """
-    found = await parts.core.find_people(wanted, FOUND_MAX)
+    found = await line.find_people(wanted, FOUND_MAX)
     for person in found.people:
         if person.holder == wanted:
             return wanted

@@ -67,6 +67,26 @@ def _card(image: ImageFile, number: int) -> VirtualCard:
     return card
 
 
+def open_line(settings: Settings, clock: Clock) -> GrpcBackend:
+    """Return the line to the server alone, for what needs no reader; inside a running event loop. Close it.
+
+    Raises:
+        ConfigMissing: this machine never joined.
+        ConfigInvalid, StationExpired: what it joined with is damaged or too old.
+    """
+    return _line(settings, load_identity(settings.station.state_folder, clock), clock)
+
+
+def _line(settings: Settings, identity: StationIdentity, clock: Clock) -> GrpcBackend:
+    address = settings.station.server.address
+    return GrpcBackend(
+        identity,
+        clock,
+        server="" if address is None else str(address),
+        call_timeout_s=settings.station.server.call_timeout_s,
+    )
+
+
 async def open_station(settings: Settings, clock: Clock) -> Parts:
     """Put a station together; nothing is watched before `core.start`. Close `core`, which closes the rest.
 
@@ -76,14 +96,8 @@ async def open_station(settings: Settings, clock: Clock) -> Parts:
         CardMalformed, ReaderFailed: a lab station's virtual cards.
     """
     identity = load_identity(settings.station.state_folder, clock)
-    address = settings.station.server.address
     readers, virtual = await open_readers(settings)
-    backend = GrpcBackend(
-        identity,
-        clock,
-        server="" if address is None else str(address),
-        call_timeout_s=settings.station.server.call_timeout_s,
-    )
+    backend = _line(settings, identity, clock)
     return Parts(
         identity=identity,
         readers=readers,

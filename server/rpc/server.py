@@ -20,14 +20,21 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.authority.access import Access, Listener
-from server.authority.services import AdminService, ConsoleService
+from server.authority.services import (
+    AdminService,
+    ConsoleService,
+    CredentialsService,
+    RehearsalService,
+)
 from server.authority.stations import Enrolment
 from server.operations.link import Engine
 from server.rpc.admin import AdminServicer
 from server.rpc.console import ConsoleServicer
+from server.rpc.credentials import CredentialsServicer
 from server.rpc.health import HealthServicer
 from server.rpc.interceptors import Gate
 from server.rpc.operations import OperationsServicer
+from server.rpc.rehearsals import RehearsalsServicer
 from server.rpc.stations import JoiningServicer, StationsServicer
 from shared import errors
 from shared.clock import Clock
@@ -35,8 +42,12 @@ from shared.proto import (
     admin_pb2_grpc,
     console_pb2,
     console_pb2_grpc,
+    credentials_pb2,
+    credentials_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
+    rehearsals_pb2,
+    rehearsals_pb2_grpc,
     stations_pb2,
     stations_pb2_grpc,
 )
@@ -62,6 +73,8 @@ STATION_SERVICES: Final = tuple(
     for module, name in (
         (operations_pb2, "Operations"),
         (console_pb2, "Console"),
+        (credentials_pb2, "Credentials"),
+        (rehearsals_pb2, "Rehearsals"),
         (stations_pb2, "Stations"),
     )
 )
@@ -119,12 +132,22 @@ class Endpoint:
         )
 
     async def serve_stations(
-        self, *, engine: Engine, console: ConsoleService, server: str, version: str, clock: Clock
+        self,
+        *,
+        engine: Engine,
+        console: ConsoleService,
+        credentials: CredentialsService,
+        rehearsals: RehearsalService,
+        server: str,
+        version: str,
+        clock: Clock,
     ) -> None:
         """Serve stations, health and reflection. `server` is the server's name for people."""
         self._operations = OperationsServicer(engine)
         operations_pb2_grpc.add_OperationsServicer_to_server(self._operations, self.server)
         console_pb2_grpc.add_ConsoleServicer_to_server(ConsoleServicer(console), self.server)
+        credentials_pb2_grpc.add_CredentialsServicer_to_server(CredentialsServicer(credentials), self.server)
+        rehearsals_pb2_grpc.add_RehearsalsServicer_to_server(RehearsalsServicer(rehearsals), self.server)
         stations_pb2_grpc.add_StationsServicer_to_server(
             StationsServicer(server=server, version=version, clock=clock), self.server
         )

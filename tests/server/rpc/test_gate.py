@@ -21,14 +21,17 @@ from server.ports.store import AuditKind
 from server.rpc.server import bind_admin
 from shared import errors
 from shared.errors import KioskError
-from shared.proto import admin_pb2, console_pb2, operations_pb2, stations_pb2
+from shared.proto import admin_pb2, console_pb2, operations_pb2, rehearsals_pb2, stations_pb2
 from shared.proto.status import from_trailer
 from tests.server.rpc import pki
 from tests.server.rpc.world import World
 
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
-    for module in (operations_pb2, console_pb2, stations_pb2, admin_pb2, health_pb2, reflection_pb2)
+    for module in (
+        *(operations_pb2, console_pb2, rehearsals_pb2, stations_pb2, admin_pb2),
+        *(health_pb2, reflection_pb2),
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 METHODS: dict[str, MethodDescriptor] = {
