@@ -18,6 +18,7 @@ from server.alone import hold
 from server.authority.access import Access
 from server.authority.admin import ACTOR, Admin
 from server.authority.console import Console
+from server.authority.credentials import Credentials
 from server.authority.keys import MasterKeyGenerations
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.authority.stations import Enrolment, JoinAddress
@@ -292,6 +293,7 @@ class Server:
         await self._stations.serve_stations(
             engine=OperationEngine(services),
             console=console,
+            credentials=Credentials(services),
             rehearsals=rehearsals(
                 services, organisation=parts.settings.organisation, publication=_publication(parts.settings)
             ),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import grpc
 import grpc.aio
@@ -14,10 +15,13 @@ from kiosk.ports import LinkState
 from shared import errors
 from shared.clock import Clock
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
+from shared.credential.lifecycle import OperationKind
+from shared.credentials import DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.proto import (
     console_pb2,
     console_pb2_grpc,
+    credentials_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     rehearsals_pb2_grpc,
@@ -33,6 +37,12 @@ from shared.proto.convert_console import (
     encode_question,
     encode_search,
 )
+from shared.proto.convert_credentials import (
+    decode_decided,
+    decode_found_credentials,
+    encode_decision,
+    encode_find,
+)
 from shared.proto.convert_rehearsal import decode_rehearsal, encode_request
 from shared.proto.convert_sight import decode_comparison
 from shared.proto.convert_turns import decode_server_turn, encode_station_turn
@@ -43,6 +53,8 @@ CALL_TIMEOUT_S: Final = 10.0
 """One question and its answer; a directory may take its time."""
 REHEARSAL_TIMEOUT_S: Final = 60.0
 """A dry run at the least: the first one with long RSA keys makes them."""
+DECISION_TIMEOUT_S: Final = 30.0
+"""A decision waits for certificate authorities for a while."""
 LAST_WORD_TIMEOUT_S: Final = 2.0
 """How long the server may take to end a stream after its last turn."""
 MAX_MESSAGE: Final = 4_194_304
@@ -102,6 +114,7 @@ class GrpcBackend:
         self._console = console_pb2_grpc.ConsoleStub(self._channel)
         self._rehearsals = rehearsals_pb2_grpc.RehearsalsStub(self._channel)
         self._stations = stations_pb2_grpc.StationsStub(self._channel)
+        self._credentials = credentials_pb2_grpc.CredentialsStub(self._channel)
 
     async def who_am_i(self) -> ServerView:
         """Return how the server knows this station."""
@@ -133,6 +146,18 @@ class GrpcBackend:
         timeout = max(self._timeout_s, REHEARSAL_TIMEOUT_S)
         call = self._rehearsals.RehearseIssue(encode_request(request), timeout=timeout)
         return decode_rehearsal(await self._call(call))
+
+    async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
+        """Search credentials by their holders, whether or not their cards are here."""
+        call = self._credentials.Find(encode_find(text, limit), timeout=self._timeout_s)
+        return decode_found_credentials(await self._call(call))
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        """Suspend, resume, revoke or delete a credential whose card is not here."""
+        call = self._credentials.Decide(
+            encode_decision(record_id, operation, reason), timeout=DECISION_TIMEOUT_S
+        )
+        return decode_decided(await self._call(call))
 
     async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncGenerator[ServerTurn, None]:
         """Open one operation's stream, say `turns`, and yield what the server says.

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
 from typing import Protocol
+from uuid import UUID
 
 from server.authority.access import Caller
 from server.ports.store import StationRecord
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
+from shared.credential.lifecycle import OperationKind
+from shared.credentials import DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
 from shared.rehearsal import Rehearsal, RehearsalRequest
 
@@ -39,6 +42,24 @@ class ConsoleService(Protocol):
 
     async def templates(self, caller: Caller) -> Sequence[TemplateView]:
         """Return the templates that this station may issue, by name."""
+        ...
+
+
+class CredentialsService(Protocol):
+    """Credentials whose cards are not here. Who may ask was judged before (`access`)."""
+
+    async def find(self, caller: Caller, text: str, limit: int) -> FoundCredentials:
+        """Search by a part of the holder's name, by the holder's id, or by a credential's id."""
+        ...
+
+    async def decide(
+        self, caller: Caller, record_id: UUID, operation: OperationKind, reason: str
+    ) -> DecisionView:
+        """Suspend, resume, revoke or delete.
+
+        Raises:
+            UnknownCard, TransitionForbidden, Invalid, CardNeeded, CardLeased: nothing was decided.
+        """
         ...
 
 
