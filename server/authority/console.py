@@ -1,6 +1,9 @@
 """What a station's faces learn between operations: cards, people, templates."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
 from server.authority.access import Caller
 from server.operations.identify import identify
@@ -15,12 +18,22 @@ from shared.credential.drift import Against, drift
 from shared.credential.drift_kinds import Drift
 from shared.credential.lifecycle import CONTINUED, OperationKind, reachable
 from shared.credential.model import CardRecord, HolderId, Person, State
-from shared.credential.template import CertificateSpec, Template, parse_template
+from shared.credential.personal import required
+from shared.credential.pin_age import PIN_CHANGE_DUE, pin_change_due
+from shared.credential.template import CertificateSpec, PinSettings, Template, parse_template
 from shared.credential.update import REISSUE_NEEDED, UPDATE_NEEDED, Newer, plan_update
 from shared.credential.variables import variables_in
 from shared.relay import StepLine
 
 SEARCH_LIMIT = 200
+
+SHOWN: Final = frozenset(
+    {
+        "user", "upn", "mail", "name", "given-name", "surname", "department", "title", "employee-id", "sid",
+        "photo",
+    }
+)  # fmt: skip
+"""Attributes of people that go to stations; what else a directory tells is for templates."""
 
 
 class Console:
@@ -87,7 +100,7 @@ class Console:
         people: list[Person] = []
         for directory in self._directories.values():
             people += await directory.search(text, limit + 1)
-        return Found(people=tuple(people[:limit]), more=len(people) > limit)
+        return Found(people=tuple(map(_shown, people[:limit])), more=len(people) > limit)
 
     async def templates(self, caller: Caller) -> Sequence[TemplateView]:
         """Return the newest version of every template, by name."""
@@ -112,6 +125,11 @@ class Console:
             ways = tuple(way for way in ways if way is not OperationKind.UPDATE)
         elif record.state is State.ACTIVE and not blocked:
             ways = (OperationKind.UPDATE, *(way for way in ways if way is not OperationKind.UPDATE))
+        overdue = _pin_change_due(record, template, self._clock.now())
+        if overdue:
+            notices.append(PIN_CHANGE_DUE)
+        if overdue and not blocked:
+            ways = (OperationKind.CHANGE_PIN, *(way for way in ways if way is not OperationKind.CHANGE_PIN))
         if interrupted is not None:
             ways = (interrupted, *(way for way in ways if way is not interrupted))
         holder = None
@@ -176,8 +194,22 @@ class Console:
             except errors.ConnectorError:
                 continue
             if person is not None:
-                return person
+                return _shown(person)
         return Person(holder=holder, name=name or holder)
+
+
+def _pin_change_due(record: CardRecord, template: Template | None, now: datetime) -> bool:
+    """Whether the card has a PIN of its holder that is due to be changed."""
+    credential = record.credential
+    if credential is None or OperationKind.CHANGE_PIN not in reachable(record.state):
+        return False
+    return pin_change_due(credential, template.pin if template else PinSettings(), now)
+
+
+def _shown(person: Person) -> Person:
+    """Return a person without what no face shows: a birth date is for the server's rules alone."""
+    shown = {name: value for name, value in person.attributes.items() if name in SHOWN}
+    return replace(person, attributes=shown)
 
 
 def template_view(template: Template, version: int) -> TemplateView:
@@ -188,7 +220,7 @@ def template_view(template: Template, version: int) -> TemplateView:
         for text in (spec.subject, spec.upn, spec.mail, spec.sid)
         for name in variables_in(text)
         if name.startswith("user.")
-    }
+    } | {name for name in required(template.pin.not_from) if name.startswith("user.")}
     return TemplateView(
         name=template.name,
         title=template.title,

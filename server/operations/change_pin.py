@@ -1,9 +1,11 @@
 """Change PIN: the holder knows the present one. No secret of the issuer is involved."""
 
+from dataclasses import replace
 from typing import Final
 
 from server.operations.operation import Ended, Operation
-from server.ports.store import AuditKind, OperationClosed
+from server.operations.pin_policy import policy_for
+from server.ports.store import AuditKind, CredentialChanged, OperationClosed
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
 from shared.iso7816.apdu import Hole
@@ -25,13 +27,15 @@ STEPS: Final = (StepLine(key="change-pin"), StepLine(key="verify"))
 async def change_pin(op: Operation) -> Ended:
     """Let the holder change the PIN; a wrong present PIN is asked again while tries are left.
 
-    A cut leaves either the old PIN or the new one in force, and the holder knows both.
+    A cut leaves either the old PIN or the new one in force, and the holder knows both; a change that was due stays so
+    until one came to its end. That the new PIN is not the present one is seen to by the station, which has both.
 
     Raises:
         UnknownCard: the card is not in the record.
         TransitionForbidden: the card is not active.
         PinBlocked: no tries are left.
         Cancelled: the holder gave up.
+        ConnectorUnreachable, ConnectorRefused, UnknownHolder, VariableMissing, Invalid: see `policy_for`.
     """
     facts, _ = await op.inspect()
     record = op.record
@@ -44,6 +48,7 @@ async def change_pin(op: Operation) -> Ended:
     if facts.pin.tries_left == 0:
         raise errors.PinBlocked
     _, template = await op.template(credential.template)
+    policy = await policy_for(op, template, record, credential.holder)
     await op.open(record.record_id, template=credential.template)
     await op.talk.show(STEPS)
     await op.talk.progress(StepChange(index=0, done=False))
@@ -56,7 +61,7 @@ async def change_pin(op: Operation) -> Ended:
             Purpose.CHANGE_PIN,
             hole=NEW_PIN.name,
             uses=2,
-            policy=template.pin.policy,
+            policy=policy,
             problem=problem,
         )
         try:
@@ -66,6 +71,8 @@ async def change_pin(op: Operation) -> Ended:
             problem = refused
         else:
             break
+    chosen = replace(credential, pin_set_at=op.services.clock.now(), pin_change_due=False)
+    op.journal.note(CredentialChanged(credential=chosen))
     op.journal.evidence(AuditKind.OPERATION, "PIN changed", record.record_id)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))

@@ -10,6 +10,7 @@ from typing import Final
 
 from server.operations.decide import decision, note_evidence, tasks_for
 from server.operations.operation import Ended, Operation
+from server.operations.pin_policy import policy_for
 from server.operations.puk import next_puk, settle_puk, use_puk
 from server.operations.tasks import attempt
 from server.ports.store import (
@@ -72,10 +73,14 @@ async def _set_pin(
 ) -> Ended:
     """Set the holder's PIN and rotate the PUK.
 
+    The present PIN is not known here, so the new one may be the same. One that somebody else chose is due to be changed.
+
     Raises:
         UnknownCard: the card is not in the record.
         TransitionForbidden: not in this state.
         Cancelled: the holder gave no PIN; nothing was changed.
+        ConnectorUnreachable, ConnectorRefused, UnknownHolder, VariableMissing, Invalid: see `policy_for`; nothing was
+            changed.
         CardChanged, ManagementKeyRejected: it is another card than the one that was asked about, or somebody has
             changed its key; nothing was written.
         PinNotAccepted: the card wants another form of PIN; nothing was changed.
@@ -88,7 +93,8 @@ async def _set_pin(
     if credential is None:
         raise errors.UnknownCard
     _, template = await op.template(credential.template)
-    await op.talk.ask_pin(Question.NEW_PIN, purpose, hole=NEW_PIN.name, uses=2, policy=template.pin.policy)
+    policy = await policy_for(op, template, record, credential.holder)
+    await op.talk.ask_pin(Question.NEW_PIN, purpose, hole=NEW_PIN.name, uses=2, policy=policy)
     op.journal.note(SecretsCarried(station=op.caller.station_id))
     await op.open(record.record_id, template=credential.template)
     await op.talk.show(STEPS)
@@ -109,7 +115,12 @@ async def _set_pin(
         reset_pin(old, NEW_PIN), change_puk(old, new), fresh(verify_pin(NEW_PIN), chuid=facts.chuid_raw)
     )
     await use_puk(op, change, pending)
-    activated_at = credential.activated_at or op.services.clock.now()
+    now = op.services.clock.now()
+    used = replace(
+        _in_use(credential, state, credential.activated_at or now),
+        pin_set_at=now,
+        pin_change_due=op.begin.temporary_pin,
+    )
     resumed = operation is OperationKind.RESUME
     tasks = await tasks_for(op.services, record, operation, None) if resumed else ()
     op.journal.note(
@@ -117,13 +128,14 @@ async def _set_pin(
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
         PukDisclosed(disclosed=False),
         PinChanged(pin=PinState.HOLDER),
-        CredentialChanged(credential=_in_use(credential, state, activated_at)),
+        CredentialChanged(credential=used),
         StateChanged(state=state),
     )
-    op.journal.evidence(AuditKind.TRANSITION, event, record.record_id)
+    told: dict[str, errors.Fact] = {"pin": "temporary"} if op.begin.temporary_pin else {}
+    op.journal.evidence(AuditKind.TRANSITION, event, record.record_id, **told)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
-    told: dict[str, errors.Fact] = {"holder": credential.holder_name}
+    told |= {"holder": credential.holder_name}
     return Ended(facts={**told, "waiting": await attempt(op.services, tasks)} if resumed else told)
 
 

@@ -10,7 +10,8 @@ class Directory(Protocol):
     """Find people. Read only. Raises `ConnectorUnreachable` and `ConnectorRefused`.
 
     Attribute names of a `Person` are the ones that templates use: `user`, `upn`, `mail`, `name`, `given-name`,
-    `surname`, `department`, `title`, `employee-id`, `sid`, `photo`; the connector maps its own names to them.
+    `surname`, `department`, `title`, `employee-id`, `sid`, `photo`, `birth-date`; the connector maps its own names to
+    them.
     """
 
     async def search(self, text: str, limit: int) -> Sequence[Person]:

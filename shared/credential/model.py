@@ -234,5 +234,5 @@ class Person:
 
     holder: HolderId
     name: str
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict, repr=False)
     enabled: bool = True
