@@ -115,8 +115,11 @@ Change = (
     SecretChanged
     | ManagementAlgorithmChanged
     | PinChanged
+    | PukDisclosed
     | KeyChanged
     | CertificateChanged
+    | CertificateTaskAsked
+    | CertificateTaskDone
     | CredentialChanged
     | StateChanged
     | SecretsCarried

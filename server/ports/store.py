@@ -297,6 +297,26 @@ class Store(Protocol):
         ...
 
     @property
+    def credentials(self) -> CredentialStore:
+        """Cards by their credentials."""
+        ...
+
+    @property
+    def tasks(self) -> TaskStore:
+        """What certificate authorities still have to do."""
+        ...
+
+    @property
+    def codes(self) -> CodeStore:
+        """One-time unblock codes."""
+        ...
+
+    @property
+    def jobs(self) -> JobStore:
+        """Which server process does a job."""
+        ...
+
+    @property
     def templates(self) -> TemplateStore:
         """Templates."""
         ...

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from server.ports.audit import AuditRecord
-from shared.credential.model import CertificateTask
+from shared.credential.model import CertificateRecord, CertificateTask
 
 
 class TaskStore(Protocol):
@@ -23,10 +23,14 @@ class TaskStore(Protocol):
         """Return every task, in the order in which their certificates first had one."""
         ...
 
-    async def done(self, task: CertificateTask, audit: AuditRecord) -> bool:
-        """Keep evidence of what the authority did; remove the task and set its certificate's state if it is still this one.
+    async def done(
+        self, task: CertificateTask, audit: AuditRecord, certificate: CertificateRecord | None = None
+    ) -> bool:
+        """Keep evidence of what the authority did; remove the task and say what its certificate is now, if it is still this one.
 
-        The certificate is then revoked, held, or confirmed again. All of it is one commit.
+        The certificate is then revoked, held, or confirmed again; or as in `certificate`, where the authority had more to
+        say: there never was one, or this is the one that nobody had seen. A revoked one stays revoked. All of it is one
+        commit.
 
         Returns:
             Whether it was still this task (the same action, asked for at the same time).

@@ -1,19 +1,24 @@
 """Cards and their journal, with the leases that keep two stations apart."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import and_, bindparam, case, false, func, select, true, update
 
 from server.ports.store import Change, Lease, Opening
-from server.store.changes import Scope, apply_changes, register, template_columns
-from server.store.rules import FORGOTTEN_CREDENTIAL, LEASE_PROVEN_S, LEASE_UNPROVEN_S, check_opening
+from server.store.card_rows import read_card
+from server.store.changes import Scope, apply_changes, close_operation, register, template_columns
+from server.store.rules import (
+    LEASE_PROVEN_S,
+    LEASE_UNPROVEN_S,
+    OUT_OF_SERVICE,
+    SUPERSEDED,
+    check_opening,
+)
 from server.store.schema import (
     card,
-    card_key,
     card_secret,
     certificate,
-    credential,
     lease,
     operation,
     station,
@@ -25,88 +30,11 @@ from shared.clock import Clock
 from shared.credential.model import (
     FACTORY,
     CardRecord,
-    CertificateRecord,
-    CredentialRecord,
-    KeyRecord,
-    OpenOperation,
     RecordId,
     SecretKind,
-    SecretRecord,
-    SecretVersion,
-    State,
-    TemplateRef,
 )
-
-# --- reading --------------------------------------------------------------------------------------------
 
 _OF_CARD: Final = given(card.c.record_id)
-
-_CARD: Final = Prepared(
-    select(
-        card.c.state,
-        card.c.profile,
-        card.c.serial,
-        card.c.virtual,
-        card.c.management_algorithm,
-        card.c.pin,
-        operation.c.operation_id,
-        operation.c.kind,
-        operation.c.holder,
-        operation.c.began_at,
-        operation.c.template_name,
-        operation.c.template_version,
-        operation.c.template_digest,
-    )
-    .select_from(card)
-    .outerjoin(operation, and_(operation.c.record_id == card.c.record_id, operation.c.ended_at.is_(None)))
-    .where(card.c.record_id == _OF_CARD)
-)
-_SECRETS: Final = Prepared(
-    select(
-        card_secret.c.kind,
-        card_secret.c.proven_generation,
-        card_secret.c.proven_count,
-        card_secret.c.pending_generation,
-        card_secret.c.pending_count,
-    ).where(card_secret.c.record_id == _OF_CARD)
-)
-_KEYS: Final = Prepared(
-    select(card_key.c.slot, card_key.c.algorithm, card_key.c.state, card_key.c.public_key).where(
-        card_key.c.record_id == _OF_CARD
-    )
-)
-_CERTIFICATES: Final = Prepared(
-    select(
-        certificate.c.request_id,
-        certificate.c.slot,
-        certificate.c.connection,
-        certificate.c.profile,
-        certificate.c.public_key,
-        certificate.c.state,
-        certificate.c.certificate,
-    )
-    .where(certificate.c.record_id == _OF_CARD)
-    .order_by(certificate.c.number)
-)
-_CREDENTIAL: Final = Prepared(
-    select(
-        credential.c.credential_id,
-        credential.c.holder,
-        credential.c.holder_name,
-        credential.c.template_name,
-        credential.c.template_version,
-        credential.c.template_digest,
-        credential.c.state,
-        credential.c.issued_at,
-        credential.c.activated_at,
-    )
-    .where(
-        credential.c.record_id == _OF_CARD,
-        *(credential.c.state != state for state in sorted(FORGOTTEN_CREDENTIAL)),
-    )
-    .order_by(credential.c.number.desc())
-    .limit(1)
-)
 _BY_HINT: Final = Prepared(
     select(card.c.record_id)
     .where(card.c.serial == given(card.c.serial), card.c.profile == given(card.c.profile))
@@ -118,7 +46,7 @@ _GENERATIONS: Final = Prepared(
     .where(
         card_secret.c.kind == SecretKind.MANAGEMENT_KEY,
         card_secret.c.proven_generation > FACTORY.generation,
-        card.c.state != State.DELETED,
+        *(card.c.state != state for state in sorted(OUT_OF_SERVICE)),
     )
     .group_by(card_secret.c.proven_generation)
 )
@@ -191,7 +119,7 @@ class CardTables:
 
     async def card(self, record_id: RecordId) -> CardRecord | None:
         """Return the card with this record id."""
-        return await self._writer.read(lambda cursor: _read(cursor, record_id))
+        return await self._writer.read(lambda cursor: read_card(cursor, record_id))
 
     async def cards_by_hint(self, *, profile: str, serial: int | None) -> Sequence[CardRecord]:
         """Return cards that a serial may mean; none where there is no serial."""
@@ -199,7 +127,9 @@ class CardTables:
             return ()
 
         def work(cursor: Cursor) -> Sequence[CardRecord]:
-            found = [_read(cursor, row[0]) for row in _BY_HINT.rows(cursor, profile=profile, serial=serial)]
+            found = [
+                read_card(cursor, row[0]) for row in _BY_HINT.rows(cursor, profile=profile, serial=serial)
+            ]
             return tuple(each for each in found if each is not None)
 
         return await self._writer.read(work)
@@ -270,7 +200,7 @@ class CardTables:
         epoch, live, holder, name = before or (0, False, None, None)
         if live and holder != opening.station:
             raise errors.CardLeased(station=name or str(holder))
-        if opening.seen is not None and _read(cursor, opening.record_id) != opening.seen:
+        if opening.seen is not None and read_card(cursor, opening.record_id) != opening.seen:
             raise errors.StoreConflict(what="card")
         self._begin(cursor, opening)
         taken = Lease(record_id=opening.record_id, operation_id=opening.operation_id, epoch=epoch + 1)
@@ -294,6 +224,11 @@ class CardTables:
         if known == [(opening.operation_id, opening.record_id, None)]:
             _CONTINUE.run(cursor, {"operation_id": opening.operation_id, "station_id": opening.station})
             return
+        if opening.supersedes is not None:
+            if (opening.supersedes, opening.record_id, None) not in known:
+                raise errors.StoreConflict(what="operation")
+            close_operation(cursor, opening.supersedes, SUPERSEDED, self._clock.now())
+            known.remove((opening.supersedes, opening.record_id, None))
         if known:
             raise errors.StoreConflict(what="operation")
         _BEGIN.run(
@@ -303,6 +238,7 @@ class CardTables:
                 "record_id": opening.record_id,
                 "kind": opening.kind,
                 "holder": opening.holder,
+                "reason": opening.reason,
                 **template_columns(opening.template),
                 "station_id": opening.station,
                 "began_at": self._clock.now(),
@@ -314,87 +250,3 @@ class CardTables:
 
 def _lease_values(lease: Lease) -> dict[str, object]:
     return {"record_id": lease.record_id, "operation_id": lease.operation_id, "epoch": lease.epoch}
-
-
-# --- rows to values ---------------------------------------------------------------------------------------
-
-
-def _read(cursor: Cursor, record_id: RecordId) -> CardRecord | None:
-    row = _CARD.row(cursor, record_id=record_id)
-    if row is None:
-        return None
-    state, profile, serial, virtual, management_algorithm, pin, *cut = row
-    secrets = {kind: _secret(*values) for kind, *values in _SECRETS.rows(cursor, record_id=record_id)}
-    return CardRecord(
-        record_id=record_id,
-        state=state,
-        profile=profile,
-        serial=serial,
-        virtual=virtual,
-        management_algorithm=management_algorithm,
-        management_key=secrets[SecretKind.MANAGEMENT_KEY],
-        puk=secrets[SecretKind.PUK],
-        pin=pin,
-        keys={
-            slot: KeyRecord(slot=slot, algorithm=algorithm, state=key_state, public_key=public_key)
-            for slot, algorithm, key_state, public_key in _KEYS.rows(cursor, record_id=record_id)
-        },
-        certificates=tuple(
-            CertificateRecord(
-                request_id=request_id,
-                slot=slot,
-                connection=connection,
-                profile=certificate_profile,
-                public_key=public_key,
-                state=certificate_state,
-                certificate=encoded,
-            )
-            for (
-                request_id,
-                slot,
-                connection,
-                certificate_profile,
-                public_key,
-                certificate_state,
-                encoded,
-            ) in _CERTIFICATES.rows(cursor, record_id=record_id)
-        ),
-        credential=_credential(_CREDENTIAL.row(cursor, record_id=record_id)),
-        open_operation=_operation(*cut),
-    )
-
-
-def _secret(
-    proven: int | None, proven_count: int | None, pending: int | None, pending_count: int | None
-) -> SecretRecord:
-    return SecretRecord(proven=_version(proven, proven_count), pending=_version(pending, pending_count))
-
-
-def _version(generation: int | None, count: int | None) -> SecretVersion | None:
-    return None if generation is None or count is None else SecretVersion(generation, count)
-
-
-def _operation(
-    operation_id: Any, kind: Any, holder: Any, began_at: Any, name: Any, version: Any, digest: Any
-) -> OpenOperation | None:
-    if operation_id is None:
-        return None
-    template = None if name is None else TemplateRef(name=name, version=version, digest=digest)
-    return OpenOperation(
-        operation_id=operation_id, kind=kind, holder=holder, template=template, began_at=began_at
-    )
-
-
-def _credential(row: tuple[Any, ...] | None) -> CredentialRecord | None:
-    if row is None:
-        return None
-    credential_id, holder, holder_name, name, version, digest, state, issued_at, activated_at = row
-    return CredentialRecord(
-        credential_id=credential_id,
-        holder=holder,
-        holder_name=holder_name,
-        template=TemplateRef(name=name, version=version, digest=digest),
-        state=state,
-        issued_at=issued_at,
-        activated_at=activated_at,
-    )

@@ -6,13 +6,16 @@ has already checked the lease.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import false, update
+from sqlalchemy import delete, false, select, update
 
 from server.ports.store import (
     AuditRecord,
     CertificateChanged,
+    CertificateTaskAsked,
+    CertificateTaskDone,
     Change,
     CredentialChanged,
     KeyChanged,
@@ -20,20 +23,23 @@ from server.ports.store import (
     ManagementAlgorithmChanged,
     OperationClosed,
     PinChanged,
+    PukDisclosed,
     SecretChanged,
     SecretsCarried,
     StateChanged,
 )
 from server.store import evidence, schema
-from server.store.rules import DONE
+from server.store.rules import DONE, check_task, not_after, words
 from server.store.statements import Cursor, Prepared, add, given, put
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import (
     CardRecord,
     CertificateRecord,
+    CertificateTask,
     CredentialRecord,
     KeyRecord,
+    OperationId,
     RecordId,
     SecretKind,
     SecretRecord,
@@ -52,6 +58,19 @@ _PUT_CERTIFICATE: Final = put(
 _PUT_CREDENTIAL: Final = put(
     schema.credential, (schema.credential.c.credential_id,), owner=schema.credential.c.record_id
 )
+_PUT_TASK: Final = put(schema.certificate_task, (schema.certificate_task.c.request_id,))
+_DROP_TASK: Final = Prepared(
+    delete(schema.certificate_task).where(
+        schema.certificate_task.c.request_id == given(schema.certificate_task.c.request_id),
+        schema.certificate_task.c.record_id == given(schema.certificate_task.c.record_id),
+    )
+)
+_OF_THIS_CARD: Final = Prepared(
+    select(schema.certificate.c.number).where(
+        schema.certificate.c.request_id == given(schema.certificate.c.request_id),
+        schema.certificate.c.record_id == given(schema.certificate.c.record_id),
+    )
+)
 
 
 def _set_on_card(name: str) -> Prepared:
@@ -63,6 +82,7 @@ def _set_on_card(name: str) -> Prepared:
 
 _SET_STATE: Final = _set_on_card("state")
 _SET_PIN: Final = _set_on_card("pin")
+_SET_PUK_DISCLOSED: Final = _set_on_card("puk_disclosed")
 _SET_MANAGEMENT_ALGORITHM: Final = _set_on_card("management_algorithm")
 
 _CLOSE_OPERATION: Final = Prepared(
@@ -104,6 +124,7 @@ def register(cursor: Cursor, card: CardRecord, clock: Clock) -> None:
             "virtual": card.virtual,
             "management_algorithm": card.management_algorithm,
             "pin": card.pin,
+            "puk_disclosed": card.puk_disclosed,
             "registered_at": clock.now(),
         },
     )
@@ -112,9 +133,16 @@ def register(cursor: Cursor, card: CardRecord, clock: Clock) -> None:
     for key in card.keys.values():
         _put_key(cursor, card.record_id, key)
     for certificate in card.certificates:
-        _put_certificate(cursor, card.record_id, certificate)
+        put_certificate(cursor, card.record_id, certificate)
     if card.credential is not None:
         _put_credential(cursor, card.record_id, card.credential)
+    for task in card.tasks:
+        _put_task(cursor, card.record_id, task)
+
+
+def close_operation(cursor: Cursor, operation_id: OperationId, code: str, ended_at: datetime | None) -> None:
+    """Write how an operation ended; one that did not end is a cut."""
+    _CLOSE_OPERATION.run(cursor, {"operation_id": operation_id, "code": code, "ended_at": ended_at})
 
 
 def template_columns(ref: TemplateRef | None) -> dict[str, object]:
@@ -157,7 +185,8 @@ def _put_key(cursor: Cursor, record_id: RecordId, key: KeyRecord) -> None:
     )
 
 
-def _put_certificate(cursor: Cursor, record_id: RecordId, certificate: CertificateRecord) -> None:
+def put_certificate(cursor: Cursor, record_id: RecordId, certificate: CertificateRecord) -> None:
+    """Write a certificate; `StoreConflict` where its request id is another card's."""
     changed = _PUT_CERTIFICATE.run(
         cursor,
         {
@@ -169,6 +198,7 @@ def _put_certificate(cursor: Cursor, record_id: RecordId, certificate: Certifica
             "public_key": certificate.public_key,
             "state": certificate.state,
             "certificate": certificate.certificate,
+            "not_after": not_after(certificate.certificate),
         },
     )
     if changed != 1:
@@ -187,10 +217,38 @@ def _put_credential(cursor: Cursor, record_id: RecordId, credential: CredentialR
             "state": credential.state,
             "issued_at": credential.issued_at,
             "activated_at": credential.activated_at,
+            "reason": credential.reason,
+            "since": credential.since,
+            "ends_at": credential.ends_at,
+            "primary_id": credential.primary,
+            "replaces_id": credential.replaces,
+            "pin_set_at": credential.pin_set_at,
+            "pin_change_due": credential.pin_change_due,
+            "words": words(credential),
         },
     )
     if changed != 1:
         raise errors.StoreConflict(what="credential")
+
+
+def _put_task(cursor: Cursor, record_id: RecordId, task: CertificateTask) -> None:
+    check_task(task, record_id)
+    if _OF_THIS_CARD.row(cursor, request_id=task.request_id, record_id=record_id) is None:
+        raise errors.StoreConflict(what="reference")
+    _PUT_TASK.run(
+        cursor,
+        {
+            "request_id": task.request_id,
+            "record_id": record_id,
+            "connection": task.connection,
+            "action": task.action,
+            "reason": task.reason,
+            "asked_at": task.asked_at,
+            "next_at": task.next_at,
+            "attempts": task.attempts,
+            "failure": task.failure,
+        },
+    )
 
 
 # --- one function per change ------------------------------------------------------------------------------
@@ -210,12 +268,26 @@ def _pin_changed(scope: Scope, change: PinChanged) -> None:
     _SET_PIN.run(scope.cursor, {"record_id": scope.lease.record_id, "pin": change.pin})
 
 
+def _puk_disclosed(scope: Scope, change: PukDisclosed) -> None:
+    _SET_PUK_DISCLOSED.run(
+        scope.cursor, {"record_id": scope.lease.record_id, "puk_disclosed": change.disclosed}
+    )
+
+
 def _key_changed(scope: Scope, change: KeyChanged) -> None:
     _put_key(scope.cursor, scope.lease.record_id, change.key)
 
 
 def _certificate_changed(scope: Scope, change: CertificateChanged) -> None:
-    _put_certificate(scope.cursor, scope.lease.record_id, change.certificate)
+    put_certificate(scope.cursor, scope.lease.record_id, change.certificate)
+
+
+def _task_asked(scope: Scope, change: CertificateTaskAsked) -> None:
+    _put_task(scope.cursor, scope.lease.record_id, change.task)
+
+
+def _task_done(scope: Scope, change: CertificateTaskDone) -> None:
+    _DROP_TASK.run(scope.cursor, {"request_id": change.request_id, "record_id": scope.lease.record_id})
 
 
 def _credential_changed(scope: Scope, change: CredentialChanged) -> None:
@@ -239,14 +311,8 @@ def _secrets_carried(scope: Scope, change: SecretsCarried) -> None:
 
 def _operation_closed(scope: Scope, change: OperationClosed) -> None:
     ended = change.code == DONE or change.abandon
-    _CLOSE_OPERATION.run(
-        scope.cursor,
-        {
-            "operation_id": scope.lease.operation_id,
-            "code": change.code,
-            "ended_at": scope.clock.now() if ended else None,
-        },
-    )
+    ended_at = scope.clock.now() if ended else None
+    close_operation(scope.cursor, scope.lease.operation_id, change.code, ended_at)
     if ended:
         _END_LEASE.run(scope.cursor, {"record_id": scope.lease.record_id})
 
@@ -259,8 +325,11 @@ EXECUTORS: Final[Mapping[type, Callable[[Scope, Any], None]]] = {
     SecretChanged: _secret_changed,
     ManagementAlgorithmChanged: _management_algorithm_changed,
     PinChanged: _pin_changed,
+    PukDisclosed: _puk_disclosed,
     KeyChanged: _key_changed,
     CertificateChanged: _certificate_changed,
+    CertificateTaskAsked: _task_asked,
+    CertificateTaskDone: _task_done,
     CredentialChanged: _credential_changed,
     StateChanged: _state_changed,
     SecretsCarried: _secrets_carried,

@@ -18,10 +18,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from server.store.cards import CardTables
+from server.store.codes import CodeTable
+from server.store.credentials import CredentialTables
 from server.store.evidence import AuditTable
+from server.store.jobs import JobTable
 from server.store.ledger import LedgerTable
 from server.store.schema import REVISION
 from server.store.stations import StationTables
+from server.store.tasks import TaskTable
 from server.store.templates import TemplateTable
 from server.store.writer import Writer
 from shared import errors
@@ -40,6 +44,10 @@ class Database:
         """Work through `writer`; `clock` stamps records."""
         self._writer = writer
         self.cards: Final = CardTables(writer, clock)
+        self.credentials: Final = CredentialTables(writer)
+        self.tasks: Final = TaskTable(writer, clock)
+        self.codes: Final = CodeTable(writer, clock)
+        self.jobs: Final = JobTable(writer)
         self.templates: Final = TemplateTable(writer, clock)
         self.stations: Final = StationTables(writer, clock)
         self.ledger: Final = LedgerTable(writer, clock)

@@ -14,7 +14,9 @@ from server.ports.store import (
     StoredTemplate,
 )
 from server.store.memory_cards import MemoryCards
+from server.store.memory_credentials import MemoryCodes, MemoryCredentials
 from server.store.memory_state import Book, Draft
+from server.store.memory_tasks import MemoryJobs, MemoryTasks
 from server.store.rules import ON_HOLD, check_revocation
 from shared import errors
 from shared.clock import Clock
@@ -28,6 +30,10 @@ class MemoryStore:
         """Start empty; `clock` judges leases and stamps records."""
         self._book = Book(clock)
         self.cards: Final = MemoryCards(self._book)
+        self.credentials: Final = MemoryCredentials(self._book)
+        self.tasks: Final = MemoryTasks(self._book)
+        self.codes: Final = MemoryCodes(self._book)
+        self.jobs: Final = MemoryJobs(self._book)
         self.templates: Final = _Templates(self._book)
         self.stations: Final = _Stations(self._book)
         self.ledger: Final = _Ledger(self._book)

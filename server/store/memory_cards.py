@@ -9,6 +9,8 @@ from functools import singledispatch
 from server.ports.store import (
     AuditRecord,
     CertificateChanged,
+    CertificateTaskAsked,
+    CertificateTaskDone,
     Change,
     CredentialChanged,
     KeyChanged,
@@ -17,6 +19,7 @@ from server.ports.store import (
     Opening,
     OperationClosed,
     PinChanged,
+    PukDisclosed,
     SecretChanged,
     SecretsCarried,
     StateChanged,
@@ -28,18 +31,21 @@ from server.store.rules import (
     FORGOTTEN_CREDENTIAL,
     LEASE_PROVEN_S,
     LEASE_UNPROVEN_S,
+    OUT_OF_SERVICE,
+    SUPERSEDED,
     check_opening,
+    check_task,
 )
 from shared import errors
 from shared.credential.model import (
     FACTORY,
     CardRecord,
+    CertificateTask,
     CredentialRecord,
     HolderId,
     OpenOperation,
     RecordId,
     SecretKind,
-    State,
     StationId,
     TemplateRef,
 )
@@ -56,7 +62,7 @@ class MemoryCards:
         """Return the card with this record id."""
         state = self._book.state
         card = state.cards.get(record_id)
-        return None if card is None else _whole(state, card)
+        return None if card is None else whole(state, card)
 
     async def cards_by_hint(self, *, profile: str, serial: int | None) -> Sequence[CardRecord]:
         """Return cards that a serial may mean; none where there is no serial."""
@@ -64,7 +70,7 @@ class MemoryCards:
         if serial is None:
             return ()
         return tuple(
-            _whole(state, card)
+            whole(state, card)
             for card in state.cards.values()
             if card.profile == profile and card.serial == serial
         )
@@ -75,7 +81,7 @@ class MemoryCards:
             certificate.public_key in public_keys
             for card in self._book.state.cards.values()
             if card.record_id != record_id
-            for certificate in _whole(self._book.state, card).certificates
+            for certificate in whole(self._book.state, card).certificates
         )
 
     async def generations(self) -> Mapping[int, int]:
@@ -83,7 +89,7 @@ class MemoryCards:
         held = (
             card.management_key.proven
             for card in self._book.state.cards.values()
-            if card.state is not State.DELETED
+            if card.state not in OUT_OF_SERVICE
         )
         return Counter(version.generation for version in held if version not in {None, FACTORY})
 
@@ -106,7 +112,7 @@ class MemoryCards:
                 and before.station != opening.station
             ):
                 raise errors.CardLeased(station=_station_name(draft, before.station))
-            if opening.seen is not None and _whole(draft, draft.cards[opening.record_id]) != opening.seen:
+            if opening.seen is not None and whole(draft, draft.cards[opening.record_id]) != opening.seen:
                 raise errors.StoreConflict(what="card")
             _begin(draft, opening, now)
             lease = Lease(
@@ -159,21 +165,28 @@ class MemoryCards:
                 apply_change(change, draft, lease)
 
 
-def _whole(state: Draft, card: CardRecord) -> CardRecord:
-    """Add the credential and the open operation, which are kept apart."""
+def whole(state: Draft, card: CardRecord) -> CardRecord:
+    """Add the credential, the open operation and the tasks, which are kept apart."""
     shown = [
         credential
         for record_id, credential in state.credentials.values()
         if record_id == card.record_id and credential.state not in FORGOTTEN_CREDENTIAL
     ]
     cut = [row.open for row in state.operations.values() if row.record_id == card.record_id and not row.ended]
-    return replace(card, credential=shown[-1] if shown else None, open_operation=cut[0] if cut else None)
+    return replace(
+        card,
+        credential=shown[-1] if shown else None,
+        open_operation=cut[0] if cut else None,
+        tasks=tuple(task for task in state.tasks.values() if task.record_id == card.record_id),
+    )
 
 
 def _register(draft: Draft, card: CardRecord) -> None:
-    draft.cards[card.record_id] = replace(card, credential=None, open_operation=None)
+    draft.cards[card.record_id] = replace(card, credential=None, open_operation=None, tasks=())
     if card.credential is not None:
         _keep_credential(draft, card.record_id, card.credential)
+    for task in card.tasks:
+        _keep_task(draft, card.record_id, task)
 
 
 def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
@@ -186,6 +199,12 @@ def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
         row = draft.operations[opening.operation_id]
         draft.operations[opening.operation_id] = replace(row, station=opening.station)
         return
+    if opening.supersedes in running:
+        running.remove(opening.supersedes)
+        row = draft.operations[opening.supersedes]
+        draft.operations[opening.supersedes] = replace(row, ended=True, code=SUPERSEDED)
+    elif opening.supersedes is not None:
+        raise errors.StoreConflict(what="operation")
     if running or opening.operation_id in draft.operations:
         raise errors.StoreConflict(what="operation")
     if opening.template is not None:
@@ -199,6 +218,7 @@ def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
             holder=HolderId(opening.holder),
             template=opening.template,
             began_at=now,
+            reason=opening.reason,
         ),
     )
 
@@ -210,7 +230,6 @@ def _check_template(draft: Draft, ref: TemplateRef) -> None:
 
 
 def _keep_credential(draft: Draft, record_id: RecordId, credential: CredentialRecord) -> None:
-    _check_template(draft, credential.template)
     known = draft.credentials.get(credential.credential_id)
     if known is not None and known[0] != record_id:
         raise errors.StoreConflict(what="credential")
@@ -222,6 +241,18 @@ def _keep_credential(draft: Draft, record_id: RecordId, credential: CredentialRe
     ]
     if len(still_open) > 1:
         raise errors.StoreConflict(what="credential")
+    _check_template(draft, credential.template)
+    for named in (credential.primary, credential.replaces):
+        if named is not None and named not in draft.credentials:
+            raise errors.StoreConflict(what="reference")
+
+
+def _keep_task(draft: Draft, record_id: RecordId, task: CertificateTask) -> None:
+    check_task(task, record_id)
+    known = {certificate.request_id for certificate in draft.cards[record_id].certificates}
+    if task.request_id not in known:
+        raise errors.StoreConflict(what="reference")
+    draft.tasks[task.request_id] = task
 
 
 def _station_name(draft: Draft, station_id: StationId) -> str:
@@ -259,6 +290,11 @@ def _(change: PinChanged, draft: Draft, lease: Lease) -> None:
 
 
 @apply_change.register
+def _(change: PukDisclosed, draft: Draft, lease: Lease) -> None:
+    _update(draft, lease, lambda card: replace(card, puk_disclosed=change.disclosed))
+
+
+@apply_change.register
 def _(change: KeyChanged, draft: Draft, lease: Lease) -> None:
     _update(draft, lease, lambda card: replace(card, keys={**card.keys, change.key.slot: change.key}))
 
@@ -274,6 +310,18 @@ def _(change: CertificateChanged, draft: Draft, lease: Lease) -> None:
     kept = {certificate.request_id: certificate for certificate in draft.cards[lease.record_id].certificates}
     kept[request_id] = change.certificate
     _update(draft, lease, lambda card: replace(card, certificates=tuple(kept.values())))
+
+
+@apply_change.register
+def _(change: CertificateTaskAsked, draft: Draft, lease: Lease) -> None:
+    _keep_task(draft, lease.record_id, change.task)
+
+
+@apply_change.register
+def _(change: CertificateTaskDone, draft: Draft, lease: Lease) -> None:
+    task = draft.tasks.get(change.request_id)
+    if task is not None and task.record_id == lease.record_id:
+        del draft.tasks[change.request_id]
 
 
 @apply_change.register

@@ -13,20 +13,24 @@ from server.ports.evidence import leaf_hash
 from server.ports.store import (
     AuditEntry,
     AuditRecord,
+    JobRecord,
     JoinToken,
     Lease,
     LedgerEntry,
     StationRecord,
     StoredTemplate,
+    UnblockCode,
 )
 from shared.clock import Clock
 from shared.credential.model import (
     CardRecord,
+    CertificateTask,
     CredentialId,
     CredentialRecord,
     OpenOperation,
     OperationId,
     RecordId,
+    RequestId,
     StationId,
 )
 
@@ -59,6 +63,9 @@ class Draft:
 
     cards: dict[RecordId, CardRecord] = field(default_factory=dict)
     credentials: dict[CredentialId, tuple[RecordId, CredentialRecord]] = field(default_factory=dict)
+    tasks: dict[RequestId, CertificateTask] = field(default_factory=dict)
+    codes: dict[CredentialId, UnblockCode] = field(default_factory=dict)
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
     operations: dict[OperationId, Operation] = field(default_factory=dict)
     leases: dict[RecordId, LeaseRow] = field(default_factory=dict)
     carriers: frozenset[tuple[RecordId, StationId]] = frozenset()
@@ -75,6 +82,9 @@ class Draft:
             self,
             cards=dict(self.cards),
             credentials=dict(self.credentials),
+            tasks=dict(self.tasks),
+            codes=dict(self.codes),
+            jobs=dict(self.jobs),
             operations=dict(self.operations),
             leases=dict(self.leases),
             templates=dict(self.templates),

@@ -6,17 +6,12 @@ is the database's own clock in milliseconds. Ids are UUIDs. Only types that SQLi
 """
 
 import uuid
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
-    Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -26,20 +21,19 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     Uuid,
     event,
 )
 from sqlalchemy.schema import DDL
 
-from server.ports.evidence import microseconds
 from server.ports.store import AuditKind, StationState
+from server.store.columns import Instant, choice, flag
 from server.store.rules import CLOSED_CREDENTIAL
-from shared.credential.model import CertificateState, KeyState, PinState, SecretKind, State
+from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The migration that makes exactly these tables."""
 
 metadata = MetaData(
@@ -51,57 +45,6 @@ metadata = MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware moment as whole microseconds since 1970: exact, sortable, the same in every database."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
-        """Return what is kept."""
-        return None if value is None else microseconds(value)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return what was meant."""
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
-
-
-class Choice(TypeDecorator[Enum]):
-    """A member of an enum as its value, a text or a number. Its column carries the constraint."""
-
-    impl = String
-    cache_ok = True
-
-    def __init__(self, kind: type[Enum]) -> None:
-        """Keep members of `kind`."""
-        super().__init__()
-        self.kind = kind
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """Keep numbers as numbers."""
-        return dialect.type_descriptor(Integer() if issubclass(self.kind, int) else String())
-
-    def process_bind_param(self, value: Enum | None, dialect: Dialect) -> object:  # noqa: ARG002
-        """Return what is kept."""
-        return None if value is None else value.value
-
-    def process_result_value(self, value: object, dialect: Dialect) -> Enum | None:  # noqa: ARG002
-        """Return what was meant."""
-        return None if value is None else self.kind(value)
-
-
-def _choice(name: str, kind: type[Enum], *, primary_key: bool = False) -> tuple[Column[Any], CheckConstraint]:
-    """Return a column for members of `kind` and the constraint that keeps everything else out."""
-    column: Column[Any] = Column(name, Choice(kind), nullable=False, primary_key=primary_key)
-    return column, CheckConstraint(f"{name} IN ({_values(kind)})", name=name)
-
-
-def _values(members: Iterable[Enum]) -> str:
-    return ", ".join(repr(member.value) for member in members)
 
 
 def _card(*, primary_key: bool = False, index: bool = False) -> "Column[uuid.UUID]":
@@ -123,22 +66,19 @@ def _template() -> ForeignKeyConstraint:
     )
 
 
-def _flag(name: str) -> "Column[bool]":
-    return Column(name, Boolean(create_constraint=True, name=name), nullable=False)
-
-
 # --- cards and their journal -----------------------------------------------------------------------------
 
 card: Final = Table(
     "card",
     metadata,
     Column("record_id", Uuid(), primary_key=True),
-    *_choice("state", State),
+    *choice("state", State),
     Column("profile", String(), nullable=False),
     Column("serial", BigInteger()),
-    _flag("virtual"),
-    *_choice("management_algorithm", ManagementAlgorithm),
-    *_choice("pin", PinState),
+    flag("virtual"),
+    *choice("management_algorithm", ManagementAlgorithm),
+    *choice("pin", PinState),
+    flag("puk_disclosed"),
     Column("registered_at", Instant(), nullable=False),
     Index(None, "serial", "profile"),
     sqlite_with_rowid=False,
@@ -148,7 +88,7 @@ card_secret: Final = Table(
     "card_secret",
     metadata,
     _card(primary_key=True),
-    *_choice("kind", SecretKind, primary_key=True),
+    *choice("kind", SecretKind, primary_key=True),
     Column("proven_generation", Integer()),
     Column("proven_count", Integer()),
     Column("pending_generation", Integer()),
@@ -162,9 +102,9 @@ card_key: Final = Table(
     "card_key",
     metadata,
     _card(primary_key=True),
-    *_choice("slot", Slot, primary_key=True),
-    *_choice("algorithm", Algorithm),
-    *_choice("state", KeyState),
+    *choice("slot", Slot, primary_key=True),
+    *choice("algorithm", Algorithm),
+    *choice("state", KeyState),
     Column("public_key", LargeBinary(), nullable=False),
     sqlite_with_rowid=False,
 )
@@ -185,14 +125,31 @@ certificate: Final = Table(
     Column("number", Integer(), primary_key=True),
     Column("request_id", Uuid(), nullable=False, unique=True),
     _card(index=True),
-    *_choice("slot", Slot),
+    *choice("slot", Slot),
     Column("connection", String(), nullable=False),
     Column("profile", String(), nullable=False),
     Column("public_key", LargeBinary(), nullable=False),
-    *_choice("state", CertificateState),
+    *choice("state", CertificateState),
     Column("certificate", LargeBinary(), nullable=False),
+    Column("not_after", Instant(), index=True),
     Index(None, "public_key"),
 )
+
+certificate_task: Final = Table(
+    "certificate_task",
+    metadata,
+    Column("number", Integer(), primary_key=True),
+    Column("request_id", Uuid(), ForeignKey("certificate.request_id"), nullable=False, unique=True),
+    _card(index=True),
+    Column("connection", String(), nullable=False),
+    *choice("action", CertificateAction),
+    Column("reason", String(), nullable=False),
+    Column("asked_at", Instant(), nullable=False),
+    Column("next_at", Instant(), nullable=False, index=True),
+    Column("attempts", Integer(), nullable=False),
+    Column("failure", String(), nullable=False),
+)
+"""What certificate authorities still have to do, at most one row for a certificate."""
 
 credential: Final = Table(
     "credential",
@@ -205,11 +162,20 @@ credential: Final = Table(
     Column("template_name", String(), nullable=False),
     Column("template_version", Integer(), nullable=False),
     Column("template_digest", LargeBinary(), nullable=False),
-    *_choice("state", State),
+    *choice("state", State),
     Column("issued_at", Instant()),
     Column("activated_at", Instant()),
+    Column("reason", String(), nullable=False),
+    Column("since", Instant()),
+    Column("ends_at", Instant(), index=True),
+    Column("primary_id", Uuid(), ForeignKey("credential.credential_id")),
+    Column("replaces_id", Uuid(), ForeignKey("credential.credential_id")),
+    Column("pin_set_at", Instant()),
+    flag("pin_change_due"),
+    Column("words", Text(), nullable=False),
     _template(),
 )
+"""`words` is what a person is found by: name and id, folded (`rules.words`)."""
 
 Index(
     "uq_credential_open",
@@ -226,6 +192,7 @@ operation: Final = Table(
     _card(index=True),
     Column("kind", String(), nullable=False),
     Column("holder", String(), nullable=False),
+    Column("reason", String(), nullable=False),
     Column("template_name", String()),
     Column("template_version", Integer()),
     Column("template_digest", LargeBinary()),
@@ -252,12 +219,23 @@ lease: Final = Table(
     Column("operation_id", Uuid(), ForeignKey("operation.operation_id"), nullable=False),
     Column("station_id", Uuid(), nullable=False),
     Column("epoch", BigInteger(), nullable=False),
-    _flag("live"),
-    _flag("proven"),
+    flag("live"),
+    flag("proven"),
     Column("expires_at", BigInteger(), nullable=False),
     sqlite_with_rowid=False,
 )
 """The newest lease of every card. No foreign key to `station`: leases judge cards, not who may call."""
+
+unblock_code: Final = Table(
+    "unblock_code",
+    metadata,
+    Column("credential_id", Uuid(), ForeignKey("credential.credential_id"), primary_key=True),
+    Column("digest", LargeBinary(), nullable=False),
+    Column("expires_at", Instant(), nullable=False),
+    Column("attempts_left", Integer(), nullable=False),
+    CheckConstraint("attempts_left >= 1", name="attempts_left"),
+    sqlite_with_rowid=False,
+)
 
 # --- templates, stations ---------------------------------------------------------------------------------
 
@@ -279,8 +257,8 @@ station: Final = Table(
     Column("station_id", Uuid(), primary_key=True),
     Column("name", String(), nullable=False),
     Column("fingerprint", LargeBinary(), nullable=False, unique=True),
-    _flag("lab"),
-    *_choice("state", StationState),
+    flag("lab"),
+    *choice("state", StationState),
     Column("joined_at", Instant(), nullable=False),
     Column("not_after", Instant(), nullable=False),
 )
@@ -290,7 +268,7 @@ join_token: Final = Table(
     metadata,
     Column("digest", LargeBinary(), primary_key=True),
     Column("name", String(), nullable=False),
-    _flag("lab"),
+    flag("lab"),
     Column("expires_at", Instant(), nullable=False),
     Column("spent_at", Instant()),
 )
@@ -327,6 +305,18 @@ counter: Final = Table(
 )
 """Numbers that only rise, such as that of the revocation list."""
 
+job: Final = Table(
+    "job",
+    metadata,
+    Column("name", String(), primary_key=True),
+    Column("holder", String(), nullable=False),
+    Column("expires_at", Instant(), nullable=False),
+    Column("last_run_at", Instant()),
+    Column("note", String(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Jobs, each with the server process that has it."""
+
 # --- evidence ------------------------------------------------------------------------------------------------
 
 audit: Final = Table(
@@ -334,7 +324,7 @@ audit: Final = Table(
     metadata,
     Column("position", Integer(), primary_key=True, autoincrement=False),
     Column("at", Instant(), nullable=False),
-    *_choice("kind", AuditKind),
+    *choice("kind", AuditKind),
     Column("event", String(), nullable=False),
     Column("actor", String(), nullable=False),
     Column("subject", String(), nullable=False, index=True),

@@ -27,7 +27,7 @@ def connection(tmp_path: Path) -> Iterator[sa.Connection]:
 def definitions(connection: sa.Connection) -> dict[str, str]:
     rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {
-        name: " ".join(sql.replace("(", " ( ").replace(")", " ) ").split())
+        name: " ".join(sql.replace('"', "").replace("(", " ( ").replace(")", " ) ").split())
         for name, sql in rows
         if name != "alembic_version"
     }

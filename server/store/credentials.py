@@ -1,0 +1,151 @@
+"""Cards by their credentials."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
+
+from server.store.card_rows import CREDENTIAL, credential_of, read_card
+from server.store.columns import Instant
+from server.store.rules import FORGOTTEN_CREDENTIAL, USED_CREDENTIAL, fold
+from server.store.schema import certificate, credential, operation
+from server.store.statements import Cursor, Prepared, given
+from server.store.writer import Writer
+from shared.credential.model import CardRecord, CertificateState, CredentialId, HolderId, RecordId
+
+_newer = credential.alias("newer")
+_renewed = certificate.alias("renewed")
+
+_SHOWN: Final = and_(
+    *(credential.c.state != state for state in sorted(FORGOTTEN_CREDENTIAL)),
+    ~exists(
+        select(_newer.c.number).where(
+            _newer.c.record_id == credential.c.record_id,
+            _newer.c.number > credential.c.number,
+            *(_newer.c.state != state for state in sorted(FORGOTTEN_CREDENTIAL)),
+        )
+    ),
+)
+"""It is the one that its card's record shows."""
+
+_USED: Final = and_(_SHOWN, or_(*(credential.c.state == state for state in sorted(USED_CREDENTIAL))))
+_BEFORE: Final[ColumnElement[datetime]] = bindparam("before", type_=Instant(), required=True)
+_LIMIT: Final[ColumnElement[int]] = bindparam("limit", required=True)
+
+
+def _cards(*where: ColumnElement[bool]) -> Select[tuple[RecordId]]:
+    return select(credential.c.record_id).where(*where)
+
+
+_OF_HOLDER: Final = Prepared(
+    _cards(credential.c.holder == given(credential.c.holder), _SHOWN).order_by(credential.c.number)
+)
+_BEING_MADE_FOR: Final = Prepared(
+    select(operation.c.record_id)
+    .where(operation.c.holder == given(operation.c.holder), operation.c.ended_at.is_(None))
+    .order_by(operation.c.began_at, operation.c.operation_id)
+)
+_BY_ID: Final = Prepared(
+    select(credential.c.record_id, *CREDENTIAL).where(
+        credential.c.credential_id == given(credential.c.credential_id)
+    )
+)
+_SEARCH: Final = Prepared(
+    _cards(credential.c.words.like(bindparam("pattern", required=True), escape="\\"), _SHOWN)
+    .order_by(credential.c.words, credential.c.number)
+    .limit(_LIMIT)
+)
+_ENDING: Final = Prepared(
+    _cards(credential.c.ends_at <= _BEFORE, _USED).order_by(credential.c.ends_at, credential.c.number)
+)
+_EXPIRING: Final = Prepared(
+    _cards(
+        certificate.c.not_after <= _BEFORE,
+        certificate.c.state == CertificateState.CONFIRMED,
+        ~exists(
+            select(_renewed.c.number).where(
+                _renewed.c.record_id == certificate.c.record_id,
+                _renewed.c.slot == certificate.c.slot,
+                _renewed.c.state == CertificateState.CONFIRMED,
+                _renewed.c.number > certificate.c.number,
+            )
+        ),
+        _USED,
+    )
+    .join(certificate, certificate.c.record_id == credential.c.record_id)
+    .group_by(credential.c.record_id, credential.c.number)
+    .order_by(func.min(certificate.c.not_after), credential.c.number)
+)
+_STALE: Final = Prepared(
+    select(operation.c.record_id)
+    .where(
+        operation.c.ended_at.is_(None),
+        operation.c.began_at < _BEFORE,
+        exists(
+            select(certificate.c.number).where(
+                certificate.c.record_id == operation.c.record_id,
+                or_(
+                    certificate.c.state == CertificateState.REQUESTED,
+                    certificate.c.state == CertificateState.ISSUED,
+                ),
+            )
+        ),
+    )
+    .order_by(operation.c.began_at, operation.c.operation_id)
+    .limit(_LIMIT)
+)
+
+
+class CredentialTables:
+    """The port `CredentialStore`."""
+
+    def __init__(self, writer: Writer) -> None:
+        """Work through `writer`."""
+        self._writer = writer
+
+    async def of_holder(self, holder: HolderId) -> Sequence[CardRecord]:
+        """Return the cards of this holder, and those that an open operation is making for them."""
+        return await self._found((_OF_HOLDER, _BEING_MADE_FOR), holder=holder)
+
+    async def by_credential(self, credential_id: CredentialId) -> CardRecord | None:
+        """Return the card that this credential is or was on, showing this credential."""
+
+        def work(cursor: Cursor) -> CardRecord | None:
+            row = _BY_ID.row(cursor, credential_id=credential_id)
+            card = None if row is None else read_card(cursor, row[0])
+            return None if row is None or card is None else replace(card, credential=credential_of(row[1:]))
+
+        return await self._writer.read(work)
+
+    async def search(self, text: str, limit: int) -> Sequence[CardRecord]:
+        """Return cards whose holder's name or id contains `text`, in any case, by name."""
+        return await self._found((_SEARCH,), pattern=f"%{_literally(fold(text))}%", limit=limit)
+
+    async def ending(self, before: datetime) -> Sequence[CardRecord]:
+        """Return cards with a temporary credential in use that ends by then, the earliest first."""
+        return await self._found((_ENDING,), before=before)
+
+    async def expiring(self, before: datetime) -> Sequence[CardRecord]:
+        """Return cards with a credential in use and a confirmed certificate that expires by then."""
+        return await self._found((_EXPIRING,), before=before)
+
+    async def stale(self, before: datetime, limit: int) -> Sequence[CardRecord]:
+        """Return cards whose open operation began before then and left a certificate requested or issued."""
+        return await self._found((_STALE,), before=before, limit=limit)
+
+    async def _found(self, statements: Collection[Prepared], **values: object) -> Sequence[CardRecord]:
+        """Read the cards that these statements name, each once, as of one moment."""
+
+        def work(cursor: Cursor) -> Sequence[CardRecord]:
+            ids = dict.fromkeys(row[0] for each in statements for row in each.rows(cursor, **values))
+            cards = (read_card(cursor, record_id) for record_id in ids)
+            return tuple(card for card in cards if card is not None)
+
+        return await self._writer.read(work)
+
+
+def _literally(text: str) -> str:
+    """Return a pattern of LIKE that matches `text` and nothing else."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

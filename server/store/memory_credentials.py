@@ -1,0 +1,148 @@
+"""Cards by their credentials, and the codes that unblock them, in memory."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from hmac import compare_digest
+
+from server.ports.store import AuditRecord, UnblockCode
+from server.store.memory_cards import whole
+from server.store.memory_state import Book, Draft
+from server.store.rules import USED_CREDENTIAL, check_code, fold, not_after, words
+from shared import errors
+from shared.credential.model import (
+    CardRecord,
+    CertificateRecord,
+    CertificateState,
+    CredentialId,
+    CredentialRecord,
+    HolderId,
+    State,
+)
+from shared.piv.ids import Slot
+
+
+class MemoryCredentials:
+    """The port `CredentialStore`."""
+
+    def __init__(self, book: Book) -> None:
+        """Work on `book`."""
+        self._book = book
+
+    async def of_holder(self, holder: HolderId) -> Sequence[CardRecord]:
+        """Return the cards of this holder, and those that an open operation is making for them."""
+        state = self._book.state
+        found = {card.record_id: card for card, credential in _shown(state) if credential.holder == holder}
+        for card in _cut(state):
+            if card.open_operation is not None and card.open_operation.holder == holder:
+                found.setdefault(card.record_id, card)
+        return tuple(found.values())
+
+    async def by_credential(self, credential_id: CredentialId) -> CardRecord | None:
+        """Return the card that this credential is or was on, showing this credential."""
+        state = self._book.state
+        if credential_id not in state.credentials:
+            return None
+        record_id, credential = state.credentials[credential_id]
+        return replace(whole(state, state.cards[record_id]), credential=credential)
+
+    async def search(self, text: str, limit: int) -> Sequence[CardRecord]:
+        """Return cards whose holder's name or id contains `text`, in any case, by name."""
+        found = [
+            (words(credential), card)
+            for card, credential in _shown(self._book.state)
+            if fold(text) in words(credential)
+        ]
+        return tuple(card for _, card in sorted(found, key=lambda pair: pair[0])[:limit])
+
+    async def ending(self, before: datetime) -> Sequence[CardRecord]:
+        """Return cards with a temporary credential in use that ends by then, the earliest first."""
+        found = [
+            (credential.ends_at, card)
+            for card, credential in _shown(self._book.state, USED_CREDENTIAL)
+            if credential.ends_at is not None and credential.ends_at <= before
+        ]
+        return tuple(card for _, card in sorted(found, key=lambda pair: pair[0]))
+
+    async def expiring(self, before: datetime) -> Sequence[CardRecord]:
+        """Return cards with a credential in use and a confirmed certificate that expires by then."""
+        found = []
+        for card, _ in _shown(self._book.state, USED_CREDENTIAL):
+            ends = [not_after(certificate.certificate) for certificate in _confirmed(card)]
+            soon = [end for end in ends if end is not None and end <= before]
+            if soon:
+                found.append((min(soon), card))
+        return tuple(card for _, card in sorted(found, key=lambda pair: pair[0]))
+
+    async def stale(self, before: datetime, limit: int) -> Sequence[CardRecord]:
+        """Return cards whose open operation began before then and left a certificate requested or issued."""
+        unsettled = {CertificateState.REQUESTED, CertificateState.ISSUED}
+        found = [
+            card
+            for card in _cut(self._book.state)
+            if card.open_operation is not None
+            and card.open_operation.began_at < before
+            and any(certificate.state in unsettled for certificate in card.certificates)
+        ]
+        return tuple(found[:limit])
+
+
+def _shown(
+    state: Draft, among: Collection[State] = frozenset(State)
+) -> Iterator[tuple[CardRecord, CredentialRecord]]:
+    """Yield every card with its credential, in the order in which the credentials were made."""
+    for credential_id, (record_id, credential) in state.credentials.items():
+        card = whole(state, state.cards[record_id])
+        shown = card.credential is not None and card.credential.credential_id == credential_id
+        if shown and credential.state in among:
+            yield card, credential
+
+
+def _cut(state: Draft) -> list[CardRecord]:
+    """Return every card with an open operation, the longest cut first."""
+    rows = [row for row in state.operations.values() if not row.ended]
+    rows.sort(key=lambda row: (row.open.began_at, row.open.operation_id))
+    return [whole(state, state.cards[row.record_id]) for row in rows]
+
+
+def _confirmed(card: CardRecord) -> Collection[CertificateRecord]:
+    """Return the newest confirmed certificate of every slot."""
+    newest: dict[Slot, CertificateRecord] = {
+        certificate.slot: certificate
+        for certificate in card.certificates
+        if certificate.state is CertificateState.CONFIRMED
+    }
+    return newest.values()
+
+
+class MemoryCodes:
+    """The port `CodeStore`."""
+
+    def __init__(self, book: Book) -> None:
+        """Work on `book`."""
+        self._book = book
+
+    async def add(self, code: UnblockCode, audit: AuditRecord) -> None:
+        """Store a code in place of the credential's earlier one."""
+        check_code(code)
+        with self._book.writing() as draft:
+            if code.credential_id not in draft.credentials:
+                raise errors.StoreConflict(what="reference")
+            draft.codes[code.credential_id] = code
+            self._book.note(draft, audit)
+
+    async def redeem(self, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
+        """Spend the code where it fits; a wrong one costs an attempt."""
+        with self._book.writing() as draft:
+            code = draft.codes.pop(credential_id, None)
+            if code is None or code.expires_at <= now:
+                return False
+            fits = compare_digest(code.digest, digest)
+            if not fits and code.attempts_left > 1:
+                draft.codes[credential_id] = replace(code, attempts_left=code.attempts_left - 1)
+            return fits
+
+    async def forget(self, credential_id: CredentialId) -> None:
+        """Take the credential's code back, if there is one."""
+        with self._book.writing() as draft:
+            draft.codes.pop(credential_id, None)
