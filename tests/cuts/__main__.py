@@ -1,11 +1,11 @@
-"""`python -m tests.cuts [--operations …] [--profiles …] [--seed S] [--sample N] [--json]`: cut, heal, judge.
+"""`python -m tests.cuts [--operations …] [--profiles …] [--seed S] [--sample N] [--jobs N] [--json]`: cut, heal, judge.
 
 One line on standard output; every case that did not heal on standard error, and exit code 1.
 """
 
 import asyncio
 import json
-import logging
+import os
 import sys
 from collections.abc import Mapping
 
@@ -17,20 +17,27 @@ import click
 @click.option("--profiles", help="Names of card profiles, separated by commas.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the sample and of all choices.")
 @click.option("--sample", type=click.IntRange(1), help="So many cases only, drawn with the seed.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=lambda: len(os.sched_getaffinity(0)),
+    help="So many processes; as many as there are processors where it is left out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One object on one line.")
 def main(
-    operations: str | None, profiles: str | None, seed: int, sample: int | None, *, as_json: bool
+    operations: str | None, profiles: str | None, seed: int, sample: int | None, jobs: int, *, as_json: bool
 ) -> None:
     """Cut operations at every command, message and commit, and heal them at another station."""
     from tests.cuts.operations import OPERATIONS, PROFILES
-    from tests.cuts.run import Wanted, report
+    from tests.cuts.run import Wanted, quiet, report
 
-    logging.basicConfig(level=logging.ERROR)  # that operations are refused and cut is what is wanted here
+    quiet()
     wanted = Wanted(
         operations=_chosen(operations, OPERATIONS, "--operations"),
         profiles=_chosen(profiles, PROFILES, "--profiles"),
         seed=seed,
         sample=sample,
+        jobs=jobs,
     )
     figures, problems = asyncio.run(report(wanted))
     click.echo(json.dumps(figures, indent=None if as_json else 2))

@@ -23,6 +23,7 @@ class Holder:
         self._chance = chance
         self.maybe: list[str] = []
         self._tried = ""
+        self._chose = False
         self.mistakes = 0
         """How many wrong PINs to type first."""
 
@@ -31,6 +32,7 @@ class Holder:
         if self._tried:
             self.maybe = [self._tried]  # nobody is asked for a new PIN before the present one was right
         chosen = self._fresh(policy)
+        self._chose = True
         self.maybe.insert(0, chosen)
         return Secret.from_text(chosen)
 
@@ -54,11 +56,12 @@ class Holder:
 
     def begins(self) -> None:
         """Stand at the desk: nothing was typed yet."""
-        self._tried = ""
+        self._tried, self._chose = "", False
 
     def done(self) -> None:
-        """Remember the PIN that was set."""
-        self.maybe = self.maybe[:1]
+        """Remember the PIN that was set, where one was."""
+        if self._chose:
+            self.maybe = self.maybe[:1]
 
     def _fresh(self, policy: PinPolicy) -> str:
         while True:

@@ -25,7 +25,8 @@ class Row:
     """One operation.
 
     `before` is done to a new card first, then `arrange` happens (to the card behind everybody's back, to the server).
-    `by_holder` are operations after which the PIN on the card is the one that the holder chose last.
+    `by_holder` are operations after which the PIN on the card is the one that the holder chose last. `carried_by` is
+    the operation that goes on with one that was decided in the record already, and was cut before the card had it.
     """
 
     kind: OperationKind
@@ -34,6 +35,7 @@ class Row:
     arrange: Arrange | None = None
     by_holder: bool = False
     reason: str = ""
+    carried_by: OperationKind | None = None
 
 
 async def _block_pin(world: "World") -> None:
@@ -89,6 +91,13 @@ OPERATIONS: Final[Mapping[str, Row]] = {
         ),
     )
 }
+
+
+def reason_for(kind: OperationKind) -> str:
+    """Return the reason that is given for an operation, empty where none is asked."""
+    row = OPERATIONS.get(kind.value)
+    return row.reason if row is not None else ""
+
 
 PROFILES: Final = {
     profile.value: profile

@@ -1,4 +1,4 @@
-"""A sample of all cuts heals; `python -m tests.cuts` does them all (two minutes, 2800 cuts).
+"""A sample of all cuts heals, for every operation; `tests/run` does them all, by `python -m tests.cuts`.
 
 The judge is judged too: what it must see, it sees.
 """
@@ -16,9 +16,10 @@ from shared.secret import Secret
 from shared.virtual.memory import Memory
 from tests.cuts import judge
 from tests.cuts.__main__ import main
+from tests.cuts.case import prepare
 from tests.cuts.inside import Inside
 from tests.cuts.operations import OPERATIONS
-from tests.cuts.run import Wanted, prepare, run
+from tests.cuts.run import Wanted, run
 
 SEED = 20260302
 INSIDE = 80
@@ -33,6 +34,7 @@ async def test_a_card_that_is_pulled_and_a_line_that_dies(operation: str) -> Non
     assert tally.problems == []
     assert (tally.healed, tally.lost, tally.orphans) == (tally.cuts, 0, 0)
     assert tally.cuts >= INSIDE / 2
+    assert tally.again > 0, "no healing was cut again"
 
 
 async def test_a_server_that_is_killed() -> None:
@@ -44,7 +46,7 @@ async def test_a_server_that_is_killed() -> None:
 
 
 def test_the_command_prints_one_line() -> None:
-    arguments = ["--operations=unblock", "--profiles=unknown", "--sample=5", "--json"]
+    arguments = ["--operations=unblock", "--profiles=unknown", "--sample=6", "--jobs=2", "--json"]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     (line,) = done.stdout.splitlines()

@@ -118,8 +118,7 @@ class World(ABC):
                 reason=reason,
             )
             outcome = await Relay(parts, begin, self.holder, Notes()).run()
-            line.failed = outcome.error is not None
-        if outcome.error is None and kind is not OperationKind.ISSUE:
+        if outcome.error is None:
             self.holder.done()
         happened = line.cut
         if cut is not None and cut.kind in FAULTS:
@@ -149,7 +148,6 @@ class Line(ABC):
 
     backend: Backend
     cut: bool = False
-    failed: bool = False
 
     @abstractmethod
     def counts(self, commands: int) -> Counts:

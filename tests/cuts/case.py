@@ -1,0 +1,177 @@
+"""One case: a card is brought to where an operation starts, cut, perhaps cut again, healed elsewhere, and judged."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from kiosk.station.faces import Outcome
+from shared import errors
+from shared.relay import OperationKind
+from tests.cuts import judge
+from tests.cuts.cut import Counts, Cut
+from tests.cuts.operations import OPERATIONS, PROFILES, Row, reason_for
+from tests.cuts.world import World
+
+INSERTIONS: Final = 4
+"""A card that does not come to where it should within this many insertions is lost."""
+CUT_AGAIN: Final = 0.2
+"""Share of the cuts whose healing is cut again."""
+CUTS_MORE: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One cut of one operation on one profile."""
+
+    operation: str
+    profile: str
+    cut: Cut
+
+    def __str__(self) -> str:
+        """Return it as reports name it."""
+        return f"{self.operation} on {self.profile}, {self.cut}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of all cuts. `again` are those that hit a healing; `problems` name every case that did not heal."""
+
+    cuts: int = 0
+    again: int = 0
+    healed: int = 0
+    lost: int = 0
+    orphans: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        """Return both together."""
+        return Tally(
+            self.cuts + other.cuts,
+            self.again + other.again,
+            self.healed + other.healed,
+            self.lost + other.lost,
+            self.orphans + other.orphans,
+            self.problems + other.problems,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncut:
+    """What an operation consists of, and what it leaves, where nothing is cut."""
+
+    counts: Counts
+    shape: judge.Shape
+
+
+async def prepare(world: World, row: Row, profile: str, chance: random.Random) -> None:
+    """Bring a new card to where the operation starts."""
+    name = f"{row.kind.value} {profile}"
+    if world.recall(name, chance):
+        return
+    await world.new_card(PROFILES[profile], chance)
+    for kind in row.before:
+        ran = await world.perform(kind, 0, reason=reason_for(kind))
+        assert ran.outcome.error is None, (kind, ran.outcome)
+    if row.arrange is not None:
+        await row.arrange(world)
+    world.remember(name)
+
+
+async def uncut_run(world: World, row: Row, profile: str, seed: int) -> Uncut:
+    """Do the operation without a cut."""
+    await prepare(world, row, profile, random.Random(f"{seed} {row.kind.value} {profile}"))
+    ran = await world.perform(row.kind, 0, reason=row.reason)
+    assert ran.outcome.error is None, (row.kind, profile, ran.outcome)
+    assert ran.outcome.state == row.state, (row.kind, profile, ran.outcome)
+    problems, orphans = await _judged(world, row, None)
+    assert not problems, (row.kind, profile, problems)
+    assert not orphans, (row.kind, profile, orphans)
+    return Uncut(counts=ran.counts, shape=judge.shape(world.card.memory, await world.books()))
+
+
+async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
+    """Cut once, now and then cut the healing too, heal, and judge. A cut that never happened counts for nothing."""
+    chance = random.Random(f"{seed} {case}")
+    row = OPERATIONS[case.operation]
+    await prepare(world, row, case.profile, chance)
+    wanted = [case.cut, *_more_cuts(world, uncut.counts, chance)]
+    cuts: list[Cut] = []
+    again = 0
+    problems: list[str] = []
+    done = False
+    for desk, cut in enumerate(wanted):
+        kind = await _next(world, row)
+        ran = await world.perform(kind, desk % 2, cut, reason=reason_for(kind))
+        cuts += [cut] * ran.cut
+        again += ran.cut and desk > 0
+        problems += await judge.unknown_secrets(world.card.memory, await world.books())
+        done = _reached(ran.outcome, row, kind)
+        if done:
+            break
+    if not cuts:
+        return Tally()
+    problems += [] if done else await _heal(world, row, len(wanted))
+    found, orphans = await _judged(world, row, uncut.shape)
+    problems += found
+    names = [f"{case} (cuts: {', '.join(map(str, cuts))}): {problem}" for problem in [*problems, *orphans]]
+    return Tally(
+        cuts=len(cuts),
+        again=again,
+        healed=0 if problems else len(cuts),
+        lost=len(cuts) if problems else 0,
+        orphans=len(orphans),
+        problems=names,
+    )
+
+
+def _more_cuts(world: World, counts: Counts, chance: random.Random) -> list[Cut]:
+    """Return cuts of the healing, in some of the cases."""
+    if chance.random() >= CUT_AGAIN:
+        return []
+    kinds = [chance.choice(world.kinds) for _ in range(chance.randint(1, CUTS_MORE))]
+    return [Cut(kind=kind, at=chance.randint(1, counts.of(kind))) for kind in kinds]
+
+
+async def _next(world: World, row: Row) -> OperationKind:
+    """Return what somebody does who has this card before them: the operation, or what carries it to the card."""
+    if row.carried_by is None:
+        return row.kind
+    record = judge.record_of(world.card.memory, await world.books())
+    return row.carried_by if record is not None and record.state == row.state else row.kind
+
+
+async def _heal(world: World, row: Row, desk: int) -> list[str]:
+    """Do the operation again, first at the station that did not see the last cut, until it is done."""
+    outcomes = []
+    for insertion in range(INSERTIONS):
+        kind = await _next(world, row)
+        ran = await world.perform(kind, (desk + insertion) % 2, reason=reason_for(kind))
+        if _reached(ran.outcome, row, kind):
+            return []
+        outcomes.append(str(ran.outcome.error))
+    return [f"not healed: {outcomes}"]
+
+
+def _reached(outcome: Outcome, row: Row, kind: OperationKind) -> bool:
+    """Whether the operation is done, or was done already when it was asked for again."""
+    if outcome.state != row.state:
+        return False
+    if kind is row.carried_by:
+        return outcome.error is None
+    return isinstance(outcome.error, errors.TransitionForbidden | errors.UnknownCard | None)
+
+
+async def _judged(world: World, row: Row, uncut: judge.Shape | None) -> tuple[list[str], Sequence[str]]:
+    """Return what is wrong with the card, and the certificates that were left behind."""
+    memory, books = world.card.memory, await world.books()
+    problems = await judge.unknown_secrets(memory, books)
+    if row.by_holder:
+        problems += judge.wrong_pin(memory, world.holder.maybe)
+    if uncut is not None:
+        problems += judge.shape(memory, books).differs(uncut)
+    orphans = [
+        f"certificate {entry.serial:x} is neither on its card nor revoked"
+        for entry in judge.orphans(memory, books.ledger)
+    ]
+    return problems, orphans
