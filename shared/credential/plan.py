@@ -1,4 +1,4 @@
-"""From what a card is to what it should be: `plan_issue(desired, observed) -> steps`.
+"""From what a card is to what it should be: `plan_issue(desired, observed) -> steps`; for a live card, see `replacement`.
 
 Planning is pure. It looks at the card's own facts and at the record, and lists what is missing; a card that was
 cut anywhere is planned again and gets just the rest. What carries steps out: `server.operations`.
@@ -91,6 +91,43 @@ class Generate:
         return StepLine(key="key", facts={"slot": self.spec.slot.text, "algorithm": self.spec.algorithm.text})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """Move a key that decrypts, and its certificate, to a slot for retired keys, so that its slot is free."""
+
+    source: Slot
+    destination: Slot
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="move", facts={"slot": self.source.text, "to": self.destination.text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Leave a key that decrypts where it is: it can be put nowhere else, and its loss was not accepted."""
+
+    slot: Slot
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="keep", facts={"slot": self.slot.text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove:
+    """Delete the key and the certificate of a slot that the template does not have any more."""
+
+    slot: Slot
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="delete", facts={"slot": self.slot.text})
+
+
 @dataclass(frozen=True, slots=True)
 class SetTransportPin:
     """Replace the PIN through the PUK by a random one that the station draws and forgets."""
@@ -177,6 +214,9 @@ Step = (
     | WriteChuid
     | WriteCcc
     | Generate
+    | Move
+    | Keep
+    | Remove
     | SetTransportPin
     | RotatePuk
     | Revoke

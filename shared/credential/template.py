@@ -66,7 +66,8 @@ class CertificateSpec:
     """One `[[certificate]]` table: a key in a slot and its certificate.
 
     `subject`, `upn`, `mail` and `sid` are texts with `${variables}`; `days` counts days of validity. `reasons` goes
-    before the template's.
+    before the template's. A certificate is due for renewal `renew_before_days` before it ends. `accept_loss`: the key may
+    be replaced although what was encrypted for it can then no longer be read.
     """
 
     slot: Slot
@@ -81,6 +82,13 @@ class CertificateSpec:
     pin_policy: PinPolicyId = PinPolicyId.DEFAULT
     touch_policy: TouchPolicyId = TouchPolicyId.DEFAULT
     reasons: Consequences = field(default_factory=dict)
+    renew_before_days: int = 30
+    accept_loss: bool = False
+
+    @property
+    def decrypts(self) -> bool:
+        """Whether the slot's key opens what others encrypted: once it is gone, nobody reads that any more."""
+        return self.slot is Slot.KEY_MANAGEMENT or self.slot.retired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +190,8 @@ class _Reader:
             pin_policy=self._named(table, "pin-policy", PinPolicyId, PinPolicyId.DEFAULT),
             touch_policy=self._named(table, "touch-policy", TouchPolicyId, TouchPolicyId.DEFAULT),
             reasons=self._reasons(table),
+            renew_before_days=self._number(table, "renew-before-days", 30, 0, 3650),
+            accept_loss=self._flag(table, "accept-loss", default=False),
         )
 
     def _pin(self, table: Mapping[str, Any]) -> PinSettings:

@@ -96,14 +96,19 @@ def compare(
 
 
 def _of_the_card(template: Template) -> Template:
-    """Return a template without what changes nothing on a card: words, and rules for the next PIN."""
+    """Return a template without what changes nothing on a card: words, rules for the next PIN, renewal and the end."""
     plain = Template(name="", digest=b"", title="", directory="", certificates=())
     return replace(
         template,
+        certificates=tuple(
+            replace(spec, reasons={}, renew_before_days=0, accept_loss=False)
+            for spec in template.certificates
+        ),
         digest=plain.digest,
         title=plain.title,
         management_key=plain.management_key,
-        pin=replace(template.pin, policy=plain.pin.policy),
+        pin=replace(template.pin, policy=plain.pin.policy, not_from=(), change_after_days=None),
+        reasons=plain.reasons,
     )
 
 
