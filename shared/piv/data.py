@@ -19,7 +19,7 @@ _OWN_TEMPLATE: Final = frozenset({ObjectId.DISCOVERY, ObjectId.BIOMETRIC_GROUP_T
 
 def object_name(object_id: ObjectId) -> str:
     """Return the words for an object in labels and notes."""
-    short = {ObjectId.CHUID: "CHUID", ObjectId.CCC: "CCC"}
+    short = {ObjectId.CHUID: "CHUID", ObjectId.CCC: "CCC", ObjectId.SECURITY: "security object"}
     return short.get(object_id, object_id.name.replace("_", " ").lower())
 
 
