@@ -13,10 +13,10 @@ from uuid import uuid4
 
 from server.operations import enrol
 from server.operations.attest import attestations, trust_for
-from server.operations.build import Material, build
-from server.operations.judge import doubt_keys, judge_keys, key_record
-from server.operations.objects import FASCN, IdentityObjects, credential_objects, identity_objects, only_ours
+from server.operations.judge import doubt_keys, judge_keys
+from server.operations.objects import FASCN, credential_objects, identity_objects, only_ours
 from server.operations.operation import Ended, Operation
+from server.operations.own import Owning, build_card, check_factory_pin, new_record, take
 from server.operations.proof import pin_uses
 from server.operations.puk import check_factory_puk, next_puk, settle_puk, use_puk
 from server.operations.read_back import probes, write_and_read_back
@@ -25,12 +25,9 @@ from server.ports.store import (
     AuditKind,
     CertificateChanged,
     CredentialChanged,
-    KeyChanged,
-    ManagementAlgorithmChanged,
     OperationClosed,
     PinChanged,
     SecretChanged,
-    SecretsCarried,
     StateChanged,
 )
 from shared import errors
@@ -43,21 +40,18 @@ from shared.credential.model import (
     CertificateState,
     CredentialId,
     CredentialRecord,
-    KeyState,
     Person,
     PinState,
-    RecordId,
     SecretKind,
     SecretRecord,
-    SecretVersion,
     State,
     TemplateRef,
 )
+from shared.credential.personal import personal_texts
 from shared.credential.template import Template
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
-from shared.piv.ids import ManagementAlgorithm, ObjectId, Slot
-from shared.piv.inspect import CardFacts
+from shared.piv.ids import ObjectId, Slot
 from shared.piv.pin import change_puk, reset_pin
 from shared.piv.select import fresh
 
@@ -71,18 +65,13 @@ WRITING: Final = (plan.WriteCertificate, plan.WriteSecurityObject, plan.ReadBack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Issue:
+class Issue(Owning):
     """Everything that is settled before the card is touched."""
 
-    facts: CardFacts
-    record: CardRecord
     person: Person
     ref: TemplateRef
     template: Template
     names: Mapping[Slot, Names]
-    identity: IdentityObjects
-    steps: Sequence[plan.Step]
-    new: bool
 
 
 async def issue(op: Operation) -> Ended:
@@ -95,15 +84,8 @@ async def issue(op: Operation) -> Ended:
         CardLost: cut; the next insertion continues.
     """
     job = await _prepare(op)
-    record = await _open(op, job)
-    try:
-        public_keys = await _build(op, job, record)
-    except errors.ManagementKeyRejected:
-        if job.new:
-            # it does not open with the factory's key: nothing was written to it, and it never was ours
-            op.untouched = True
-            op.journal.note(StateChanged(state=State.DELETED))
-        raise
+    record = await take(op, job, job.ref)
+    public_keys = await _build(op, job, record)
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
     wanted = await _secrets_and_requests(op, job, record, unsigned)
     await enrol.revoke_lost(op, job.steps)
@@ -151,10 +133,11 @@ async def _prepare(op: Operation) -> Issue:
     trusted = facts if record is None else only_ours(op, record.record_id, facts)
     steps = plan.plan_issue(template=template, generation=generation, facts=trusted, record=record)
     if any(isinstance(step, plan.SetRetries) for step in steps):
-        _check_factory_pin(facts, record)
+        check_factory_pin(facts, record)
     new = record is None
-    record = record or _new_record(op, facts, template)
+    record = record or new_record(op, facts, lint.management_algorithm(template, facts.profile))
     values = enrol.values_for(person, record.record_id, facts.serial)
+    personal_texts(template.pin.not_from, values)  # what is missing is missed now, not when the holder comes
     names = {
         spec.slot: enrol.names_for(spec, values, record.record_id, bytes(FASCN))
         for spec in template.certificates
@@ -190,105 +173,15 @@ async def _check_one_person(op: Operation, template: Template, person: Person) -
             raise errors.Invalid(field="holder", why="two directories have this id, for different people")
 
 
-def _check_factory_pin(facts: CardFacts, record: CardRecord | None) -> None:
-    """Refuse to set retry counters, which takes the factory's PIN, where that is known not to be in force.
-
-    Raises:
-        SecretUnresolved: somebody else set the PIN.
-    """
-    if facts.pin.default is False or (record is not None and record.pin is not PinState.FACTORY):
-        raise errors.SecretUnresolved(secret="pin")  # noqa: S106  # a name, not a secret
-
-
-def _new_record(op: Operation, facts: CardFacts, template: Template) -> CardRecord:
-    return CardRecord(
-        record_id=RecordId(uuid4()),
-        state=State.REGISTERED,
-        profile=facts.profile.name.value,
-        serial=facts.serial,
-        virtual=op.begin.virtual,
-        management_algorithm=lint.management_algorithm(template, facts.profile),
-        management_key=SecretRecord(proven=FACTORY),
-        puk=SecretRecord(proven=FACTORY),
-        pin=PinState.FACTORY,
-    )
-
-
-async def _open(op: Operation, job: Issue) -> CardRecord:
-    """Take the lease and store what is about to be done to the management key and the slots."""
-    record = job.record
-    own = next((step for step in job.steps if isinstance(step, plan.Own)), None)
-    if own is not None:
-        secret = SecretRecord(
-            proven=record.management_key.proven,
-            pending=record.management_key.pending or SecretVersion(own.generation),
-        )
-        op.journal.note(
-            SecretChanged(kind=SecretKind.MANAGEMENT_KEY, value=secret),
-            ManagementAlgorithmChanged(algorithm=own.algorithm),
-        )
-        record = replace(record, management_key=secret, management_algorithm=own.algorithm)
-    op.journal.note(
-        *(KeyChanged(key=key_record(step.spec, KeyState.INTENDED)) for step in _generates(job.steps))
-    )
-    op.journal.note(SecretsCarried(station=op.caller.station_id))
-    await op.open(record.record_id, new_card=job.record if job.new else None, template=job.ref)
-    await op.show(job.steps)
-    return record
-
-
-def _generates(steps: Sequence[plan.Step]) -> list[plan.Generate]:
-    return [step for step in steps if isinstance(step, plan.Generate)]
-
-
 # --- own the card, make keys ----------------------------------------------------------------------------
 
 
 async def _build(op: Operation, job: Issue, record: CardRecord) -> dict[Slot, bytes]:
     """Own the card and make its keys; return the public key of every slot of the template."""
     await op.advance(begun=BUILDING)
-    secrets = op.secrets(record.record_id)
-    current, algorithm = await _current_key(op, job, record)
-    wanted = record.management_key.pending or record.management_key.proven
-    assert wanted is not None
-    material = Material(
-        current_key=await secrets.management_key(algorithm, current),
-        current_is_factory=current == FACTORY,
-        new_key=None
-        if current == wanted
-        else await secrets.management_key(record.management_algorithm, wanted),
-        chuid=job.identity.chuid,
-        ccc=job.identity.ccc,
-    )
-    try:
-        made = await op.talk.converse(build(job.steps, material, op))
-    except errors.PinRejected:
-        # the factory's PIN, which setting the retry counters takes: tried once, never again
-        op.journal.note(PinChanged(pin=PinState.UNKNOWN))
-        raise
-    op.journal.note(
-        SecretChanged(kind=SecretKind.MANAGEMENT_KEY, value=SecretRecord(proven=wanted)),
-        *(
-            KeyChanged(key=key_record(step.spec, KeyState.UNPROVEN, made[step.spec.slot]))
-            for step in _generates(job.steps)
-        ),
-    )
+    made = await build_card(op, job, record)
     held = {slot: key.public_key for slot, key in record.keys.items()}
     return {spec.slot: {**held, **made}[spec.slot] for spec in job.template.certificates}
-
-
-async def _current_key(
-    op: Operation, job: Issue, record: CardRecord
-) -> tuple[SecretVersion, ManagementAlgorithm]:
-    """Return which management key is on the card now, and its algorithm."""
-    factory = job.facts.management.algorithm or job.facts.profile.factory_management
-    secret = job.record.management_key
-    if secret.pending is not None:
-        found = await op.resolve_management_key(job.record, job.facts)
-    else:
-        assert secret.proven is not None
-        found = secret.proven
-    return found, factory if found == FACTORY else record.management_algorithm
 
 
 # --- PUK, PIN, certificate requests ---------------------------------------------------------------------

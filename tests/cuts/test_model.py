@@ -54,7 +54,7 @@ CHOSEN: Final = {OperationKind.ACTIVATE, OperationKind.CHANGE_PIN, OperationKind
 
 CUTS: Final = st.builds(Cut, kind=st.sampled_from(Inside.kinds), at=st.integers(1, PLACES))
 
-ELSEWHERE: Final = frozenset({(State.UNREGISTERED, State.REGISTERED), (State.REGISTERED, State.DELETED)})
+ELSEWHERE: Final = frozenset({(State.UNREGISTERED, State.REGISTERED), (State.REGISTERED, State.UNREGISTERED)})
 """What the record does beside the table: a card is begun with; a card that never was ours is forgotten."""
 
 
