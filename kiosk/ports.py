@@ -5,8 +5,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol
+from uuid import UUID
 
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
+from shared.credential.lifecycle import OperationKind
+from shared.credentials import DecisionView, FoundCredentials
 from shared.iso7816.apdu import ColdReset, Command, Response
 from shared.relay import ServerTurn, StationTurn
 
@@ -146,6 +149,14 @@ class Backend(Protocol):
 
     async def templates(self) -> Sequence[TemplateView]:
         """Return the templates that this station may issue."""
+        ...
+
+    async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
+        """Search credentials by their holders, whether or not their cards are here."""
+        ...
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        """Suspend, resume, revoke or delete a credential whose card is not here."""
         ...
 
     def link(self) -> AsyncIterator[LinkState]:

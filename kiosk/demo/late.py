@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
+from uuid import UUID
 
 from kiosk.ports import Backend, LinkState
 from shared import errors
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
+from shared.credential.lifecycle import OperationKind
+from shared.credentials import DecisionView, FoundCredentials
 from shared.relay import ServerTurn, StationTurn
 
 NAME: Final = "demo"
@@ -62,6 +65,14 @@ class LateBackend:
     async def templates(self) -> Sequence[TemplateView]:
         """See `Backend.templates`."""
         return await self._now().templates()
+
+    async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
+        """See `Backend.find_credentials`."""
+        return await self._now().find_credentials(text, limit)
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        """See `Backend.decide`."""
+        return await self._now().decide(record_id, operation, reason)
 
     async def link(self) -> AsyncIterator[LinkState]:
         """Report `CONNECTING` until the server is there, then its own line; `LOST` where it never comes."""

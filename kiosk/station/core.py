@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Final, Self
+from uuid import UUID
 
 from kiosk.ports import (
     Backend,
@@ -32,9 +33,10 @@ from kiosk.station.relay import Relay, RelayParts
 from shared import errors
 from shared.clock import Clock, SystemClock
 from shared.console import Comparison, Found, ServerView, TemplateView
+from shared.credentials import DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.inspect import CardFacts, inspect
-from shared.relay import Begin
+from shared.relay import Begin, OperationKind
 
 READ_AGAIN_AFTER_S: Final = 0.3
 """A card that was busy or slow to come up is read once more after this time."""
@@ -107,6 +109,18 @@ class StationCore:
     async def templates(self) -> Sequence[TemplateView]:
         """Return the templates that this station may issue."""
         return await self._backend.templates()
+
+    async def find_credentials(self, text: str, limit: int = 50) -> FoundCredentials:
+        """Search credentials by their holders, whether or not their cards are here."""
+        return await self._backend.find_credentials(text, limit)
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        """Suspend, resume, revoke or delete a credential whose card is not here; cards that are here are looked up again."""
+        decided = await self._backend.decide(record_id, operation, reason)
+        for entry in list(self._known.values()):
+            if entry.facts is not None and not entry.view.busy:
+                await self._look_up(entry)
+        return decided
 
     async def refresh(self, reader: str) -> ReaderView:
         """Read the card in `reader` again and look it up."""

@@ -7,9 +7,11 @@ Desk, self-service, batch, command line and tests call a `Station`; they differ 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
 from shared.console import CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
+from shared.credentials import DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
 from shared.relay import OperationKind, StepLine
 from shared.secret import Secret
@@ -141,6 +143,18 @@ class Station(Protocol):
 
     async def templates(self) -> Sequence[TemplateView]:
         """Return the templates that this station may issue."""
+        ...
+
+    async def find_credentials(self, text: str, limit: int = 50) -> FoundCredentials:
+        """Search credentials by their holders, whether or not their cards are here."""
+        ...
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        """Suspend, resume, revoke or delete a credential whose card is not here.
+
+        Raises:
+            KioskError: it was not decided.
+        """
         ...
 
     async def perform(self, job: Job, person: Person, watcher: Watcher) -> Outcome:

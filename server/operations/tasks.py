@@ -64,7 +64,7 @@ async def _attempt(services: Services, task: CertificateTask) -> bool:
 
 def pause(attempts: int) -> timedelta:
     """Return how long to wait after so many earlier attempts: twice as long each time, half an hour at most."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts, 10))
+    return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(attempts, 10)))
 
 
 def overdue(task: CertificateTask, now: datetime, limit: timedelta) -> bool:

@@ -30,7 +30,7 @@ STATES: Final = {
     State.RETIRED: pb.STATE_RETIRED,
     State.DELETED: pb.STATE_DELETED,
 }
-_STATE_OF: Final = inverse(STATES)
+STATE_OF: Final = inverse(STATES)
 
 
 def encode_hints(hints: CardHints) -> pb.CardHints:
@@ -96,7 +96,7 @@ def encode_card(card: CardView) -> pb.CardView:
 def decode_card(message: pb.CardView) -> CardView:
     """Read what the record says of a card; `Garbled` for a state or operation that nobody knows."""
     return CardView(
-        state=member(_STATE_OF, message.state, "state"),
+        state=member(STATE_OF, message.state, "state"),
         reachable=tuple(member(OPERATION_OF, number, "operation") for number in message.reachable),
         interrupted=member(OPERATION_OF, message.interrupted, "operation") if message.interrupted else None,
         holder=decode_person(message.holder) if message.HasField("holder") else None,

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final
+from uuid import UUID
 
 from kiosk.backend.client import GrpcBackend
 from kiosk.demo.cards import reader_name
@@ -31,6 +32,7 @@ from kiosk.station.faces import Job
 from shared.clock import SystemClock
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
+from shared.credentials import DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.ids import PIV_AID, ProfileName
 from shared.proto.convert_console import encode_card, encode_hints
@@ -303,6 +305,14 @@ class TimedLine:
     async def compare(self, hints: CardHints, template: str) -> Comparison:
         """See `Backend.compare`."""
         return await self._backend.compare(hints, template)
+
+    async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
+        """See `Backend.find_credentials`."""
+        return await self._backend.find_credentials(text, limit)
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        """See `Backend.decide`."""
+        return await self._backend.decide(record_id, operation, reason)
 
     async def find_people(self, text: str, limit: int) -> Found:
         """See `Backend.find_people`."""

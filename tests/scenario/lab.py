@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.ports import LinkState
@@ -13,6 +13,7 @@ from kiosk.station.core import StationCore
 from kiosk.station.faces import Job, Outcome
 from server.authority.access import Caller
 from server.authority.console import Console
+from server.authority.credentials import Credentials
 from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY, bootstrap, certify_content_signer
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.directory.memory import MemoryDirectory
@@ -27,6 +28,7 @@ from shared.console import CardHints, CardView, Comparison, Found, ServerView, T
 from shared.credential.model import HolderId, Person, StationId, TemplateRef
 from shared.credential.pins import PinPolicy
 from shared.credential.template import parse_template
+from shared.credentials import DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.ids import ProfileName
 from shared.relay import OperationKind, ServerTurn, StationTurn, StepLine
@@ -58,6 +60,7 @@ class DirectBackend:
     def __init__(self, engine: OperationEngine, console: Console, caller: Caller) -> None:
         self._engine = engine
         self._console = console
+        self._credentials = Credentials(engine._services)
         self._caller = caller
         self.wire: Callable[[AsyncIterator[StationTurn]], Wire] = Wire
 
@@ -95,6 +98,12 @@ class DirectBackend:
 
     async def templates(self) -> Sequence[TemplateView]:
         return await self._console.templates(self._caller)
+
+    async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
+        return await self._credentials.find(self._caller, text, limit)
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        return await self._credentials.decide(self._caller, record_id, operation, reason)
 
     async def link(self) -> AsyncIterator[LinkState]:
         yield LinkState.CONNECTED
@@ -255,8 +264,16 @@ class Lab:
         subject: str = "",
         template: str = "",
         reason: str = "",
+        temporary_pin: bool = False,
     ) -> Outcome:
-        job = Job(operation=operation, reader="Reader 1", holder=subject, template=template, reason=reason)
+        job = Job(
+            operation=operation,
+            reader="Reader 1",
+            holder=subject,
+            template=template,
+            reason=reason,
+            temporary_pin=temporary_pin,
+        )
         return await self.station.perform(job, person or Holder(), Notes())
 
     async def close(self) -> None:

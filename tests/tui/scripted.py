@@ -6,6 +6,7 @@ It keeps what it was asked in `asked`, and plays cards through a small life of t
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from kiosk.station.faces import CardSeen, Job, Outcome, Person, ReaderView, StationView, Watcher
 from shared import errors
@@ -14,6 +15,7 @@ from shared.credential.lifecycle import OperationKind, reachable, target
 from shared.credential.model import HolderId, State
 from shared.credential.model import Person as Holder
 from shared.credential.pins import PinPolicy
+from shared.credentials import CredentialView, DecisionView, FoundCredentials
 from shared.relay import StepLine
 
 SERVER = ServerView(server="kiosk-server", version="0.1.0", station="Desk 3", lab=True)
@@ -115,6 +117,8 @@ class ScriptedStation:
         self.pins: list[bytes] = []
         self.template_list: Sequence[TemplateView] = TEMPLATES
         self.tasks: list[str] = []
+        self.credentials: Sequence[CredentialView] = ()
+        self.decision_error: errors.KioskError | None = None
         self._changed = asyncio.Condition()
 
     async def show(self, view: StationView) -> None:
@@ -226,6 +230,19 @@ class ScriptedStation:
     async def refresh(self, reader: str) -> ReaderView:
         self.asked.append(("refresh", reader))
         return self.reader(reader)
+
+    async def find_credentials(self, text: str, limit: int = 50) -> FoundCredentials:
+        self.asked.append(("find credentials", text))
+        wanted = text.casefold()
+        found = tuple(each for each in self.credentials if wanted in each.holder_name.casefold())
+        return FoundCredentials(credentials=found[:limit], more=len(found) > limit)
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        self.asked.append(("decide", record_id, operation, reason))
+        if self.decision_error is not None:
+            raise self.decision_error
+        view = next(each for each in self.credentials if each.record_id == record_id)
+        return DecisionView(state=target(operation, view.state), facts={"holder": view.holder_name})
 
     async def compare(self, reader: str, template: str) -> Comparison:
         self.asked.append(("compare", reader, template))

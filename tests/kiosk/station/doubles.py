@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from uuid import UUID
 
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.ports import LinkState
 from kiosk.station.latest import Latest
 from shared import errors
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
+from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from shared.credential.pins import PinPolicy
+from shared.credentials import DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.ids import ProfileName
 from shared.relay import Begin, ServerTurn, StationTurn, StepLine
@@ -71,6 +74,14 @@ class ScriptedBackend:
     async def templates(self) -> Sequence[TemplateView]:
         self._fail()
         return (TemplateView(name="employee", title="Employee badge", version=1),)
+
+    async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
+        self._fail()
+        return FoundCredentials()
+
+    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
+        self._fail()
+        return DecisionView(state=State.SUSPENDED)
 
     def link(self) -> AsyncIterator[LinkState]:
         return self.line.watch()

@@ -22,7 +22,9 @@ from server.rpc.server import Endpoint, ServerTls, bind_joining, bind_stations
 from server.store.memory import MemoryStore
 from shared.clock import SystemClock
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
+from shared.credential.lifecycle import OperationKind
 from shared.credential.model import HolderId, Person, State, StationId
+from shared.credentials import CredentialView, DecisionView, FoundCredentials
 from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Begin, Done
 from shared.secret import Secret
@@ -128,6 +130,36 @@ class Rehearsals:
         return REHEARSAL
 
 
+RECORD_ID = UUID("00000000-0000-4000-8000-000000000042")
+
+
+@dataclass(slots=True)
+class Credentials:
+    """One credential, whatever is searched for, and decisions that are taken or fail as told."""
+
+    failure: Exception | None = None
+    decided: list[tuple[UUID, OperationKind, str]] = field(default_factory=list)
+
+    async def find(self, caller: Caller, text: str, limit: int) -> FoundCredentials:
+        view = CredentialView(
+            record_id=RECORD_ID,
+            credential_id=None,
+            state=State.ACTIVE,
+            holder="1",
+            holder_name="Bob",
+            reachable=(OperationKind.SUSPEND,),
+        )
+        return FoundCredentials(credentials=(view,), more=limit == 1)
+
+    async def decide(
+        self, caller: Caller, record_id: UUID, operation: OperationKind, reason: str
+    ) -> DecisionView:
+        self.decided.append((record_id, operation, reason))
+        if self.failure is not None:
+            raise self.failure
+        return DecisionView(state=State.SUSPENDED, facts={"waiting": 1})
+
+
 class Authority:
     """Signs stations with the test's root."""
 
@@ -150,6 +182,7 @@ class World:
         self.engine = Engine()
         self.console = Console()
         self.rehearsals = Rehearsals()
+        self.credentials = Credentials()
         self.root = pki.root("stations")
         self.server = self.server_pair()
         self.access = Access(self.store.stations, self.clock, self.store.audit)
@@ -173,6 +206,7 @@ class World:
             engine=self.engine,
             console=self.console,
             rehearsals=self.rehearsals,
+            credentials=self.credentials,
             server="Main",
             version="0.1.0",
             clock=self.clock,

@@ -17,6 +17,7 @@ class Authority:
     profiles: tuple[str, ...] = ("signature",)
     algorithms: tuple[str, ...] = ("P-256",)
     proof_by_server: bool = False
+    hold: bool = False
 
 
 def small(old: str = "", new: str = "") -> Template:
@@ -90,6 +91,16 @@ def test_connections_are_checked() -> None:
     found = reasons(lint.check_connections(small(), {"built-in": other}, here))
     assert "no profile signature" in found
     assert "certifies no P-256 keys" in found
+
+
+@pytest.mark.parametrize(
+    "table", ['\n[reasons]\nforgotten = "hold"\n', '\nreasons = { forgotten = "hold" }\n']
+)
+def test_a_template_that_wants_holds_needs_an_authority_that_can(table: str) -> None:
+    template = parse_template(SMALL.rstrip() + table)
+    here = frozenset({"people"})
+    assert "on hold" in reasons(lint.check_connections(template, {"built-in": Authority()}, here))
+    assert lint.check_connections(template, {"built-in": Authority(hold=True)}, here) == []
 
 
 def test_keys_that_do_not_sign_need_an_authority_that_believes_the_server() -> None:

@@ -1,0 +1,101 @@
+"""Credentials whose cards are not here: found by their holders, decided about without a card."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from server.authority.access import Caller
+from server.operations.decide import Decisions
+from server.operations.services import Services
+from server.ports.store import Store
+from shared.credential.lifecycle import CONTINUED, WITHOUT_CARD, OperationKind, reachable
+from shared.credential.model import CardRecord, CredentialId, HolderId, PinState, RecordId
+from shared.credential.template import parse_template
+from shared.credential.update import due_at_sight
+from shared.credentials import CredentialView, DecisionView, FoundCredentials
+
+SEARCH_LIMIT: Final = 200
+
+
+class Credentials:
+    """Answer a station's questions about credentials, and take its decisions."""
+
+    def __init__(self, services: Services) -> None:
+        """Work with `services`."""
+        self._store: Store = services.store
+        self._decisions = Decisions(services)
+
+    async def find(self, caller: Caller, text: str, limit: int) -> FoundCredentials:
+        """Search by a part of the holder's name, by the holder's id, or by a credential's id."""
+        del caller
+        limit = max(1, min(limit, SEARCH_LIMIT))
+        records = await self._found(text.strip(), limit + 1)
+        views = [await self._view(record) for record in records[:limit]]
+        return FoundCredentials(credentials=tuple(views), more=len(records) > limit)
+
+    async def decide(
+        self, caller: Caller, record_id: UUID, operation: OperationKind, reason: str
+    ) -> DecisionView:
+        """Suspend, resume, revoke or delete; raises as `Decisions.decide`."""
+        decided = await self._decisions.decide(caller, RecordId(record_id), operation, reason)
+        return DecisionView(state=decided.state, facts=decided.facts)
+
+    async def _found(self, text: str, limit: int) -> list[CardRecord]:
+        credentials = self._store.credentials
+        named = _read_id(text)
+        if named is not None:
+            record = await credentials.by_credential(CredentialId(named))
+            if record is not None:
+                return [record]
+        exact = await credentials.of_holder(HolderId(text)) if text else ()
+        return list(_once((*exact, *await credentials.search(text, limit))))[:limit]
+
+    async def _view(self, record: CardRecord) -> CredentialView:
+        credential, cut = record.credential, record.open_operation
+        ref = credential.template if credential else (cut.template if cut else None)
+        stored = await self._store.templates.version(ref) if ref else None
+        kind = OperationKind(cut.kind) if cut else None
+        return CredentialView(
+            record_id=record.record_id,
+            credential_id=credential.credential_id if credential else None,
+            state=record.state,
+            holder=credential.holder if credential else (cut.holder if cut else ""),
+            holder_name=credential.holder_name if credential else "",
+            template=ref.name if ref else "",
+            template_title=parse_template(stored.text).title if stored else "",
+            template_version=ref.version if ref else 0,
+            profile=record.profile,
+            serial=record.serial,
+            issued_at=_time(credential.issued_at if credential else None),
+            since=_time(credential.since if credential else None),
+            ends_at=_time(credential.ends_at if credential else None),
+            reason=credential.reason if credential else "",
+            reachable=without_card(record),
+            interrupted=kind if kind in CONTINUED else None,
+            waits_for_card=due_at_sight(record),
+            waiting=len(record.tasks),
+        )
+
+
+def without_card(record: CardRecord) -> tuple[OperationKind, ...]:
+    """Return what may be done now although the card is not here."""
+    ways = [way for way in reachable(record.state) if way in WITHOUT_CARD]
+    if record.pin is not PinState.HOLDER:  # its holder has to choose a PIN
+        ways = [way for way in ways if way is not OperationKind.RESUME]
+    return tuple(ways)
+
+
+def _once(records: Iterable[CardRecord]) -> Iterable[CardRecord]:
+    return {record.record_id: record for record in records}.values()
+
+
+def _read_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _time(at: datetime | None) -> str:
+    return at.isoformat() if at is not None else ""
