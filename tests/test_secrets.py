@@ -44,6 +44,7 @@ from tests.canaries import PINS, Vault, leaks, secrets_of_card
 from tests.scenario.installation import HOLDER, READER, Installation
 from tests.scenario.judging import WatchedCard
 from tests.scenario.lab import BOB, Holder, Lab, Notes
+from tests.scenario.templates import EMPLOYEE
 from tests.serving import PASSPHRASE, STATION, write_secret
 
 FIRST: Final = PINS["first PIN"].decode()
@@ -64,8 +65,23 @@ timeout-s = 1
 """
 """A directory that is down, so that its password has a reason to be complained about."""
 
-KEPT_IN: Final = ("passphrase", "ldap-password", "identity.pem")
+KEPT_IN: Final = ("passphrase", "ldap-password", "identity.pem", "people.csv")
 """Files that are there to hold a secret."""
+
+PERSONAL: Final = {
+    "birth date": b"1961-08-29",
+    "birth date in a row": b"19610829",
+    "birth date as people write it": b"29081961",
+    "birth date as others write it": b"08291961",
+    "number": b"70395182",
+}
+"""What the holder's PIN must not be taken from: it goes to the station for that, and nowhere else."""
+
+PEOPLE: Final = (
+    "id,name,user,upn,mail,department,sid,birth-date,employee-id\n"
+    "1001,Anna Berg,aberg,aberg@lab.test,aberg@lab.test,R&D,S-1-5-21-1-2-3-1001,1961-08-29,70395182\n"
+)
+NOT_FROM: Final = f'{EMPLOYEE}\n[pin]\nnot-from = ["user.birth-date", "user.employee-id"]\n'
 
 
 @pytest.fixture
@@ -194,6 +210,12 @@ class Work:
         assert (outcome.error, outcome.state) == (None, "active")
         holder = Holder(current_pins=[WRONG, FIRST], new_pins=[WEAK, NEXT])
         assert (await self.do(OperationKind.CHANGE_PIN, holder)).error is None
+        own = [PERSONAL["birth date as people write it"], PERSONAL["number"]]
+        holder = Holder(current_pins=[NEXT], new_pins=[*map(bytes.decode, own), NEXT])
+        outcome = await self.do(OperationKind.CHANGE_PIN, holder)
+        assert outcome.error is not None
+        rules = [str(problem.facts["rule"]) for problem in holder.problems if problem]
+        assert rules == ["personal", "personal", "same"]
         outcome = await self.do(OperationKind.CHANGE_PIN, Holder(current_pins=[WRONG] * 3))
         assert outcome.error is not None
         assert outcome.error.code == "pin-blocked"
@@ -210,7 +232,7 @@ async def test_a_station_and_a_server(
     installation = Installation(tmp_path / "installation")
     installation.folder.mkdir()
     write_secret(installation.folder / "ldap-password", LDAP_PASSWORD)
-    installation.make(more=LDAP)
+    installation.make(more=LDAP, people=PEOPLE, template=NOT_FROM)
     card = WatchedCard.fresh(serial=20114321)
     factory = secrets_of_card(card.memory)
     readers = VirtualReaders([READER])
@@ -255,7 +277,7 @@ async def test_a_station_and_a_server(
         "join secret": read_token(installation.token).secret.reveal(),
         "station's key": canaries.private_key_of(identity.key.reveal()),
     }
-    assert leaks({**PINS, **of_card, **of_server, **others}, said) == []
+    assert leaks({**PINS, **PERSONAL, **of_card, **of_server, **others}, said) == []
     assert leaks({**PINS, **others}, {"wire": b"\n".join(heard.wire)}) == []
     assert leaks({**of_card, **of_server}, {"other commands": b"\n".join(heard.undocumented)}) == []
     assert list(left.iterdir()) == []
@@ -270,6 +292,9 @@ def check_that_all_was_seen(said: dict[str, bytes], heard: Overheard, of_card: d
     assert b"connector-unreachable" in said["file installation/server.log"]
     assert b"corporate" in said["doctor"]
     assert b"server.cli" in b"".join(said.values())
+    assert leaks(PERSONAL, {"wire": b"\n".join(heard.wire)}) == [
+        f"{name} in wire" for name in PERSONAL if name != "birth date"
+    ]
     assert len(of_card) == 6
     assert leaks({"PUK": of_card["PUK of card"]}, {"wire": b"\n".join(heard.wire)}) == ["PUK in wire"]
 

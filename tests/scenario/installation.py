@@ -40,12 +40,12 @@ class Installation:
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
 
-    def make(self, more: str = "") -> None:
+    def make(self, more: str = "", people: str = PEOPLE, template: str = EMPLOYEE) -> None:
         """Make key store, database and certificates; `more` goes into `kiosk.toml`."""
-        (self.folder / "people.csv").write_text(PEOPLE)
+        (self.folder / "people.csv").write_text(people)
         port = free_ports(2)
         self.token = prepare(
-            self.folder, ports=(port, port + 1), directory=DIRECTORY + more, templates=[EMPLOYEE]
+            self.folder, ports=(port, port + 1), directory=DIRECTORY + more, templates=[template]
         )
 
     def start(self) -> None:
