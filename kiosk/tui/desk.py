@@ -13,9 +13,10 @@ from textual.widgets import Static
 
 from kiosk.station import wording
 from kiosk.station.faces import ReaderView, StationView
+from kiosk.station.offers import offered
 from kiosk.tui.labels import OPERATION_KEYS
 from kiosk.tui.messages import OutcomeSeen, Reread, StopWanted, VirtualWanted, Wanted
-from kiosk.tui.offers import goal, offered, ways
+from kiosk.tui.offers import goal, ways
 from kiosk.tui.run import Run
 from kiosk.tui.widgets.card import CardPane
 from kiosk.tui.widgets.detail import CardDetail

@@ -1,6 +1,5 @@
 """The command line as a program, against a real server, with virtual cards that stay in their image files."""
 
-import asyncio
 import fcntl
 import json
 import os
@@ -11,106 +10,16 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from kiosk import cli as program
 from kiosk import commands
-from kiosk.demo.machine import Machine
 from shared import errors, process
-from shared.clock import SystemClock
-
-TEMPLATE = "employee-badge"
-READER = "Virtual reader 1"
-
-STATION = """\
-[station]
-state-folder = "{folder}/station"
-name = "Test desk"
-
-[station.readers]
-kind = "virtual"
-virtual-count = {count}
-
-[log]
-level = "traffic"
-file = "{folder}/station.log"
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    folder: Path
-    config: Path
-    holder: str
-    name: str
-
-    def run(self, *words: str, pins: tuple[str, ...] = (), config: Path | None = None) -> "Ran":
-        """Run a command; each PIN comes through a pipe of its own, whose number replaces `{}` in the words."""
-        pipes = [os.pipe() for _ in pins]
-        for (_, writing), pin in zip(pipes, pins, strict=True):
-            os.write(writing, f"{pin}\n".encode())
-            os.close(writing)
-        numbers = iter(reading for reading, _ in pipes)
-        argv = [word.replace("{}", str(next(numbers))) if "{}" in word else word for word in words]
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "kiosk.cli", "--config", str(config or self.config), *argv],
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=60,
-                pass_fds=[reading for reading, _ in pipes],
-                start_new_session=True,
-            )
-        finally:
-            for reading, _ in pipes:
-                os.close(reading)
-        return Ran(code=done.returncode, out=done.stdout, err=done.stderr)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The one line of standard output."""
-        (line,) = self.out.splitlines()
-        document: dict[str, Any] = json.loads(line)
-        return document
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A running server that this machine has joined, and settings for one virtual reader."""
-    machine = Machine(SystemClock(), people=20, seed=7)
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(machine.start())
-        assert machine.folder is not None
-        config = tmp_path_factory.mktemp("station") / "kiosk.toml"
-        config.write_text(STATION.format(folder=machine.folder, count=1))
-        person = machine.people[0]
-        yield Bench(folder=machine.folder, config=config, holder=person["id"], name=person["name"])
-    finally:
-        loop.run_until_complete(machine.close())
-        loop.close()
-
-
-@pytest.fixture
-def fresh_card(bench: Bench) -> Bench:
-    """A new virtual card in the reader."""
-    for image in (bench.folder / "station" / "virtual-cards").glob("*"):
-        image.unlink()
-    return bench
+from tests.kiosk.bench import READER, STATION, TEMPLATE, Bench
 
 
 def test_a_card_lives_through_four_commands(fresh_card: Bench) -> None:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from kiosk.station import wording
 from kiosk.station.faces import ReaderView
+from kiosk.station.offers import offered, pin_blocked
 from kiosk.station.relay import next_action_for
 from kiosk.tui.labels import (
     CONTINUE_BUTTONS,
@@ -21,7 +22,6 @@ from kiosk.tui.labels import (
     OPERATION_KEYS,
     RUNNING,
 )
-from kiosk.tui.offers import offered, pin_blocked
 from kiosk.tui.widgets.readers import card_name
 from kiosk.tui.widgets.text import cut, line, stack, wrapped
 from shared.credential.model import Person
