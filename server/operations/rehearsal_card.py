@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -12,22 +13,24 @@ from server.operations.objects import identity_objects
 from server.operations.operation import Operation
 from server.operations.secrets import CardSecrets
 from server.operations.services import Services
-from server.operations.stage import PIN, Stage
+from server.operations.stage import PIN, Stage, transmit
 from server.operations.talk import Talk
 from server.ports.store import Opening, OperationClosed
 from shared.console import CardHints
 from shared.credential import plan
 from shared.credential.model import FACTORY, CardRecord, OperationId, PinState
 from shared.credential.sight import Sight, digest
+from shared.iso7816.conversation import drive
 from shared.piv.certificate import CertificateContainer
-from shared.piv.ids import ObjectId, ProfileName
+from shared.piv.ids import ObjectId, Origin, ProfileName, TouchPolicyId
 from shared.piv.inspect import inspect
 from shared.relay import Begin
 from shared.secret import Secret
 from shared.virtual.applet import KeySource
 from shared.virtual.card import VirtualCard
 from shared.virtual.factory import manufacture
-from shared.virtual.memory import ManagementKey, Memory, Reference
+from shared.virtual.keys import default_pin_policy
+from shared.virtual.memory import ManagementKey, Memory, Reference, StoredKey
 from shared.virtual.profiles import PROFILES
 
 SERIAL: Final = 20_000_001
@@ -51,7 +54,7 @@ async def card_for(
     A station knows no more of a card than its hints: what is on a new card besides, a rehearsal takes to be as it left
     the factory.
     """
-    memory = _new(scratch, hints)
+    memory = _with_keys(scratch, _new(scratch, hints), hints.sight or Sight())
     if record is None:
         memory = _as_seen(scratch, memory, hints)
     else:
@@ -77,6 +80,21 @@ def _new(scratch: Scratch, hints: CardHints) -> Memory:
         container = memory.objects.get(ObjectId.ATTESTATION_CERTIFICATE)
         if container is None or _longest(container):
             return memory
+
+
+def _with_keys(scratch: Scratch, memory: Memory, sight: Sight) -> Memory:
+    """Return the card with a key of the same kind in every slot that it says has one."""
+    for slot, seen in sight.slots.items():
+        if seen.key is not None and seen.key.algorithm is not None:
+            held = StoredKey(
+                algorithm=seen.key.algorithm,
+                private=scratch.keys(seen.key.algorithm),
+                origin=Origin.GENERATED,
+                pin=seen.key.pin_policy or default_pin_policy(slot),
+                touch=seen.key.touch_policy or TouchPolicyId.NEVER,
+            )
+            memory = memory.with_key(slot, held)
+    return memory
 
 
 def _as_seen(scratch: Scratch, memory: Memory, hints: CardHints) -> Memory:
@@ -125,9 +143,8 @@ async def _as_recorded(
     scratch: Scratch, caller: Caller, begin: Begin, memory: Memory, record: CardRecord, hints: CardHints
 ) -> Memory:
     """Return the card with the secrets that the record says it has, derived from worthless keys, and our objects."""
-    op = Operation(
-        scratch.services, caller, begin, Talk(Stage(begin, _powered(scratch, memory), object_max=0))
-    )
+    card = _powered(scratch, memory)
+    op = Operation(scratch.services, caller, begin, Talk(Stage(begin, card, object_max=0)))
     secrets = CardSecrets(scratch.services.keystore, record.record_id, op.journal)
     management, puk = record.management_key.proven or FACTORY, record.puk.proven or FACTORY
     if management != FACTORY:
@@ -139,7 +156,7 @@ async def _as_recorded(
     if record.pin is not PinState.FACTORY:
         memory = replace(memory, pin=memory.pin.set_to(PIN))
     if hints.guid == record.record_id:
-        facts = await op.talk.converse(inspect())
+        facts = drive(inspect(), partial(transmit, card))
         ours = (plan.WriteChuid(), plan.WriteCcc())
         today = scratch.services.clock.now().date()
         identity = await identity_objects(op, record.record_id, ours, facts, today)

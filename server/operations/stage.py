@@ -5,6 +5,7 @@ label and the most bytes that its data and its answer can have, never a byte of 
 """
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from shared import errors
@@ -54,7 +55,7 @@ PIN: Final = b"75319864"
 """In the place of every transport PIN."""
 
 _CONTENT: Final = 0x53
-_GET_RESPONSE_MORE: Final = 0x61
+_MORE: Final = 0x61
 
 
 class Stage:
@@ -93,7 +94,7 @@ class Stage:
         """Take one turn; the card works in a thread, because making keys takes time."""
         match turn:
             case Exchange():
-                responses = await asyncio.to_thread(exchange, turn.items, self._transmit)
+                responses = await asyncio.to_thread(exchange, turn.items, partial(transmit, self._card))
                 self._note(turn.items, responses)
                 self._said.put_nowait(Responses(number=turn.number, responses=tuple(responses)))
                 if turn.release:
@@ -109,32 +110,6 @@ class Stage:
                 self.end = turn
             case Draw() | Ask():
                 pass  # every hole takes the same PIN; a question stays without an answer
-
-    # --- the card ---------------------------------------------------------------------------------------
-
-    def _transmit(self, item: Item) -> Response:
-        """Send one item, long data in a chain, and fetch the whole response."""
-        if isinstance(item, ColdReset):
-            return Response(self._card.reset(), int(SW.OK))
-        data = b"".join(_filled(part) for part in item.parts)
-        header = bytes((item.cla, item.ins, item.p1, item.p2))
-        while len(data) > SHORT_DATA_MAX:
-            link = bytes((item.cla | CHAINING_BIT,)) + header[1:]
-            block = self._once(encode(header=link, data=data[:SHORT_DATA_MAX], le=None))
-            if not block.ok:
-                return block
-            data = data[SHORT_DATA_MAX:]
-        response = self._once(encode(header=header, data=data, le=item.le))
-        while response.sw >> 8 == _GET_RESPONSE_MORE:
-            more = self._once(bytes((0x00, Ins.GET_RESPONSE, 0x00, 0x00, response.sw & 0xFF)))
-            response = Response(response.data + more.data, more.sw)
-        return response
-
-    def _once(self, apdu: bytes) -> Response:
-        answer = self._card.transmit(apdu)
-        if not answer:
-            raise errors.CardLost
-        return Response(answer[:-2], int.from_bytes(answer[-2:], "big"))
 
     # --- what is written down ---------------------------------------------------------------------------
 
@@ -183,6 +158,36 @@ class Stage:
         if command.ins == Ins.GENERAL_AUTHENTICATE and command.p2 in set(Slot):
             return FIGURES["elliptic-curve" if Algorithm(command.p1).rsa_bits is None else "rsa"]
         return FIGURES["command"]
+
+
+def transmit(card: VirtualCard, item: Item) -> Response:
+    """Send one item to a card that has power, long data in a chain, and fetch the whole response.
+
+    Raises:
+        CardLost: it has none.
+    """
+    if isinstance(item, ColdReset):
+        return Response(card.reset(), int(SW.OK))
+    data = b"".join(_filled(part) for part in item.parts)
+    header = bytes((item.cla, item.ins, item.p1, item.p2))
+    while len(data) > SHORT_DATA_MAX:
+        link = bytes((item.cla | CHAINING_BIT,)) + header[1:]
+        block = _once(card, encode(header=link, data=data[:SHORT_DATA_MAX], le=None))
+        if not block.ok:
+            return block
+        data = data[SHORT_DATA_MAX:]
+    response = _once(card, encode(header=header, data=data, le=item.le))
+    while response.sw >> 8 == _MORE:
+        more = _once(card, bytes((0x00, Ins.GET_RESPONSE, 0x00, 0x00, response.sw & 0xFF)))
+        response = Response(response.data + more.data, more.sw)
+    return response
+
+
+def _once(card: VirtualCard, apdu: bytes) -> Response:
+    answer = card.transmit(apdu)
+    if not answer:
+        raise errors.CardLost
+    return Response(answer[:-2], int.from_bytes(answer[-2:], "big"))
 
 
 def _filled(part: Part) -> bytes:
