@@ -33,7 +33,8 @@ from tests.peers.pcscd import PcscReader
 pytestmark = [pytest.mark.needs_pcscd, pytest.mark.needs_opensc]
 
 FACTORY_ALGORITHM: Final = "AES192"
-FIRST_PIN, CHANGED_PIN, UNBLOCKED_PIN, WRONG_PIN = "739154", "482615", "195537", "000000"
+FIRST_PIN, CHANGED_PIN, UNBLOCKED_PIN, RESUMED_PIN = "739154", "482615", "195537", "830274"
+WRONG_PIN: Final = "000000"
 
 Act = Callable[[Life], Awaitable[None]]
 
@@ -97,18 +98,34 @@ async def _rekeyed(card: Life) -> None:
     await _usable(card)
 
 
-async def _not_yet_revoked(card: Life) -> None:
-    """The authority has nothing against the certificates."""
-    assert await card.revocations() == [""] * len(SLOTS)
-
-
-async def _revoked(card: Life) -> None:
+async def _out_of_use(card: Life, reason: str) -> None:
     """Everything is still on the card, nobody has a PIN for it, and the authority's list says why."""
     judge_with_yubico_piv_tool(card.subject)
     assert certificates_with_opensc(card.reader) == len(SLOTS)
     for pin in (card.pin, FACTORY_PIN.decode()):
         assert not pin_opens(card.reader, pin)
-    assert await card.revocations() == ["Key Compromise"] * len(SLOTS)
+    assert await card.revocations() == [reason] * len(SLOTS)
+
+
+async def _on_hold(card: Life) -> None:
+    """The card is out of use until somebody resumes it."""
+    await _out_of_use(card, "Certificate Hold")
+
+
+async def _in_use_again(card: Life) -> None:
+    """The new PIN opens the card, and the authority has nothing against the certificates."""
+    await _new_pin_only(card)
+    assert await card.revocations() == [""] * len(SLOTS)
+
+
+async def _stolen(card: Life) -> None:
+    """The card is out of use for good."""
+    await _out_of_use(card, "Key Compromise")
+
+
+async def _deleted(card: Life) -> None:
+    """The record is closed; the card is out of use."""
+    await _out_of_use(card, "Cessation Of Operation")
 
 
 async def _empty(card: Life) -> None:
@@ -132,13 +149,17 @@ LIFE: Final = (
     ),
     Stage(operation=OperationKind.UPDATE, state=State.ACTIVE, before=_renew_master_key, judge=_rekeyed),
     Stage(
-        operation=OperationKind.REVOKE,
-        state=State.REVOKED,
-        before=_not_yet_revoked,
-        reason=Cause.STOLEN.value,
-        judge=_revoked,
+        operation=OperationKind.SUSPEND,
+        state=State.SUSPENDED,
+        reason=Cause.FORGOTTEN.value,
+        judge=_on_hold,
     ),
+    Stage(operation=OperationKind.RESUME, state=State.ACTIVE, new_pin=RESUMED_PIN, judge=_in_use_again),
+    Stage(operation=OperationKind.REVOKE, state=State.REVOKED, reason=Cause.STOLEN.value, judge=_stolen),
     Stage(operation=OperationKind.RETIRE, state=State.RETIRED, reason=Cause.LEFT.value, judge=_empty),
+    Stage(operation=OperationKind.ISSUE, state=State.ISSUED, judge=_issued),
+    Stage(operation=OperationKind.ACTIVATE, state=State.ACTIVE, new_pin=FIRST_PIN, judge=_usable),
+    Stage(operation=OperationKind.DELETE, state=State.DELETED, reason=Cause.LEFT.value, judge=_deleted),
 )
 
 
