@@ -50,7 +50,7 @@ class _Group(click.Group):
         """List the commands; those that are loaded later have their line here."""
         lines = {
             "demo": "Try a whole desk on this machine; nothing is kept.",
-            "do": "Do one operation on the card in a reader.",
+            "do": "Do one operation on the card in a reader; alone, say what may be done now, and how.",
             "virtual-card": "Put a virtual card behind a real pcscd.",
         }
         for name in self.commands:
@@ -71,12 +71,27 @@ def cli(ctx: click.Context) -> None:
 @cli.command()
 @everywhere
 @click.option("--reader", default="", help="Look into this reader only.")
+@click.option("--diff", is_flag=True, help="Compare the card with its template, in its newest version.")
+@click.option("--template", default="", help="Compare it with this template instead; needs no credential.")
 @click.pass_obj
-def card(options: Options, reader: str) -> None:
-    """Say what is in the readers, and what the record says of it. Changes nothing."""
-    from kiosk.commands import card as run  # noqa: PLC0415  # loads gRPC and PC/SC
+def card(options: Options, reader: str, *, diff: bool, template: str) -> None:
+    """Say what is in the readers, what the record says of it, and where the two differ. Changes nothing."""
+    from kiosk.card_command import card as run  # noqa: PLC0415  # loads gRPC and PC/SC
 
-    finish(options, asyncio.run(run(options.config, reader)))
+    if template and not diff:
+        raise click.UsageError("--template belongs to --diff")  # noqa: EM101, TRY003  # a sentence for one place
+    finish(options, asyncio.run(run(options.config, reader, diff=diff, template=template)))
+
+
+@cli.command()
+@everywhere
+@click.argument("text", default="")
+@click.pass_obj
+def credentials(options: Options, text: str) -> None:
+    """List credentials whose holder's name contains TEXT, whether or not their cards are here."""
+    from kiosk.credentials import credentials as run  # noqa: PLC0415  # loads gRPC
+
+    finish(options, asyncio.run(run(options.config, text)))
 
 
 @cli.command()

@@ -4,29 +4,23 @@ Each reads the settings, opens a station, does one thing, and closes it. What a 
 standard error.
 """
 
-import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from kiosk.backend.identity import load_identity
 from kiosk.backend.joining import join as join_server
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
-from kiosk.station import wording
-from kiosk.station.faces import ReaderView
 from kiosk.wiring import Parts, open_readers, open_station
-from shared import errors, logs
+from shared import logs
 from shared.clock import SystemClock
-from shared.console import CardView
 from shared.display import visible_lines
 from shared.errors import KioskError
-
-FOUND_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,90 +53,6 @@ def _settings(config: Path | None) -> Settings:
     settings = read_settings(config)
     logs.set_up(settings.log)
     return settings
-
-
-# --- kiosk card -----------------------------------------------------------------------------------------
-
-
-async def card(config: Path | None, reader: str) -> Result:
-    """Read every card that is there, or the one in `reader`, and look it up."""
-    async with opened(config) as parts:
-        names = [info.name for info in await parts.readers.all()]
-        if reader and reader not in names:
-            raise errors.NoReader(reader=reader)
-        wanted = [reader] if reader else names
-        if not wanted:
-            raise errors.NoReader
-        views = await asyncio.gather(*(parts.core.refresh(name) for name in wanted))
-    if reader and not views[0].present and views[0].error is None:
-        raise errors.CardMissing(reader=reader)
-    code = next((view.error.exit_code for view in views if view.error is not None), 0)
-    return Result(
-        lines=[line for view in views for line in _reader_lines(view)],
-        document={"ok": code == 0, "readers": [_reader_document(view) for view in views]},
-        exit_code=code,
-    )
-
-
-def _reader_lines(view: ReaderView) -> Sequence[str]:
-    lines = [view.name + (" (virtual)" if view.virtual else "")]
-    if view.card is not None:
-        serial = "" if view.card.serial is None else f", serial {view.card.serial}"
-        pin = "" if view.card.pin_tries_left is None else f", PIN: {wording.tries(view.card.pin_tries_left)}"
-        lines.append(f"  {view.card.product}{serial}{pin}")
-        lines += [f"  {certificate}" for certificate in view.card.certificates]
-    elif view.error is None:
-        lines.append("  empty")
-    if view.record is not None:
-        lines += [f"  {line}" for line in _record_lines(view.record)]
-    if view.error is not None:
-        lines.append(f"  {wording.failure(view.error)}")
-    return lines
-
-
-def _record_lines(record: CardView) -> Sequence[str]:
-    lines = [wording.state(record.state)]
-    if record.holder is not None:
-        lines.append(f"{record.holder.name} · {record.template_title} v{record.template_version}")
-    if record.interrupted is not None:
-        lines.append(wording.notice("interrupted"))
-    lines += [wording.notice(notice) for notice in record.notices]
-    if record.reachable:
-        lines.append("Possible now: " + ", ".join(wording.operation(kind) for kind in record.reachable))
-    return lines
-
-
-def _reader_document(view: ReaderView) -> dict[str, Any]:
-    card, record = view.card, view.record
-    return {
-        "reader": view.name,
-        "virtual": view.virtual,
-        "present": view.present,
-        "error": None if view.error is None else view.error.code,
-        "card": None
-        if card is None
-        else {
-            "product": card.product,
-            "profile": card.profile,
-            "serial": card.serial,
-            "pin_tries_left": card.pin_tries_left,
-            "puk_tries_left": card.puk_tries_left,
-            "certificates": list(card.certificates),
-        },
-        "record": None
-        if record is None
-        else {
-            "state": record.state.value,
-            "holder": None if record.holder is None else record.holder.holder,
-            "holder_name": None if record.holder is None else record.holder.name,
-            "template": record.template or None,
-            "template_version": record.template_version or None,
-            "issued_at": record.issued_at or None,
-            "interrupted": None if record.interrupted is None else record.interrupted.value,
-            "reachable": [kind.value for kind in record.reachable],
-            "notices": list(record.notices),
-        },
-    }
 
 
 # --- kiosk join, doctor, desk ---------------------------------------------------------------------------

@@ -40,6 +40,12 @@ _NEXT_ACTIONS: Final[dict[str, str]] = {
     "use-another-card": "Use another card.",
     "unblock": "Unblock it: the holder chooses a new PIN.",
     "issue": "Issue the card to a person.",
+    "update": "Update the card; its holder is not needed.",
+    "renew": "Renew its certificates.",
+    "reissue": "Reissue it: new keys and certificates for the same holder.",
+    "resume": "Resume it: the holder chooses a new PIN.",
+    "retire": "Retire the card; it may be issued again then.",
+    "continue": "Choose the operation again; it goes on where it stopped.",
     "ask-administrator-template": "Ask an administrator to correct the template, or choose another one.",
     "continue-first": "Go on for the person that it was begun for, or use another card.",
     "choose-again": "Choose another person or another template.",
@@ -60,6 +66,8 @@ _STEPS: Final[dict[str, str]] = {
     "write": "Certificate {slot} on the card",
     "retries": "Tries for PIN {pin} and unblocking code {puk}",
     "revoke": "Revoke certificate {slot}",
+    "hold": "Put certificate {slot} on hold",
+    "release": "Release certificate {slot}",
     "delete": "Delete key and certificate {slot}",
     "security-object": "Security object",
     "read-back": "Read everything back",
@@ -79,6 +87,7 @@ _NOTICES: Final[dict[str, str]] = {
     "holder-disabled": "The directory says that this person is disabled.",
     "unconfirmed-issue": "A certificate was asked for, and it is not known whether it was issued.",
     "card-not-genuine": "The card could not prove that it is the recorded one.",
+    "carry-due": "What was decided about this card has not reached it yet; it is carried to it when it is here.",
     "update-needed": "There is a newer master key or template for this card: update it. It goes on working until then.",
     "reissue-needed": "The template has a newer version that wants other keys or certificates: they take a new issue.",
 }
@@ -168,6 +177,12 @@ def operation(kind: OperationKind) -> str:
 def done(kind: OperationKind) -> str:
     """Say that an operation is done."""
     return _DONE[kind]
+
+
+def waiting(count: int) -> str:
+    """Say that certificate authorities have something left to do; they are asked again until it is done."""
+    what = "One certificate waits" if count == 1 else f"{count} certificates wait"
+    return f"{what} for their authority, which is asked again until it is done."
 
 
 def question(asked: Question, facts: Mapping[str, Fact] | None = None) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from kiosk import card_command, commands
 from kiosk import cli as program
-from kiosk import commands
 from shared import errors, process
 from tests.kiosk.bench import READER, STATION, TEMPLATE, Bench
 
@@ -223,11 +223,11 @@ def test_help_lists_every_command() -> None:
 def test_options_count_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Path | None] = []
 
-    async def card(config: Path | None, _reader: str) -> commands.Result:
+    async def card(config: Path | None, _reader: str, **_options: object) -> commands.Result:
         told.append(config)
         return commands.Result(lines=["line"], document={"ok": True})
 
-    monkeypatch.setattr(commands, "card", card)
+    monkeypatch.setattr(card_command, "card", card)
     before = CliRunner().invoke(program.cli, ["--config", "a.toml", "--json", "card"])
     behind = CliRunner().invoke(program.cli, ["card", "--json", "--config", "b.toml"])
     plain = CliRunner().invoke(program.cli, ["card"])
@@ -239,11 +239,11 @@ def test_options_count_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_unforeseen_fault_shows_no_variables(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def card(_config: Path | None, _reader: str) -> commands.Result:
+    async def card(_config: Path | None, _reader: str, **_options: object) -> commands.Result:
         pin = "739184"
         raise RuntimeError(pin)
 
-    monkeypatch.setattr(commands, "card", card)
+    monkeypatch.setattr(card_command, "card", card)
     monkeypatch.setattr(process, "harden", lambda: None)
     monkeypatch.setattr(sys, "argv", ["kiosk", "card", "--json"])
     with pytest.raises(SystemExit) as ended:
