@@ -48,7 +48,7 @@ async def change_pin(op: Operation) -> Ended:
     if facts.pin.tries_left == 0:
         raise errors.PinBlocked
     _, template = await op.template(credential.template)
-    policy = await policy_for(op, template, record, credential.holder)
+    policy = await policy_for(op, template, record, facts, credential.holder)
     await op.open(record.record_id, template=credential.template)
     await op.talk.show(STEPS)
     await op.talk.progress(StepChange(index=0, done=False))

@@ -9,14 +9,20 @@ from dataclasses import replace
 from server.operations.enrol import values_for
 from server.operations.operation import Operation
 from shared import errors
+from shared.credential import lint
 from shared.credential.model import CardRecord, HolderId, Person
 from shared.credential.personal import personal_texts
 from shared.credential.pins import PinPolicy
 from shared.credential.template import Template
+from shared.piv.inspect import CardFacts
 
 
-async def policy_for(op: Operation, template: Template, record: CardRecord, holder: HolderId) -> PinPolicy:
+async def policy_for(
+    op: Operation, template: Template, record: CardRecord, facts: CardFacts, holder: HolderId
+) -> PinPolicy:
     """Return the rules for the PIN that this holder is about to choose; asked before the card is touched.
+
+    A template that came to the card by an update may allow more than the card takes; then what the card takes counts.
 
     Raises:
         ConnectorUnreachable, ConnectorRefused: the directory does not say what the PIN must not be taken from.
@@ -24,7 +30,7 @@ async def policy_for(op: Operation, template: Template, record: CardRecord, hold
         VariableMissing, Invalid: it lacks a value that the template names, or it has another form.
         TemplateImpossible: the template's directory is not among the connections any more.
     """
-    policy, wanted = template.pin.policy, template.pin.not_from
+    policy, wanted = lint.within(template.pin.policy, facts.profile), template.pin.not_from
     if not wanted:
         return policy
     person = await _person(op, template, holder)

@@ -93,7 +93,7 @@ async def _set_pin(
     if credential is None:
         raise errors.UnknownCard
     _, template = await op.template(credential.template)
-    policy = await policy_for(op, template, record, credential.holder)
+    policy = await policy_for(op, template, record, facts, credential.holder)
     await op.talk.ask_pin(Question.NEW_PIN, purpose, hole=NEW_PIN.name, uses=2, policy=policy)
     op.journal.note(SecretsCarried(station=op.caller.station_id))
     await op.open(record.record_id, template=credential.template)

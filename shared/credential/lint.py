@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Final, Protocol
 
 from shared import errors
@@ -47,9 +48,9 @@ class Able(Protocol):
         ...
 
 
-def management_algorithm(template: Template, profile: Profile) -> ManagementAlgorithm:
+def management_algorithm(template: Template | None, profile: Profile) -> ManagementAlgorithm:
     """Return the algorithm of the management key: the template's, else the strongest that the card holds."""
-    fixed = template.management_key.algorithm
+    fixed = template.management_key.algorithm if template is not None else None
     return fixed or next(kind for kind in STRENGTH if kind in profile.management)
 
 
@@ -67,6 +68,11 @@ def check_card(template: Template, profile: Profile) -> list[errors.TemplateImpo
         for spec in template.certificates
     ]
     return [errors.TemplateImpossible(template=template.name, why=why) for why in reasons if why]
+
+
+def within(policy: PinPolicy, profile: Profile) -> PinPolicy:
+    """Return a PIN policy within what the card takes: whatever it lets pass, the policy does too."""
+    return replace(policy, characters=Characters.DIGITS) if profile.pin_digits_only else policy
 
 
 def check_connections(

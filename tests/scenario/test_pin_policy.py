@@ -12,6 +12,7 @@ from shared import errors
 from shared.console import CardView
 from shared.credential.model import HolderId, Person, State
 from shared.credential.pins import pad
+from shared.piv.ids import ProfileName
 from shared.relay import OperationKind
 from shared.secret import Secret
 from tests.conftest import FixedClock
@@ -162,6 +163,23 @@ async def test_stations_are_told_of_people_what_they_show(lab: Lab) -> None:
     (template,) = await lab.station.templates()
     assert "user.birth-date" in template.needs
     assert "user.employee-id" not in template.needs
+
+
+async def test_letters_that_an_update_allowed_stay_off_a_card_for_digits(clock: FixedClock) -> None:
+    """The holder is told what the card takes, not refused by it."""
+    lab = await Lab.start(clock=clock, template=EMPLOYEE)
+    try:
+        card = await put(lab, WatchedCard.fresh(ProfileName.UNKNOWN))
+        assert (await issue(lab)).error is None
+        await lab.apply(f'{EMPLOYEE}\n[pin]\ncharacters = "any"\n', version=2)
+        assert (await lab.perform(OperationKind.UPDATE)).error is None
+        assert (await desk(lab)).template_version == 2
+        holder = Holder(new_pins=["abc739", PIN])
+        assert (await lab.perform(ACTIVATE, holder)).error is None
+        assert rules(holder) == ["characters"]
+        assert card.memory.pin.value == Secret(pad(PIN.encode()))
+    finally:
+        await lab.close()
 
 
 # --- a change that is due -------------------------------------------------------------------------------

@@ -12,12 +12,13 @@ from kiosk.tui.failure import Failure
 from kiosk.tui.new_pin import NewPin
 from kiosk.tui.widgets.pin import PinField
 from shared import errors
+from shared.credential.lifecycle import OperationKind, reachable
 from shared.credential.model import State
 from shared.credential.pins import PinPolicy
 from shared.secret import Secret
 from tests.tui.conftest import Desk
 from tests.tui.look import shows, text, until
-from tests.tui.scripted import PEOPLE, ScriptedStation, reader
+from tests.tui.scripted import PEOPLE, ScriptedStation, reader, record
 
 CANARY = "80361749"
 
@@ -137,6 +138,27 @@ async def test_change_pin_shows_tries_and_the_last_problem(desk: Desk, station: 
         await pilot.press(*"735172", "tab", *"735172", "enter")
         await shows(pilot, "✓ The PIN is changed.")
         assert station.pins == [b"123456", b"735172"]
+
+
+async def test_a_change_that_is_due_is_said_and_is_the_obvious_next_thing(
+    desk: Desk, station: ScriptedStation
+) -> None:
+    rest = [way for way in reachable(State.ACTIVE) if way is not OperationKind.CHANGE_PIN]
+    due = record(
+        State.ACTIVE,
+        PEOPLE[0],
+        notices=("update-needed", "pin-change-due"),
+        reachable=(OperationKind.CHANGE_PIN, *rest),
+    )
+    await station.put(reader(1, State.ACTIVE, PEOPLE[0], record=due))
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "! The PIN is due to be changed by its holder.", " p   Change the PIN")
+        await pilot.press("enter")
+        await shows(pilot, "Present PIN")
+        await pilot.press(*"739154", "enter", *"735172", "enter", *"735172", "enter")
+        await shows(pilot, "✓ The PIN is changed.")
+        await until(pilot, lambda: "is due to be changed" not in text(app))
 
 
 async def test_few_tries_are_confirmed(desk: Desk, station: ScriptedStation) -> None:

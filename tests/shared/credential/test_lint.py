@@ -6,6 +6,7 @@ import pytest
 
 from shared import errors
 from shared.credential import lint
+from shared.credential.pins import Characters, PinPolicy
 from shared.credential.template import Template, parse_template
 from shared.piv.ids import ManagementAlgorithm, ProfileName
 from shared.piv.profiles import PROFILES
@@ -66,6 +67,12 @@ def test_pins_of_letters_are_for_cards_that_take_them() -> None:
     (warning,) = lint.warnings(template)
     assert "PIV card (SP 800-73)" in warning
     assert "YubiKey" not in warning
+
+
+def test_a_policy_within_the_card() -> None:
+    wide = PinPolicy(characters=Characters.ANY, min_length=7)
+    assert lint.within(wide, PROFILES[ProfileName.YUBIKEY_5_7]) == wide
+    assert lint.within(wide, PROFILES[ProfileName.UNKNOWN]) == PinPolicy(min_length=7)
 
 
 @pytest.mark.parametrize("key", ["allow-sequences", "allow-repeats"])
