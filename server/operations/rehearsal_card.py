@@ -23,7 +23,7 @@ from shared.credential.sight import Sight, digest
 from shared.iso7816.conversation import drive
 from shared.piv.certificate import CertificateContainer
 from shared.piv.ids import ObjectId, Origin, ProfileName, TouchPolicyId
-from shared.piv.inspect import inspect
+from shared.piv.inspect import ReferenceFacts, inspect
 from shared.relay import Begin
 from shared.secret import Secret
 from shared.virtual.applet import KeySource
@@ -60,14 +60,9 @@ async def card_for(
     else:
         await _make_known(scratch, caller, record)
         memory = await _as_recorded(scratch, caller, begin, memory, record, hints)
-    return _powered(
-        scratch,
-        replace(
-            memory,
-            pin=_with_tries(memory.pin, hints.pin_tries_left),
-            puk=_with_tries(memory.puk, hints.puk_tries_left),
-        ),
-    )
+    sight = hints.sight or Sight()
+    tries = replace(memory, pin=_with_tries(memory.pin, sight.pin), puk=_with_tries(memory.puk, sight.puk))
+    return _powered(scratch, tries)
 
 
 def _new(scratch: Scratch, hints: CardHints) -> Memory:
@@ -121,8 +116,11 @@ def _powered(scratch: Scratch, memory: Memory) -> VirtualCard:
     return card
 
 
-def _with_tries(reference: Reference, left: int | None) -> Reference:
-    return reference if left is None else replace(reference, left=min(left, reference.tries))
+def _with_tries(reference: Reference, seen: ReferenceFacts) -> Reference:
+    total = seen.tries_total or reference.tries
+    return replace(
+        reference, tries=total, left=total if seen.tries_left is None else min(seen.tries_left, total)
+    )
 
 
 async def _make_known(scratch: Scratch, caller: Caller, record: CardRecord) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -128,6 +128,23 @@ async def test_a_card_that_was_taken_back(profile: ProfileName) -> None:
         await compare(lab, rehearsed, "employee")
 
 
+async def test_a_card_that_was_taken_back_and_gets_other_retry_counters() -> None:
+    other = EMPLOYEE.replace('"employee"', '"other"') + "[pin]\ntries = 5\npuk-tries = 6\n"
+    first = EMPLOYEE + "[pin]\ntries = 8\npuk-tries = 8\n"
+    async with desk(first, ProfileName.YUBIKEY_5_7) as lab:
+        await lab.apply(other)
+        await lab.services.keystore.add_generation()  # type: ignore[attr-defined]
+        for operation in (OperationKind.ISSUE, OperationKind.RETIRE):
+            outcome = await lab.perform(
+                operation, subject=BOB.holder, template="employee", reason=Cause.LEFT.value
+            )
+            assert outcome.error is None
+        await lab.services.keystore.add_generation()  # type: ignore[attr-defined]
+        rehearsed = await rehearse(lab, await seen(lab), template="other")
+        assert rehearsed.steps[0].line.facts == {"generation": 3}
+        await compare(lab, rehearsed, "other")
+
+
 async def test_the_newest_master_key_is_in_the_plan() -> None:
     async with desk(profile=ProfileName.YUBIKEY_5_7) as lab:
         await lab.services.keystore.add_generation()  # type: ignore[attr-defined]
@@ -179,6 +196,20 @@ async def test_nothing_real_is_written_signed_or_derived() -> None:
         assert lab.store.commits == before
         assert lab.store._book.state.ledger == ledger
         assert not lab.store._book.state.cards
+
+
+async def test_the_operation_gets_no_part_of_the_real_installation() -> None:
+    """Also none that is added to `Services` one day: what is shared is named here."""
+    async with desk() as lab:
+        scratch = (await rehearsals_of(lab.services)._build(1)).services
+        shared = {
+            each.name
+            for each in fields(Services)
+            if (part := getattr(scratch, each.name)) is getattr(lab.services, each.name)
+            and not isinstance(part, bool | tuple)
+        }
+        assert shared == {"directories", "clock"}
+        assert not {*scratch.authorities.values()} & {*lab.services.authorities.values()}
 
 
 def test_the_seal_can_break() -> None:
