@@ -67,6 +67,7 @@ _SAID_BY_DRIFT: Final[dict[str, frozenset[str]]] = {
         {Kind.MANAGEMENT_KEY_OLDER, Kind.PUK_OLDER, Kind.TEMPLATE_OLDER, Kind.UPDATE_DUE}
     ),
     "reissue-needed": frozenset({Kind.TEMPLATE_REISSUE}),
+    "renewal-due": frozenset({Kind.CERTIFICATE_EXPIRED, Kind.CERTIFICATE_EXPIRES}),
     "pin-blocked": frozenset({Kind.PIN_BLOCKED}),
     "known-card-in-factory-state": frozenset({Kind.CARD_RESET}),
 }

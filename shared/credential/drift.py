@@ -8,13 +8,12 @@ tell of them; those an operation proves when it reads the card back.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from cryptography import x509
-
 from shared.credential.drift_kinds import CALL, CONTINUE, Drift, Kind
+from shared.credential.expiry import due_for_renewal, ends_at
 from shared.credential.lifecycle import CONTINUED, OperationKind
 from shared.credential.model import (
     FACTORY,
@@ -31,7 +30,6 @@ from shared.piv.data import object_name
 from shared.piv.ids import ObjectId, Slot
 from shared.relay import StepLine
 
-EXPIRES_SOON: Final = timedelta(days=30)
 SHOWN_DIGITS: Final = 16
 """Of a digest, for eyes."""
 
@@ -284,12 +282,13 @@ class _Comparison:
         return UNREADABLE if slot.certificate_object in self._sight.objects else ""
 
     def _lifetime(self, record: CertificateRecord) -> Iterator[Drift]:
-        if self._record.state not in IN_USE:
+        template, now = self._against.template, self._against.now
+        if self._record.state not in IN_USE or template is None:
             return
-        until = x509.load_der_x509_certificate(record.certificate).not_valid_after_utc
-        if until - self._against.now > EXPIRES_SOON:
+        until = ends_at(record.certificate)
+        is_over = until <= now
+        if not is_over and record not in due_for_renewal(self._record.certificates, template, now):
             return
-        is_over = until <= self._against.now
         day = until.date().isoformat()
         mend = self._mend(
             OperationKind.RENEW, OperationKind.REISSUE, OperationKind.RETIRE, OperationKind.ISSUE

@@ -62,7 +62,7 @@ class Kind(StrEnum):
     CERTIFICATE_EXPIRED = "certificate-expired"
     """The certificate of the slot `subject` has expired, on the day `found`."""
     CERTIFICATE_EXPIRES = "certificate-expires"
-    """The certificate of the slot `subject` expires within 30 days, on the day `found`."""
+    """The certificate of the slot `subject` is due for renewal, for it expires on the day `found`."""
     TEMPLATE_OLDER = "template-older"
     """The template has a newer version, `expected`, that the credential can take over as it is."""
     TEMPLATE_REISSUE = "template-reissue"

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 
-from shared.credential.drift import EXPIRES_SOON, Against, drift, shown
+from shared.credential.drift import Against, drift, shown
 from shared.credential.drift_kinds import CALL, CONTINUE, Drift, Kind
 from shared.credential.lifecycle import OperationKind, reachable
 from shared.credential.model import (
@@ -46,6 +46,8 @@ from tests.shared.proto import values
 
 NOW: Final = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 UNTIL: Final = datetime(2028, 11, 20, tzinfo=UTC)
+SOON: Final = timedelta(days=30)
+"""What a template says that says nothing of it."""
 CARD: Final = RecordId(UUID("7a7e7c6e-0000-4000-8000-000000000001"))
 STRANGE: Final = digest(b"somebody else's")
 SLOT: Final = Slot.SIGNATURE
@@ -391,7 +393,7 @@ def test_each_kind_is_found_alone(what: str) -> None:
 @pytest.mark.parametrize(
     ("now", "key"),
     [
-        (UNTIL - EXPIRES_SOON, Kind.CERTIFICATE_EXPIRES),
+        (UNTIL - SOON, Kind.CERTIFICATE_EXPIRES),
         (UNTIL - timedelta(seconds=1), Kind.CERTIFICATE_EXPIRES),
         (UNTIL, Kind.CERTIFICATE_EXPIRED),
     ],
@@ -401,7 +403,7 @@ def test_certificates_grow_old(now: datetime, key: Kind) -> None:
     assert [(each.key, each.subject, each.found, each.mend) for each in found] == [
         (key, slot.text, "2028-11-20", "renew") for slot in USED
     ]
-    assert Case(now=UNTIL - EXPIRES_SOON - timedelta(seconds=1)).drift() == ()
+    assert Case(now=UNTIL - SOON - timedelta(seconds=1)).drift() == ()
 
 
 def test_every_kind_has_a_case() -> None:
