@@ -5,8 +5,10 @@ from typing import Final
 
 import click
 
+from kiosk.credentials import decide
 from kiosk.operate import NOBODY, Given, operate
 from kiosk.options import Options, everywhere, finish
+from kiosk.reachable import reachable_now
 from kiosk.rehearse import rehearse_issue
 from kiosk.station.faces import Job
 from shared.credential.lifecycle import OperationKind
@@ -26,15 +28,22 @@ _PIN: Final = click.option(
 _REASON: Final = click.option(
     "--reason", required=True, type=click.Choice([cause.value for cause in Cause]), help="Why."
 )
+_CREDENTIAL: Final = click.option(
+    "--credential", default="", help="Without the card: its id, its holder's id, or words that find just one."
+)
 _SLOT: Final = click.option(
     "--slot", "slots", multiple=True, help="Only this slot, such as 9A; may be repeated."
 )
 
 
-@click.group()
+@click.group(invoke_without_command=True)
 @everywhere
-def do() -> None:
-    """Do one operation on the card in a reader."""
+@click.pass_context
+def do(context: click.Context) -> None:
+    """Do one operation on the card in a reader; alone, say what may be done now, and how."""
+    if context.invoked_subcommand is None:
+        options = context.ensure_object(Options)
+        finish(options, asyncio.run(reachable_now(options.config, do.commands)))
 
 
 @do.command()
@@ -104,11 +113,46 @@ def unblock(options: Options, reader: str, new_pin_fd: int | None, *, temporary_
 @do.command()
 @everywhere
 @_READER
+@_CREDENTIAL
 @_REASON
 @click.pass_obj
-def revoke(options: Options, reader: str, reason: str) -> None:
-    """Revoke the credential for good; nobody knows the PIN of its card any longer."""
-    _run(options, Job(operation=OperationKind.REVOKE, reader=reader, reason=reason))
+def suspend(options: Options, reader: str, credential: str, reason: str) -> None:
+    """Take the credential out of use until it is resumed; with or without its card."""
+    _decide(options, OperationKind.SUSPEND, reader, credential, reason)
+
+
+@do.command()
+@everywhere
+@_READER
+@_CREDENTIAL
+@_NEW_PIN
+@click.pass_obj
+def resume(options: Options, reader: str, credential: str, new_pin_fd: int | None) -> None:
+    """Take a suspended credential into use again; its holder chooses a new PIN if the suspension reached the card."""
+    given = Given(new_pin_fd=new_pin_fd)
+    _decide(options, OperationKind.RESUME, reader, credential, given=given)
+
+
+@do.command()
+@everywhere
+@_READER
+@_CREDENTIAL
+@_REASON
+@click.pass_obj
+def revoke(options: Options, reader: str, credential: str, reason: str) -> None:
+    """Revoke the credential for good, with or without its card; nobody knows the card's PIN any longer."""
+    _decide(options, OperationKind.REVOKE, reader, credential, reason)
+
+
+@do.command()
+@everywhere
+@_READER
+@_CREDENTIAL
+@_REASON
+@click.pass_obj
+def delete(options: Options, reader: str, credential: str, reason: str) -> None:
+    """Close the record of a card, with or without it; what is on it is revoked."""
+    _decide(options, OperationKind.DELETE, reader, credential, reason)
 
 
 @do.command()
@@ -128,6 +172,24 @@ def retire(options: Options, reader: str, reason: str) -> None:
 def update(options: Options, reader: str) -> None:
     """Bring the card to the newest master key and template; the PIN stays. An up-to-date card is left alone."""
     _run(options, Job(operation=OperationKind.UPDATE, reader=reader))
+
+
+def _decide(
+    options: Options,
+    operation: OperationKind,
+    reader: str,
+    credential: str,
+    reason: str = "",
+    given: Given = NOBODY,
+) -> None:
+    """Take a decision about the card in a reader, or about a credential whose card is not here."""
+    if not credential:
+        _run(options, Job(operation=operation, reader=reader, reason=reason), given)
+        return
+    if reader:
+        message = "--credential is for a card that is in no reader"
+        raise click.UsageError(message)
+    finish(options, asyncio.run(decide(options.config, operation, credential, reason)))
 
 
 def _run(options: Options, job: Job, given: Given = NOBODY) -> None:

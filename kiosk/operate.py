@@ -30,7 +30,7 @@ class Given:
         """Whoever answers: a script, or somebody at the terminal."""
         if self.pin_fd is None and self.new_pin_fd is None:
             return TerminalPerson(say)
-        return GivenPerson(pin_fd=self.pin_fd, new_pin_fd=self.new_pin_fd)
+        return GivenPerson(say, pin_fd=self.pin_fd, new_pin_fd=self.new_pin_fd)
 
 
 NOBODY: Final = Given()
@@ -114,6 +114,8 @@ def _result(job: Job, outcome: Outcome) -> Result:
         lines = [wording.done(job.operation)]
         if job.temporary_pin:
             lines.append(wording.notice("pin-change-due"))
+        if left := int(outcome.facts.get("waiting", 0)):
+            lines.append(wording.waiting(left))
     else:
         lines = [
             wording.failure(error),

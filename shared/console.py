@@ -47,7 +47,8 @@ class CardView:
     `reachable` are the operations that lifecycle and rights allow, the obvious next one first. `interrupted` is
     the operation that was cut and goes on when it is chosen again. `notices` are stable keys for words (`card is
     in factory state but known`, …). `issued_at` is ISO 8601 in UTC or empty. `drift` is where the card differs from the
-    record, as far as the station's word goes.
+    record, as far as the station's word goes. `at_sight` is what is done to the card as soon as it is seen: what was
+    decided about it while it was away.
     """
 
     state: State
@@ -61,6 +62,7 @@ class CardView:
     key_generation: int = 0
     notices: tuple[str, ...] = ()
     drift: tuple[Drift, ...] = ()
+    at_sight: OperationKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from shared.wording import failure, said
 
 __all__ = (
     "characters", "done", "failure", "next_action", "notice", "operation", "pin_rules", "question", "state", "step",
-    "tries",
+    "tries", "waiting",
 )  # fmt: skip
 
 _STATES: Final[dict[str, str]] = {

@@ -21,7 +21,14 @@ from shared.credential.model import CardRecord, HolderId, Person, State
 from shared.credential.personal import required
 from shared.credential.pin_age import PIN_CHANGE_DUE, pin_change_due
 from shared.credential.template import CertificateSpec, PinSettings, Template, parse_template
-from shared.credential.update import REISSUE_NEEDED, UPDATE_NEEDED, Newer, plan_update
+from shared.credential.update import (
+    CARRY_DUE,
+    REISSUE_NEEDED,
+    UPDATE_NEEDED,
+    Newer,
+    due_at_sight,
+    plan_update,
+)
 from shared.credential.variables import variables_in
 from shared.relay import StepLine
 
@@ -120,10 +127,13 @@ class Console:
         due = self._due(record, hints, newer)
         news = [*([UPDATE_NEEDED] if due else []), *([REISSUE_NEEDED] if newer.reissue else [])]
         notices = [*(["pin-blocked"] if blocked else []), *news]
+        carried = interrupted is None and UPDATE_NEEDED in news and due_at_sight(record)
+        if carried:
+            notices.append(CARRY_DUE)
         ways = reachable(record.state)
         if UPDATE_NEEDED not in news:
             ways = tuple(way for way in ways if way is not OperationKind.UPDATE)
-        elif record.state is State.ACTIVE and not blocked:
+        elif carried or (record.state is State.ACTIVE and not blocked):
             ways = (OperationKind.UPDATE, *(way for way in ways if way is not OperationKind.UPDATE))
         overdue = _pin_change_due(record, template, self._clock.now())
         if overdue:
@@ -148,6 +158,7 @@ class Console:
             issued_at=credential.issued_at.isoformat() if credential and credential.issued_at else "",
             key_generation=record.management_key.proven.generation if record.management_key.proven else 0,
             notices=tuple(notices),
+            at_sight=OperationKind.UPDATE if carried else None,
             drift=self._drift(
                 record,
                 hints,

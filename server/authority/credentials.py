@@ -27,7 +27,7 @@ class Credentials:
         self._decisions = Decisions(services)
 
     async def find(self, caller: Caller, text: str, limit: int) -> FoundCredentials:
-        """Search by a part of the holder's name, by the holder's id, or by a credential's id."""
+        """Search by a part of the holder's name, by the holder's id, or by the id of a credential or card."""
         del caller
         limit = max(1, min(limit, SEARCH_LIMIT))
         records = await self._found(text.strip(), limit + 1)
@@ -46,6 +46,7 @@ class Credentials:
         named = _read_id(text)
         if named is not None:
             record = await credentials.by_credential(CredentialId(named))
+            record = record or await self._store.cards.card(RecordId(named))
             if record is not None:
                 return [record]
         exact = await credentials.of_holder(HolderId(text)) if text else ()

@@ -13,6 +13,7 @@ from server.operations.change_pin import change_pin
 from server.operations.issue import issue
 from server.operations.link import StationLink
 from server.operations.operation import Ended, Operation
+from server.operations.renew import reissue, renew
 from server.operations.services import Services
 from server.operations.set_pin import activate, resume, unblock
 from server.operations.talk import Talk
@@ -34,11 +35,15 @@ OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]
     OperationKind.REVOKE: revoke,
     OperationKind.RETIRE: retire,
     OperationKind.UPDATE: update,
+    OperationKind.RENEW: renew,
+    OperationKind.REISSUE: reissue,
     OperationKind.SUSPEND: suspend,
     OperationKind.RESUME: resume,
     OperationKind.DELETE: delete,
 }
 
+
+UNKNOWN: Final = "unknown"
 
 AT_ONCE: Final = 64
 """Operations of one station at the same time, far more than it has readers."""
@@ -92,7 +97,7 @@ class OperationEngine:
         else:
             state = await self._state(op)
             facts = {**ended.facts, "round_trips": talk.round_trips, "commands": talk.commands}
-            await station.send(Done(state=state.value, facts=facts))
+            await station.send(Done(state=state, facts=facts))
 
     def _admit(self, op: Operation) -> None:
         """Refuse what needs no look at the card to be refused.
@@ -112,7 +117,7 @@ class OperationEngine:
         state = await self._state(op)
         failed = Failed(
             error=error,
-            state=state.value,
+            state=state,
             next_action=_next_action(error, cut=changed or op.decided),
             facts={"operation": op.begin.operation.value},
         )
@@ -150,12 +155,14 @@ class OperationEngine:
             log.info("another station took the card over; nothing more to record")
         return not abandon
 
-    async def _state(self, op: Operation) -> State:
-        """Return what the record says now."""
+    async def _state(self, op: Operation) -> str:
+        """Return what the record says now; `unknown` where it was never seen which card it is."""
         lease = op.journal.lease
         record_id = lease.record_id if lease else (op.record.record_id if op.record else None)
         record = await self._services.store.cards.card(record_id) if record_id else None
-        return record.state if record else State.UNREGISTERED
+        if record is None:
+            return State.UNREGISTERED if op.seen else UNKNOWN
+        return record.state
 
 
 _ACTIONS: Final[Mapping[type[errors.KioskError], str]] = {

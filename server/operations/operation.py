@@ -51,6 +51,8 @@ class Operation:
         self.talk = talk
         self.journal = Journal(services.store.cards, caller)
         self.record: CardRecord | None = None
+        self.seen = False
+        """The card was read and looked up."""
         self.untouched = False
         """It failed (another card, or one of somebody else) before anything was written: nothing to continue."""
         self.decided = False
@@ -76,6 +78,7 @@ class Operation:
         )
         found = await identify(self.services.store.cards, sighting)
         self.record = found.record
+        self.seen = True
         return facts, found
 
     def secrets(self, record_id: RecordId) -> CardSecrets:

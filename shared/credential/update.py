@@ -16,6 +16,7 @@ from shared.relay import StepLine
 
 UPDATE_NEEDED: Final = "update-needed"
 REISSUE_NEEDED: Final = "reissue-needed"
+CARRY_DUE: Final = "carry-due"
 """Notices about a card."""
 
 

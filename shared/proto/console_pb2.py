@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shared.proto import operations_pb2 as shared_dot_proto_dot_operations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashared/proto/console.proto\x12\x08kiosk.v1\x1a\x1dshared/proto/operations.proto\"\x85\x01\n\tCardHints\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x13\n\x06serial\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04guid\x18\x03 \x01(\x0c\x12\x0f\n\x07virtual\x18\x04 \x01(\x08\x12\"\n\x05sight\x18\x08 \x01(\x0b\x32\x13.kiosk.v1.CardSightB\t\n\x07_serialJ\x04\x08\x05\x10\x08\"\xbe\x02\n\tCardSight\x12\x10\n\x08metadata\x18\x01 \x01(\x08\x12\"\n\x05slots\x18\x02 \x03(\x0b\x32\x13.kiosk.v1.SlotSight\x12&\n\x07objects\x18\x03 \x03(\x0b\x32\x15.kiosk.v1.ObjectSight\x12\x11\n\tunvouched\x18\x04 \x03(\r\x12!\n\x14management_algorithm\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x1f\n\x12management_default\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12%\n\x03pin\x18\x07 \x01(\x0b\x32\x18.kiosk.v1.ReferenceSight\x12%\n\x03puk\x18\x08 \x01(\x0b\x32\x18.kiosk.v1.ReferenceSightB\x17\n\x15_management_algorithmB\x15\n\x13_management_default\"u\n\tSlotSight\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x16\n\talgorithm\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1f\n\x03key\x18\x04 \x01(\x0b\x32\x12.kiosk.v1.KeySightB\x0c\n\n_algorithm\"n\n\x08KeySight\x12\x16\n\talgorithm\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x12\n\npin_policy\x18\x03 \x01(\r\x12\x14\n\x0ctouch_policy\x18\x04 \x01(\rB\x0c\n\n_algorithm\"*\n\x0bObjectSight\x12\x0b\n\x03tag\x18\x01 \x01(\r\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"\x84\x01\n\x0eReferenceSight\x12\x17\n\ntries_left\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btries_total\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x14\n\x07\x64\x65\x66\x61ult\x18\x03 \x01(\x08H\x02\x88\x01\x01\x42\r\n\x0b_tries_leftB\x0e\n\x0c_tries_totalB\n\n\x08_default\"\xc6\x02\n\x08\x43\x61rdView\x12\x1e\n\x05state\x18\x01 \x01(\x0e\x32\x0f.kiosk.v1.State\x12*\n\treachable\x18\x02 \x03(\x0e\x32\x17.kiosk.v1.OperationKind\x12,\n\x0binterrupted\x18\x03 \x01(\x0e\x32\x17.kiosk.v1.OperationKind\x12 \n\x06holder\x18\x04 \x01(\x0b\x32\x10.kiosk.v1.Person\x12\x10\n\x08template\x18\x05 \x01(\t\x12\x16\n\x0etemplate_title\x18\x06 \x01(\t\x12\x18\n\x10template_version\x18\x07 \x01(\r\x12\x11\n\tissued_at\x18\x08 \x01(\t\x12\x16\n\x0ekey_generation\x18\t \x01(\r\x12\x0f\n\x07notices\x18\n \x03(\t\x12\x1e\n\x05\x64rift\x18\x0b \x03(\x0b\x32\x0f.kiosk.v1.Drift\"T\n\x05\x44rift\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\t\x12\r\n\x05\x66ound\x18\x04 \x01(\t\x12\x0c\n\x04mend\x18\x05 \x01(\t\"I\n\x12\x43ompareCardRequest\x12!\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x13.kiosk.v1.CardHints\x12\x10\n\x08template\x18\x02 \x01(\t\"o\n\x10\x43ompareCardReply\x12\x10\n\x08template\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12)\n\x0b\x64ifferences\x18\x04 \x03(\x0b\x32\x14.kiosk.v1.Difference\"\\\n\nDifference\x12\x0e\n\x06\x61spect\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\t\x12\r\n\x05\x66ound\x18\x04 \x01(\t\x12\x0c\n\x04told\x18\x05 \x01(\x08\"\xa0\x01\n\x06Person\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x34\n\nattributes\x18\x03 \x03(\x0b\x32 .kiosk.v1.Person.AttributesEntry\x12\x0f\n\x07\x65nabled\x18\x04 \x01(\x08\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\x11\x46indPeopleRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"A\n\x0f\x46indPeopleReply\x12 \n\x06people\x18\x01 \x03(\x0b\x32\x10.kiosk.v1.Person\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\x16\n\x14ListTemplatesRequest\"?\n\x12ListTemplatesReply\x12)\n\ttemplates\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateView\"Z\n\x0cTemplateView\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\r\n\x05slots\x18\x04 \x03(\t\x12\r\n\x05needs\x18\x05 \x03(\t*\xbe\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12STATE_UNREGISTERED\x10\x01\x12\x14\n\x10STATE_REGISTERED\x10\x02\x12\x10\n\x0cSTATE_ISSUED\x10\x03\x12\x10\n\x0cSTATE_ACTIVE\x10\x04\x12\x13\n\x0fSTATE_SUSPENDED\x10\x05\x12\x11\n\rSTATE_REVOKED\x10\x06\x12\x11\n\rSTATE_RETIRED\x10\x07\x12\x11\n\rSTATE_DELETED\x10\x08\x32\x9e\x02\n\x07\x43onsole\x12\x35\n\nLookUpCard\x12\x13.kiosk.v1.CardHints\x1a\x12.kiosk.v1.CardView\x12G\n\x0b\x43ompareCard\x12\x1c.kiosk.v1.CompareCardRequest\x1a\x1a.kiosk.v1.CompareCardReply\x12\x44\n\nFindPeople\x12\x1b.kiosk.v1.FindPeopleRequest\x1a\x19.kiosk.v1.FindPeopleReply\x12M\n\rListTemplates\x12\x1e.kiosk.v1.ListTemplatesRequest\x1a\x1c.kiosk.v1.ListTemplatesReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashared/proto/console.proto\x12\x08kiosk.v1\x1a\x1dshared/proto/operations.proto\"\x85\x01\n\tCardHints\x12\x0f\n\x07profile\x18\x01 \x01(\t\x12\x13\n\x06serial\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0c\n\x04guid\x18\x03 \x01(\x0c\x12\x0f\n\x07virtual\x18\x04 \x01(\x08\x12\"\n\x05sight\x18\x08 \x01(\x0b\x32\x13.kiosk.v1.CardSightB\t\n\x07_serialJ\x04\x08\x05\x10\x08\"\xbe\x02\n\tCardSight\x12\x10\n\x08metadata\x18\x01 \x01(\x08\x12\"\n\x05slots\x18\x02 \x03(\x0b\x32\x13.kiosk.v1.SlotSight\x12&\n\x07objects\x18\x03 \x03(\x0b\x32\x15.kiosk.v1.ObjectSight\x12\x11\n\tunvouched\x18\x04 \x03(\r\x12!\n\x14management_algorithm\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x1f\n\x12management_default\x18\x06 \x01(\x08H\x01\x88\x01\x01\x12%\n\x03pin\x18\x07 \x01(\x0b\x32\x18.kiosk.v1.ReferenceSight\x12%\n\x03puk\x18\x08 \x01(\x0b\x32\x18.kiosk.v1.ReferenceSightB\x17\n\x15_management_algorithmB\x15\n\x13_management_default\"u\n\tSlotSight\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x16\n\talgorithm\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1f\n\x03key\x18\x04 \x01(\x0b\x32\x12.kiosk.v1.KeySightB\x0c\n\n_algorithm\"n\n\x08KeySight\x12\x16\n\talgorithm\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x12\n\npin_policy\x18\x03 \x01(\r\x12\x14\n\x0ctouch_policy\x18\x04 \x01(\rB\x0c\n\n_algorithm\"*\n\x0bObjectSight\x12\x0b\n\x03tag\x18\x01 \x01(\r\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"\x84\x01\n\x0eReferenceSight\x12\x17\n\ntries_left\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btries_total\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x14\n\x07\x64\x65\x66\x61ult\x18\x03 \x01(\x08H\x02\x88\x01\x01\x42\r\n\x0b_tries_leftB\x0e\n\x0c_tries_totalB\n\n\x08_default\"\xf1\x02\n\x08\x43\x61rdView\x12)\n\x08\x61t_sight\x18\x14 \x01(\x0e\x32\x17.kiosk.v1.OperationKind\x12\x1e\n\x05state\x18\x01 \x01(\x0e\x32\x0f.kiosk.v1.State\x12*\n\treachable\x18\x02 \x03(\x0e\x32\x17.kiosk.v1.OperationKind\x12,\n\x0binterrupted\x18\x03 \x01(\x0e\x32\x17.kiosk.v1.OperationKind\x12 \n\x06holder\x18\x04 \x01(\x0b\x32\x10.kiosk.v1.Person\x12\x10\n\x08template\x18\x05 \x01(\t\x12\x16\n\x0etemplate_title\x18\x06 \x01(\t\x12\x18\n\x10template_version\x18\x07 \x01(\r\x12\x11\n\tissued_at\x18\x08 \x01(\t\x12\x16\n\x0ekey_generation\x18\t \x01(\r\x12\x0f\n\x07notices\x18\n \x03(\t\x12\x1e\n\x05\x64rift\x18\x0b \x03(\x0b\x32\x0f.kiosk.v1.Drift\"T\n\x05\x44rift\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\t\x12\r\n\x05\x66ound\x18\x04 \x01(\t\x12\x0c\n\x04mend\x18\x05 \x01(\t\"I\n\x12\x43ompareCardRequest\x12!\n\x04\x63\x61rd\x18\x01 \x01(\x0b\x32\x13.kiosk.v1.CardHints\x12\x10\n\x08template\x18\x02 \x01(\t\"o\n\x10\x43ompareCardReply\x12\x10\n\x08template\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12)\n\x0b\x64ifferences\x18\x04 \x03(\x0b\x32\x14.kiosk.v1.Difference\"\\\n\nDifference\x12\x0e\n\x06\x61spect\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08\x65xpected\x18\x03 \x01(\t\x12\r\n\x05\x66ound\x18\x04 \x01(\t\x12\x0c\n\x04told\x18\x05 \x01(\x08\"\xa0\x01\n\x06Person\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x34\n\nattributes\x18\x03 \x03(\x0b\x32 .kiosk.v1.Person.AttributesEntry\x12\x0f\n\x07\x65nabled\x18\x04 \x01(\x08\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\x11\x46indPeopleRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"A\n\x0f\x46indPeopleReply\x12 \n\x06people\x18\x01 \x03(\x0b\x32\x10.kiosk.v1.Person\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\x16\n\x14ListTemplatesRequest\"?\n\x12ListTemplatesReply\x12)\n\ttemplates\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateView\"Z\n\x0cTemplateView\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12\r\n\x05slots\x18\x04 \x03(\t\x12\r\n\x05needs\x18\x05 \x03(\t*\xbe\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12STATE_UNREGISTERED\x10\x01\x12\x14\n\x10STATE_REGISTERED\x10\x02\x12\x10\n\x0cSTATE_ISSUED\x10\x03\x12\x10\n\x0cSTATE_ACTIVE\x10\x04\x12\x13\n\x0fSTATE_SUSPENDED\x10\x05\x12\x11\n\rSTATE_REVOKED\x10\x06\x12\x11\n\rSTATE_RETIRED\x10\x07\x12\x11\n\rSTATE_DELETED\x10\x08\x32\x9e\x02\n\x07\x43onsole\x12\x35\n\nLookUpCard\x12\x13.kiosk.v1.CardHints\x1a\x12.kiosk.v1.CardView\x12G\n\x0b\x43ompareCard\x12\x1c.kiosk.v1.CompareCardRequest\x1a\x1a.kiosk.v1.CompareCardReply\x12\x44\n\nFindPeople\x12\x1b.kiosk.v1.FindPeopleRequest\x1a\x19.kiosk.v1.FindPeopleReply\x12M\n\rListTemplates\x12\x1e.kiosk.v1.ListTemplatesRequest\x1a\x1c.kiosk.v1.ListTemplatesReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERSON_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_PERSON_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_STATE']._serialized_start=2097
-  _globals['_STATE']._serialized_end=2287
+  _globals['_STATE']._serialized_start=2140
+  _globals['_STATE']._serialized_end=2330
   _globals['_CARDHINTS']._serialized_start=72
   _globals['_CARDHINTS']._serialized_end=205
   _globals['_CARDSIGHT']._serialized_start=208
@@ -49,29 +49,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFERENCESIGHT']._serialized_start=804
   _globals['_REFERENCESIGHT']._serialized_end=936
   _globals['_CARDVIEW']._serialized_start=939
-  _globals['_CARDVIEW']._serialized_end=1265
-  _globals['_DRIFT']._serialized_start=1267
-  _globals['_DRIFT']._serialized_end=1351
-  _globals['_COMPARECARDREQUEST']._serialized_start=1353
-  _globals['_COMPARECARDREQUEST']._serialized_end=1426
-  _globals['_COMPARECARDREPLY']._serialized_start=1428
-  _globals['_COMPARECARDREPLY']._serialized_end=1539
-  _globals['_DIFFERENCE']._serialized_start=1541
-  _globals['_DIFFERENCE']._serialized_end=1633
-  _globals['_PERSON']._serialized_start=1636
-  _globals['_PERSON']._serialized_end=1796
-  _globals['_PERSON_ATTRIBUTESENTRY']._serialized_start=1747
-  _globals['_PERSON_ATTRIBUTESENTRY']._serialized_end=1796
-  _globals['_FINDPEOPLEREQUEST']._serialized_start=1798
-  _globals['_FINDPEOPLEREQUEST']._serialized_end=1846
-  _globals['_FINDPEOPLEREPLY']._serialized_start=1848
-  _globals['_FINDPEOPLEREPLY']._serialized_end=1913
-  _globals['_LISTTEMPLATESREQUEST']._serialized_start=1915
-  _globals['_LISTTEMPLATESREQUEST']._serialized_end=1937
-  _globals['_LISTTEMPLATESREPLY']._serialized_start=1939
-  _globals['_LISTTEMPLATESREPLY']._serialized_end=2002
-  _globals['_TEMPLATEVIEW']._serialized_start=2004
-  _globals['_TEMPLATEVIEW']._serialized_end=2094
-  _globals['_CONSOLE']._serialized_start=2290
-  _globals['_CONSOLE']._serialized_end=2576
+  _globals['_CARDVIEW']._serialized_end=1308
+  _globals['_DRIFT']._serialized_start=1310
+  _globals['_DRIFT']._serialized_end=1394
+  _globals['_COMPARECARDREQUEST']._serialized_start=1396
+  _globals['_COMPARECARDREQUEST']._serialized_end=1469
+  _globals['_COMPARECARDREPLY']._serialized_start=1471
+  _globals['_COMPARECARDREPLY']._serialized_end=1582
+  _globals['_DIFFERENCE']._serialized_start=1584
+  _globals['_DIFFERENCE']._serialized_end=1676
+  _globals['_PERSON']._serialized_start=1679
+  _globals['_PERSON']._serialized_end=1839
+  _globals['_PERSON_ATTRIBUTESENTRY']._serialized_start=1790
+  _globals['_PERSON_ATTRIBUTESENTRY']._serialized_end=1839
+  _globals['_FINDPEOPLEREQUEST']._serialized_start=1841
+  _globals['_FINDPEOPLEREQUEST']._serialized_end=1889
+  _globals['_FINDPEOPLEREPLY']._serialized_start=1891
+  _globals['_FINDPEOPLEREPLY']._serialized_end=1956
+  _globals['_LISTTEMPLATESREQUEST']._serialized_start=1958
+  _globals['_LISTTEMPLATESREQUEST']._serialized_end=1980
+  _globals['_LISTTEMPLATESREPLY']._serialized_start=1982
+  _globals['_LISTTEMPLATESREPLY']._serialized_end=2045
+  _globals['_TEMPLATEVIEW']._serialized_start=2047
+  _globals['_TEMPLATEVIEW']._serialized_end=2137
+  _globals['_CONSOLE']._serialized_start=2333
+  _globals['_CONSOLE']._serialized_end=2619
 # @@protoc_insertion_point(module_scope)

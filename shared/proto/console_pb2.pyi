@@ -281,6 +281,7 @@ Global___ReferenceSight: _TypeAlias = ReferenceSight  # noqa: Y015
 class CardView(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    AT_SIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REACHABLE_FIELD_NUMBER: _builtins.int
     INTERRUPTED_FIELD_NUMBER: _builtins.int
@@ -292,6 +293,8 @@ class CardView(_message.Message):
     KEY_GENERATION_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
     DRIFT_FIELD_NUMBER: _builtins.int
+    at_sight: _operations_pb2.OperationKind.ValueType
+    """What is done as soon as the card is seen; unspecified where there is nothing."""
     state: Global___State.ValueType
     interrupted: _operations_pb2.OperationKind.ValueType
     """The operation that was cut; unspecified where there is none."""
@@ -318,6 +321,7 @@ class CardView(_message.Message):
     def __init__(
         self,
         *,
+        at_sight: _operations_pb2.OperationKind.ValueType = ...,
         state: Global___State.ValueType = ...,
         reachable: _abc.Iterable[_operations_pb2.OperationKind.ValueType] | None = ...,
         interrupted: _operations_pb2.OperationKind.ValueType = ...,
@@ -332,7 +336,7 @@ class CardView(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "holder", b"holder", "interrupted", b"interrupted", "issued_at", b"issued_at", "key_generation", b"key_generation", "notices", b"notices", "reachable", b"reachable", "state", b"state", "template", b"template", "template_title", b"template_title", "template_version", b"template_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_sight", b"at_sight", "drift", b"drift", "holder", b"holder", "interrupted", b"interrupted", "issued_at", b"issued_at", "key_generation", b"key_generation", "notices", b"notices", "reachable", b"reachable", "state", b"state", "template", b"template", "template_title", b"template_title", "template_version", b"template_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

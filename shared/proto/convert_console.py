@@ -7,6 +7,7 @@ from uuid import UUID
 
 from shared import errors
 from shared.console import CardHints, CardView, Found, ServerView, TemplateView
+from shared.credential.lifecycle import OperationKind
 from shared.credential.model import HolderId, Person, State
 from shared.proto import console_pb2 as pb
 from shared.proto import operations_pb2, stations_pb2
@@ -77,11 +78,8 @@ def encode_card(card: CardView) -> pb.CardView:
     return pb.CardView(
         state=STATES[card.state],
         reachable=[OPERATIONS[operation] for operation in card.reachable],
-        interrupted=(
-            OPERATIONS[card.interrupted]
-            if card.interrupted is not None
-            else operations_pb2.OPERATION_KIND_UNSPECIFIED
-        ),
+        interrupted=_number(card.interrupted),
+        at_sight=_number(card.at_sight),
         holder=encode_person(card.holder) if card.holder is not None else None,
         template=card.template,
         template_title=card.template_title,
@@ -99,6 +97,7 @@ def decode_card(message: pb.CardView) -> CardView:
         state=member(STATE_OF, message.state, "state"),
         reachable=tuple(member(OPERATION_OF, number, "operation") for number in message.reachable),
         interrupted=member(OPERATION_OF, message.interrupted, "operation") if message.interrupted else None,
+        at_sight=member(OPERATION_OF, message.at_sight, "operation") if message.at_sight else None,
         holder=decode_person(message.holder) if message.HasField("holder") else None,
         template=message.template,
         template_title=message.template_title,
@@ -108,6 +107,10 @@ def decode_card(message: pb.CardView) -> CardView:
         notices=tuple(message.notices),
         drift=tuple(decode_drift(each) for each in message.drift),
     )
+
+
+def _number(operation: OperationKind | None) -> "operations_pb2.OperationKind.ValueType":
+    return OPERATIONS[operation] if operation is not None else operations_pb2.OPERATION_KIND_UNSPECIFIED
 
 
 def encode_person(person: Person) -> pb.Person:
