@@ -8,7 +8,10 @@ that breaks a rule is refused as a whole, before its first command goes out:
   by the card ends the batch (so that a wrong PIN costs one try, not all of them).
 * From the moment a hole is filled until the card is reset, only what the announced purpose needs goes to the
   card: never an authentication of the management key, a write or a generation.
-* The server neither guesses nor chooses a PIN: it knows the PUK, and could open the card with a PIN of its own.
+* The server neither guesses nor chooses a PIN: it knows the PUK, and could open the card with a PIN of its own. The one
+  PIN that it may set is the factory's, on a card that is given back; no private key of that card is used any more.
+* The management key and a PIN are open together only for SET PIN RETRIES, which takes both; the PIN is then one that we
+  drew, and that command comes next.
 * What a private key signs, whether a PIN is open or not, is a certificate request or a challenge that begins with
   our prefix, in full; the digest is computed here (`digests`), and it is the one that belongs to the kind of key.
 * Classes and chains are made by the channel below: a command that comes with one of its own is refused.
@@ -24,19 +27,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cryptography import x509
-
 from kiosk.station.pins import HeldPin, HeldPins, PinKind
+from kiosk.station.texts import why_not_signed
 from shared import errors
 from shared.credential.pins import PIN_FIELD_LENGTH, pad
 from shared.iso7816.apdu import (
-    CHALLENGE_PREFIX,
     ONLY_OK,
     ColdReset,
     Command,
     Hole,
     Item,
-    Part,
     ToBeSigned,
 )
 from shared.piv.ids import (
@@ -48,7 +48,6 @@ from shared.piv.ids import (
     KeyRef,
     Slot,
 )
-from shared.piv.keys import to_be_signed
 from shared.relay import OperationKind, Purpose
 
 PURPOSES: Final[Mapping[OperationKind, Purpose | None]] = {
@@ -84,17 +83,19 @@ _ALLOWED: Final = {
 }
 _DRAWN_FOR: Final = frozenset({Purpose.ISSUE, Purpose.END})
 """Where a PIN that nobody knows may take the place of the one on the card."""
+_FACTORY_PIN_PROVEN: Final = frozenset(
+    {OperationKind.ISSUE, OperationKind.REGISTER, OperationKind.UNREGISTER}
+)
+"""Where the card comes from the factory, or goes back to it."""
 _HOLE_COMMANDS: Final = frozenset({Ins.VERIFY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER})
 
 _FACTORY_FIELD: Final = pad(FACTORY_PIN)
-"""The one PIN that a server may know: that of a card which nobody owns yet."""
+"""The one PIN that a server may know: that of a card which nobody owns yet, or any more."""
+
+_OPEN_BOTH: Final = "the management key is open; reset the card first"
 
 _CURRENT_AT: Final = 0
 _NEW_AT: Final = PIN_FIELD_LENGTH
-
-# A signature algorithm and an empty signature make a whole CertificationRequest of its first part, so that the
-# parser of requests judges it.
-_ALGORITHM_AND_SIGNATURE: Final = bytes.fromhex("300A06082A8648CE3D040302 030100")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,8 @@ class _Power:
     """A hole was filled for this purpose: the holder's PIN may be verified."""
     typed: bool = False
     """It was a value that a person typed, not one that we drew."""
+    retries_next: bool = False
+    """A PIN that we drew was verified beside the management key: the retry counters are set, or nothing is done."""
 
 
 class Guard:
@@ -114,6 +117,7 @@ class Guard:
 
     def __init__(self, operation: OperationKind, pins: HeldPins) -> None:
         """Begin with a card that was just powered up."""
+        self._operation = operation
         self._purpose = PURPOSES[operation]
         self._pins = pins
         self._power = _Power()
@@ -138,12 +142,18 @@ class Guard:
         states = [self._power]
         for item in items:
             states.append(self._after(states[-1], item))
+        if states[-1].retries_next:
+            raise errors.HoleRefused(command="batch", why=_OPEN_BOTH)
         wanted = Counter(hole.name for item in items if isinstance(item, Command) for hole in item.holes)
         for name, times in wanted.items():
             held = self._pins.find(name)
             if held is None or times > held.uses:
                 raise errors.HoleRefused(command=name, why="more uses than announced")
         self._items, self._checked = tuple(items), tuple(states)
+
+    def first_risk(self, items: Sequence[Item]) -> int | None:
+        """Return where a batch first costs a try that matters, see `first_risk`: none on a card that is given back."""
+        return None if self._operation is OperationKind.UNREGISTER else first_risk(items, self._pins)
 
     def sent(self, count: int, *, refused: bool = False) -> None:
         """Note how many items of the batch checked last really went to the card; `refused` speaks of the last."""
@@ -160,25 +170,49 @@ class Guard:
         """Return the state after an item, or refuse it."""
         if isinstance(item, ColdReset):
             return _Power()
-        _check_texts(item)
+        if (why := why_not_signed(item)) is not None:
+            raise _refused(item, why)
+        if power.retries_next and item.ins != Ins.SET_PIN_RETRIES:
+            raise _refused(item, _OPEN_BOTH)
         if item.holes:
             return self._after_filling(power, item)
-        if item.cla:
-            raise _refused(item, "a class of the server's own")
-        if power.open_for is not None:
-            _check_while_open(power, item)
-        self._check_own_pin(item)
-        if item.ins == Ins.GENERAL_AUTHENTICATE and item.p2 != KeyRef.MANAGEMENT:
-            self._check_private_key_use(power, item)
-        if item.ins == Ins.SELECT:
-            return replace(power, piv_selected=_selects_piv(item))
-        if item.ins == Ins.GENERAL_AUTHENTICATE and item.p2 == KeyRef.MANAGEMENT:
-            return replace(power, management_key_used=True)
+        self._check_without_hole(power, item)
+        match item.ins:
+            case Ins.SELECT:
+                return replace(power, piv_selected=_selects_piv(item))
+            case Ins.GENERAL_AUTHENTICATE if item.p2 == KeyRef.MANAGEMENT:
+                return replace(power, management_key_used=True)
+            case Ins.SET_PIN_RETRIES:
+                return replace(power, retries_next=False)
         return power
+
+    def _check_without_hole(self, power: _Power, command: Command) -> None:
+        """Refuse a command that nothing is filled into, but that does what is not the server's to do."""
+        if command.cla:
+            raise _refused(command, "a class of the server's own")
+        if power.open_for is not None:
+            _check_while_open(power, command)
+        self._check_own_pin(command)
+        if command.ins == Ins.RESET and self._operation is not OperationKind.UNREGISTER:
+            raise _refused(command, "the card is not given back")
+        if command.ins == Ins.GENERAL_AUTHENTICATE and command.p2 != KeyRef.MANAGEMENT:
+            self._check_private_key_use(power, command)
 
     def _after_filling(self, power: _Power, command: Command) -> _Power:
         """Return the state after a command with holes, or refuse it."""
         pins = _placed(command, self._pins)
+        self._check_filling(power, command, pins)
+        if command.ins == Ins.RESET_RETRY_COUNTER:
+            return power  # sets the PIN and verifies nothing
+        typed = power.typed or any(pin.kind is not PinKind.DRAWN for pin in pins.values())
+        if power.management_key_used:
+            if typed or command.ins != Ins.VERIFY:
+                raise _refused(command, _OPEN_BOTH)
+            return replace(power, retries_next=True)
+        return replace(power, open_for=self._purpose, typed=typed)
+
+    def _check_filling(self, power: _Power, command: Command, pins: Mapping[int, HeldPin]) -> None:
+        """Refuse to fill in values at this moment of this operation."""
         if not power.piv_selected:
             raise _refused(command, "the PIV application was not selected since the last reset")
         if any(pin.purpose is not self._purpose and pin.kind is not PinKind.DRAWN for pin in pins.values()):
@@ -189,16 +223,12 @@ class Guard:
             raise _refused(command, f"not while a PIN is open for {power.open_for}")
         if self._purpose is Purpose.END and command.ins != Ins.RESET_RETRY_COUNTER:
             raise _refused(command, "a PIN that nobody knows is set, and used for nothing else")
+        if self._purpose is Purpose.PROVE and command.ins != Ins.VERIFY:
+            raise _refused(command, "the holder's PIN stays as it is")
         if self._purpose is Purpose.CHANGE_PIN and not _changes_or_proves_change(command):
             raise _refused(command, "a change of the PIN uses it for nothing else")
         if command.ins == Ins.CHANGE_REFERENCE_DATA and _CURRENT_AT not in pins:
             self._check_factory_pin(command, _leading_bytes(command))
-        if command.ins == Ins.RESET_RETRY_COUNTER:
-            return power  # sets the PIN and verifies nothing
-        if power.management_key_used:
-            raise _refused(command, "the management key is open; reset the card first")
-        typed = power.typed or any(pin.kind is not PinKind.DRAWN for pin in pins.values())
-        return replace(power, open_for=self._purpose, typed=typed)
 
     def _check_own_pin(self, command: Command) -> None:
         """Refuse a PIN of the server's own: guessed, or chosen so that the server can open the card."""
@@ -206,12 +236,15 @@ class Guard:
             return  # an empty VERIFY asks for the tries that are left
         if command.ins == Ins.VERIFY:
             self._check_factory_pin(command, command.plain)
+        elif command.ins == Ins.RESET_RETRY_COUNTER and self._operation is OperationKind.UNREGISTER:
+            if (command.p1, command.p2) != (0, KeyRef.PIN) or command.plain[_NEW_AT:] != _FACTORY_FIELD:
+                raise _refused(command, "the server would choose the PIN")
         elif command.ins == Ins.RESET_RETRY_COUNTER or command.p2 != KeyRef.PUK:
             raise _refused(command, "the server would choose the PIN")
 
     def _check_factory_pin(self, command: Command, value: bytes) -> None:
-        """Let the server prove the factory's PIN of a card that is being issued, once; it guesses no other."""
-        if self._purpose is not Purpose.ISSUE or command.p2 != KeyRef.PIN or value != _FACTORY_FIELD:
+        """Let the server prove the factory's PIN of a card that is owned or given back; it guesses no other."""
+        if self._operation not in _FACTORY_PIN_PROVEN or command.p2 != KeyRef.PIN or value != _FACTORY_FIELD:
             raise _refused(command, "the server tries a PIN of its own")
         if command.expect != ONLY_OK:
             raise _refused(command, "a wrong PIN would not end the batch")
@@ -221,6 +254,8 @@ class Guard:
         if command.p2 not in set(Slot) - {Slot.ATTESTATION} or command.p1 not in set(Algorithm):
             raise _refused(command, "no private key of the holder is named")
         if any(isinstance(part, ToBeSigned) for part in command.parts):
+            if self._operation is OperationKind.UNREGISTER:
+                raise _refused(command, "a card that is given back uses no private key")
             return  # what it is and where it stands was checked before
         slot = Slot(command.p2)
         for_encryption = slot is Slot.KEY_MANAGEMENT or slot.retired
@@ -323,66 +358,6 @@ def _check_while_open(power: _Power, command: Command) -> None:
             raise _refused(command, "another application, with the PIN open")
         case Ins.GENERAL_AUTHENTICATE if command.p2 == KeyRef.MANAGEMENT:
             raise _refused(command, "no private key of the holder is named")
-
-
-def _check_texts(command: Command) -> None:
-    """Check every text to be signed: where it stands, and what it is."""
-    texts = [part for part in command.parts if isinstance(part, ToBeSigned)]
-    if not texts:
-        return
-    if len(texts) > 1 or command.ins != Ins.GENERAL_AUTHENTICATE or command.p2 not in set(Slot):
-        raise _refused(command, "a text to sign where nothing is signed")
-    (text,) = texts
-    if not _stands_in_template(command.parts, text):
-        raise _refused(command, "the text is not the challenge of the template")
-    if not (text.content.startswith(CHALLENGE_PREFIX) or _is_request_info(text.content)):
-        raise _refused(command, "neither a certificate request nor a challenge of ours")
-    if text != _as_for_its_key(command.p1, text):
-        raise _refused(command, "not the digest of this kind of key")
-
-
-def _as_for_its_key(algorithm: int, text: ToBeSigned) -> ToBeSigned | None:
-    """Return the text as keys of this algorithm sign it; None where they do not sign.
-
-    An RSA key that signed a text without padding, or a bare digest, would give away signatures over anything: two such
-    signatures divide into a third ([Brier, Clavier, Coron, Naccache 2001], fixed-pattern padding).
-    """
-    if algorithm not in set(Algorithm) or not Algorithm(algorithm).can_sign:
-        return None
-    return to_be_signed(Algorithm(algorithm), text.content)
-
-
-def _stands_in_template(parts: Sequence[Part], text: ToBeSigned) -> bool:
-    """Whether the data is a dynamic authentication template that asks for a signature of exactly this text.
-
-    Source: [SP 800-73-5] part 2, section 3.2.4, table 7 (7C; 81 challenge; 82 response, empty).
-    """
-    at = parts.index(text)
-    around = [part for part in parts if isinstance(part, bytes)]
-    if len(around) != len(parts) - 1:
-        return False
-    before, behind = b"".join(around[:at]), b"".join(around[at:])
-    response = bytes((0x82, 0x00))
-    challenge = b"\x81" + _der_length(text.length)
-    outer = b"\x7c" + _der_length(len(response) + len(challenge) + text.length)
-    return (before, behind) in {(outer + response + challenge, b""), (outer + challenge, response)}
-
-
-def _is_request_info(content: bytes) -> bool:
-    """Whether the bytes are one DER CertificationRequestInfo, all of them ([RFC 2986] 4.1)."""
-    body = content + _ALGORITHM_AND_SIGNATURE
-    try:
-        x509.load_der_x509_csr(b"\x30" + _der_length(len(body)) + body)
-    except ValueError:
-        return False
-    return True
-
-
-def _der_length(length: int) -> bytes:
-    if length < 0x80:
-        return bytes((length,))
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((0x80 | len(octets),)) + octets
 
 
 def _selects_piv(command: Command) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from kiosk.ports import Backend, CardSession, Readers, Spoken
 from kiosk.station.faces import Outcome, Person, Watcher
 from kiosk.station.filling import fill, wipe
-from kiosk.station.guard import Guard, first_risk
+from kiosk.station.guard import Guard
 from kiosk.station.pins import HeldPins, PinKind, RandomBelow
 from kiosk.station.transaction import Transaction, ask_for_tries
 from shared import errors
@@ -216,7 +216,7 @@ class Relay:
             CardMissing, NoReader, ReaderBusy, ReaderFailed, PcscUnavailable: there is no session to be had.
         """
         session = await self._card.opened()
-        split = first_risk(items, self._pins)
+        split = self._guard.first_risk(items)
         if split is None:
             return await self._send_part(session, items, heard)
         if await self._send_part(session, items[:split], heard):

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from kiosk.station.guard import Guard, first_risk
+from kiosk.station.guard import PURPOSES, Guard, first_risk
 from kiosk.station.pins import PinKind
 from shared import errors
 from shared.iso7816.apdu import (
@@ -41,6 +41,8 @@ from tests.kiosk.station.commands import (
 )
 
 PIN = Hole(name="pin")
+OWNED = {OperationKind.ISSUE, OperationKind.REGISTER, OperationKind.UNREGISTER}
+"""Where a card comes from the factory, or goes back to it."""
 CURRENT = Hole(name="current")
 NEW = Hole(name="new")
 
@@ -48,25 +50,15 @@ NEW = Hole(name="new")
 def guard(
     operation: OperationKind = OperationKind.ISSUE, kind: PinKind | None = None, uses: int = 9
 ) -> Guard:
+    purpose = PURPOSES[operation]
     default = {
-        OperationKind.ISSUE: PinKind.DRAWN,
-        OperationKind.ACTIVATE: PinKind.NEW,
-        OperationKind.UNBLOCK: PinKind.NEW,
-        OperationKind.UPDATE: PinKind.DRAWN,
-        OperationKind.CHANGE_PIN: PinKind.CURRENT,
-        OperationKind.REVOKE: PinKind.DRAWN,
-        OperationKind.RETIRE: PinKind.DRAWN,
+        Purpose.ACTIVATE: PinKind.NEW,
+        Purpose.UNBLOCK: PinKind.NEW,
+        Purpose.CHANGE_PIN: PinKind.CURRENT,
+        Purpose.PROVE: PinKind.CURRENT,
     }
-    purpose = {
-        OperationKind.ISSUE: Purpose.ISSUE,
-        OperationKind.ACTIVATE: Purpose.ACTIVATE,
-        OperationKind.UNBLOCK: Purpose.UNBLOCK,
-        OperationKind.UPDATE: Purpose.ISSUE,
-        OperationKind.CHANGE_PIN: Purpose.CHANGE_PIN,
-        OperationKind.REVOKE: Purpose.END,
-        OperationKind.RETIRE: Purpose.END,
-    }[operation]
-    return Guard(operation, held(purpose, kind or default[operation], uses))
+    held_pin = kind or default.get(purpose or Purpose.END, PinKind.DRAWN)
+    return Guard(operation, held(purpose or Purpose.END, held_pin, uses))
 
 
 def der_length(length: int) -> bytes:
@@ -185,14 +177,17 @@ def test_present_and_new_pin_cannot_be_swapped() -> None:
     assert refusal(judge, SELECT, unblock(PUK_FIELD, CURRENT)) == why
 
 
-@pytest.mark.parametrize("purpose", list(Purpose))
+@pytest.mark.parametrize("purpose", set(Purpose) - {Purpose.END})
 @pytest.mark.parametrize("kind", list(PinKind))
-def test_an_update_has_no_business_with_a_pin(purpose: Purpose, kind: PinKind) -> None:
+def test_an_update_asks_for_no_pin_and_uses_none(purpose: Purpose, kind: PinKind) -> None:
+    """It may set one that nobody knows, where its credential was suspended meanwhile."""
     judge = Guard(OperationKind.UPDATE, held(purpose, kind, 3))
     with pytest.raises(errors.HoleRefused):
         judge.check_purpose(purpose)
-    for command in (verify(), unblock(PUK_FIELD, PIN), change(FACTORY_FIELD, PIN)):
+    for command in (verify(), change(FACTORY_FIELD, PIN)):
         assert refusal(judge, SELECT, command)
+    if kind is not PinKind.DRAWN:
+        assert refusal(judge, SELECT, unblock(PUK_FIELD, PIN))
 
 
 def test_a_change_of_the_pin_uses_it_for_nothing_else() -> None:
@@ -309,7 +304,7 @@ def test_a_server_neither_chooses_nor_guesses_a_pin(
 
 def test_the_factory_pin_is_tried_while_a_card_is_issued_and_ends_the_batch_where_it_is_wrong() -> None:
     guard().check([SELECT, verify_plain()])
-    for operation in set(OperationKind) - {OperationKind.ISSUE}:
+    for operation in set(OperationKind) - OWNED:
         assert refusal(guard(operation), SELECT, verify_plain()) == "the server tries a PIN of its own"
     tolerant = replace(verify_plain(), expect=ANY_STATUS)
     assert refusal(guard(), SELECT, tolerant) == "a wrong PIN would not end the batch"
