@@ -5,6 +5,7 @@ from typing import Final
 
 from server.operations.operation import Ended, Operation
 from server.operations.pin_policy import policy_for
+from server.operations.present_pin import PIN, present_pin
 from server.ports.store import AuditKind, CredentialChanged, OperationClosed
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
@@ -15,7 +16,6 @@ from shared.piv.pin import verify_pin
 from shared.piv.select import fresh
 from shared.relay import Purpose, Question, StepChange, StepLine
 
-PIN: Final = Hole(name="pin")
 NEW_PIN: Final = Hole(name="new-pin")
 
 USES: Final = 6
@@ -53,7 +53,7 @@ async def change_pin(op: Operation) -> Ended:
     await op.talk.show(STEPS)
     await op.talk.progress(StepChange(index=0, done=False))
     chuid = facts.chuid_raw
-    await _present_pin(op, facts.pin.tries_left, chuid)
+    await present_pin(op, facts, Purpose.CHANGE_PIN, uses=USES)
     problem: errors.PinNotAccepted | None = None
     while True:
         await op.talk.ask_pin(
@@ -77,28 +77,3 @@ async def change_pin(op: Operation) -> Ended:
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
     return Ended(facts={"holder": credential.holder_name})
-
-
-async def _present_pin(op: Operation, tries_left: int | None, chuid: bytes | None) -> None:
-    """Ask for the present PIN until the card takes it, so that nobody chooses a new one in vain.
-
-    Raises:
-        PinBlocked: that was the last try.
-        Cancelled: the holder gave up.
-    """
-    problem: errors.PinRejected | None = None
-    while True:
-        await op.talk.ask_pin(
-            Question.CURRENT_PIN,
-            Purpose.CHANGE_PIN,
-            hole=PIN.name,
-            uses=USES,
-            tries_left=tries_left,
-            problem=problem,
-        )
-        try:
-            await op.talk.converse(fresh(verify_pin(PIN), chuid=chuid), release=True)
-        except errors.PinRejected as rejected:
-            problem, tries_left = rejected, int(rejected.facts["tries_left"])
-        else:
-            return

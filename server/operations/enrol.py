@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from server.operations.operation import Operation
-from server.operations.proof import agrees, behind_pin
+from server.operations.proof import agrees, behind_pin, shows
 from server.ports.ca import (
     CanRevoke,
     CertificateAuthority,
@@ -61,6 +61,8 @@ class Wanted:
     request: bytes = b""
     known: CertificateRecord | None = None
     """The request that was stored before a cut."""
+    earlier: frozenset[bytes] = frozenset()
+    """Certificates (DER) that this key has had: an authority that searches by key must not pass one off as new."""
 
 
 def values_for(person: Person, record_id: RecordId, serial: int | None) -> dict[str, str]:
@@ -89,29 +91,36 @@ def names_for(spec: CertificateSpec, values: Mapping[str, str], record_id: Recor
 
 
 def sign_requests(
-    wanted: Sequence[Wanted], hole: Hole, random: Callable[[int], bytes]
+    wanted: Sequence[Wanted], hole: Hole, random: Callable[[int], bytes], *, agreement: bool = True
 ) -> Conversation[tuple[bytes, ...]]:
-    """Have the card prove every key: by a signed certificate request, or by an agreement (then it is empty).
+    """Have the card prove every key by a signed certificate request.
+
+    A key that cannot sign proves itself by an agreement where that is allowed (see `proof`); its request is empty.
 
     Raises:
         CardNotGenuine: there is no key in a slot, or one that does not sign is not the one that the card said it made.
     """
-    return (yield from together(*(_prove(item, hole, random) for item in wanted)))
+    return (yield from together(*(_prove(item, hole, random, agreement=agreement) for item in wanted)))
 
 
-def _prove(item: Wanted, hole: Hole, random: Callable[[int], bytes]) -> Conversation[bytes]:
+def _prove(
+    item: Wanted, hole: Hole, random: Callable[[int], bytes], *, agreement: bool
+) -> Conversation[bytes]:
     try:
-        return (yield from _sign_request(item, hole, random))
+        return (yield from _sign_request(item, hole, random, agreement=agreement))
     except (errors.ObjectMissing, errors.UnexpectedStatus, errors.CardMalformed) as refused:
         why = f"the key in slot {item.spec.slot.text} cannot be used"
         raise errors.CardNotGenuine(why=why) from refused
 
 
-def _sign_request(item: Wanted, hole: Hole, random: Callable[[int], bytes]) -> Conversation[bytes]:
+def _sign_request(
+    item: Wanted, hole: Hole, random: Callable[[int], bytes], *, agreement: bool
+) -> Conversation[bytes]:
     spec = item.spec
     key = load_der_public_key(item.public_key)
     if isinstance(key, X25519PublicKey):
-        if not (yield from agrees(spec, key, hole, random)):
+        holds = agrees(spec, key, hole, random) if agreement else shows(spec.slot, key)
+        if not (yield from holds):
             raise errors.CardNotGenuine(why=f"the key in slot {spec.slot.text} is another one")
         return b""
     info = request_info(x509.Name.from_rfc4514_string(item.names.subject), item.public_key)
@@ -201,6 +210,8 @@ class _Desk:
         match earlier:
             case None:
                 return item
+            case Issued(certificate=certificate) if certificate in item.earlier:
+                return item  # an authority that searches by key; nothing was signed for this request
             case Issued(certificate=certificate):
                 try:
                     return await self._accept(item, certificate)
@@ -234,6 +245,11 @@ class _Desk:
 
     async def _take(self, item: Wanted, answer: Outcome) -> CertificateRecord:
         match answer:
+            case Issued(certificate=certificate) if certificate in item.earlier:
+                self._note(item, CertificateState.REFUSED)
+                raise errors.CertificateRejected(
+                    connection=item.spec.ca, why="it is the one that the key had before"
+                )
             case Issued(certificate=certificate):
                 try:
                     return await self._accept(item, certificate)
@@ -386,6 +402,11 @@ def wanted_for(
             request_id=step.reuse or RequestId(uuid4()),
             public_key=keys[step.spec.slot],
             known=known.get(step.reuse) if step.reuse else None,
+            earlier=frozenset(
+                each.certificate
+                for each in known.values()
+                if each.public_key == keys[step.spec.slot] and each.request_id != step.reuse
+            ),
         )
         for step in steps
         if isinstance(step, plan.Request)

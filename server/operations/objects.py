@@ -23,6 +23,7 @@ from shared.piv.chuid import Chuid
 from shared.piv.fascn import FascN
 from shared.piv.ids import ObjectId, Slot
 from shared.piv.inspect import CardFacts
+from shared.piv.key_history import KeyHistory
 from shared.piv.security_object import GROUPS_MAX, Digests
 
 FASCN: Final = FascN()
@@ -103,8 +104,12 @@ async def credential_objects(
     identity: IdentityObjects,
     certificates: Mapping[Slot, bytes],
     object_max: int,
+    *,
+    history: KeyHistory | None = None,
 ) -> dict[ObjectId, bytes]:
     """Return the certificates' containers and the Security Object over everything, as they are to be written.
+
+    `history` is told where keys were retired.
 
     The Security Object has room for sixteen objects: CHUID and CCC, the certificates of the primary slots, and as many
     of the retired ones as are left; certificates are signed themselves.
@@ -113,6 +118,8 @@ async def credential_objects(
         slot.certificate_object: bytes(CertificateContainer.fitting(certificate, object_max=object_max))
         for slot, certificate in sorted(certificates.items(), key=lambda item: (item[0].retired, item[0]))
     }
+    if history is not None:
+        objects = {ObjectId.KEY_HISTORY: bytes(history), **objects}
     covered = {ObjectId.CHUID: identity.chuid, ObjectId.CCC: identity.ccc, **objects}
     digests = Digests(objects=dict(itertools.islice(covered.items(), GROUPS_MAX)), certificate=_signer(op))
     signature = await _sign(op, record_id, digests.to_be_signed(), "security-object")

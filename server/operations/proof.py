@@ -1,6 +1,9 @@
 """Proof that the private key of a slot is on the card: a signature, or an agreement where keys do not sign.
 
-Source: card-rules, "Keys that can't sign"; [SP 800-73-5] part 2, appendices A.3 and A.5.
+An agreement opens what others encrypted for the key, so a station lets a server have one only while a card is issued and
+its key is new. Later the card's own word counts, which it gives in a session in which it proved its management key.
+
+Source: card-rules, "Keys that can't sign" and "GENERATE over a live key"; [SP 800-73-5] part 2, appendices A.3 and A.5.
 """
 
 from collections.abc import Callable
@@ -12,9 +15,11 @@ from server.operations.operation import needs_pin
 from shared.credential.template import CertificateSpec, Template
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import Conversation, together
-from shared.piv.ids import PinPolicyId
+from shared.piv.ids import PinPolicyId, Slot
 from shared.piv.keys import agree
 from shared.piv.pin import verify_pin
+from shared.piv.publickey import PublicKey
+from shared.piv.vendor import slot_metadata
 
 T = TypeVar("T")
 
@@ -48,3 +53,9 @@ def agrees(
     ours = X25519PrivateKey.from_private_bytes(random(SCALAR_LENGTH))
     secret = yield from behind_pin(spec, hole, agree(spec.slot, spec.algorithm, ours.public_key()))
     return secret == ours.exchange(public_key)
+
+
+def shows(slot: Slot, public_key: PublicKey) -> Conversation[bool]:
+    """Return whether the card says that the key in a slot is this one."""
+    metadata = yield from slot_metadata(slot)
+    return metadata is not None and metadata.public_key == public_key

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from server.operations.proof import agrees, behind_pin
+from server.operations.proof import agrees, behind_pin, shows
 from shared import errors
 from shared.credential.possession import verify_signature
 from shared.credential.template import CertificateSpec
 from shared.iso7816.apdu import CHALLENGE_PREFIX, Hole
 from shared.iso7816.conversation import Conversation, together
-from shared.piv.data import read_object, write_object
+from shared.piv.data import read_object, read_optional, write_object
 from shared.piv.ids import ObjectId, Slot
 from shared.piv.keys import sign, to_be_signed
 from shared.piv.management import ManagementKey, authenticated
@@ -67,22 +68,57 @@ def write_and_read_back(
         CardNotGenuine: the card did not prove the management key.
     """
     writes = [write_object(object_id, content) for object_id, content in objects.items()]
-    back = fresh(_read_back(expected, keys, hole, random), chuid=chuid)
+    back = fresh(read_back(expected, keys, hole, random), chuid=chuid)
     yield from fresh(authenticated(key, together(*writes, back), random), chuid=chuid)
 
 
-def _read_back(
-    expected: Mapping[ObjectId, bytes], keys: Sequence[Probe], hole: Hole, random: Callable[[int], bytes]
+def read_back(
+    expected: Mapping[ObjectId, bytes],
+    keys: Sequence[Probe],
+    hole: Hole,
+    random: Callable[[int], bytes],
+    *,
+    agreement: bool = True,
 ) -> Conversation[None]:
+    """Check that the card holds `expected` and each key matches its certificate; `agreement` as in `proof`.
+
+    Raises:
+        ReadBackFailed: `what` is not as it should be.
+    """
     reads = [read_object(object_id) for object_id in expected]
-    proofs = [prove_key(probe, hole, random) for probe in keys]
+    proofs = [prove_key(probe, hole, random, agreement=agreement) for probe in keys]
     values = yield from together(*reads, *proofs)
     for object_id, found in zip(expected, values, strict=False):
         if found != expected[object_id]:
             raise errors.ReadBackFailed(what=object_id.name.lower().replace("_", "-"))
 
 
-def prove_key(probe: Probe, hole: Hole, random: Callable[[int], bytes]) -> Conversation[None]:
+def nothing_left(objects: Sequence[ObjectId]) -> Conversation[None]:
+    """Check that these objects are gone.
+
+    Raises:
+        ReadBackFailed: one is still there.
+    """
+    found = yield from together(*(read_optional(object_id) for object_id in objects))
+    for object_id, content in zip(objects, found, strict=True):
+        if content is not None:
+            raise errors.ReadBackFailed(what=object_id.name.lower().replace("_", "-"))
+
+
+def key_shown(slot: Slot, public_key: bytes) -> Conversation[None]:
+    """Check that the card says that a key (DER) is in a slot; for one that is used no more.
+
+    Raises:
+        ReadBackFailed: it says something else.
+    """
+    key = load_der_public_key(public_key)
+    if not (yield from shows(slot, key)):  # type: ignore[arg-type]  # kinds of slot keys only
+        raise errors.ReadBackFailed(what=f"key-{slot.text}")
+
+
+def prove_key(
+    probe: Probe, hole: Hole, random: Callable[[int], bytes], *, agreement: bool = True
+) -> Conversation[None]:
     """Have a key prove that it is the one in its certificate.
 
     Raises:
@@ -92,7 +128,8 @@ def prove_key(probe: Probe, hole: Hole, random: Callable[[int], bytes]) -> Conve
     spec = probe.spec
     failed = errors.ReadBackFailed(what=f"key-{spec.slot.text}")
     if isinstance(public_key, X25519PublicKey):
-        if not (yield from agrees(spec, public_key, hole, random)):
+        holds = agrees(spec, public_key, hole, random) if agreement else shows(spec.slot, public_key)
+        if not (yield from holds):
             raise failed
         return
     text = to_be_signed(spec.algorithm, probe.challenge)

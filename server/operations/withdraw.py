@@ -15,6 +15,7 @@ from typing import Any, Final
 from server.operations.decide import Decision, decision, note_evidence, tasks_for
 from server.operations.operation import Ended, Operation
 from server.operations.puk import next_puk, settle_puk, use_puk
+from server.operations.read_back import nothing_left
 from server.operations.tasks import attempt
 from server.ports.store import (
     CertificateTaskAsked,
@@ -41,7 +42,7 @@ from shared.credential.reasons import read_cause
 from shared.credential.update import takes_pin
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import Conversation, together
-from shared.piv.data import delete_object, read_optional
+from shared.piv.data import delete_object
 from shared.piv.ids import ObjectId, Slot
 from shared.piv.inspect import CardFacts
 from shared.piv.keys import delete_key, generate_key
@@ -188,7 +189,9 @@ async def _empty(op: Operation, record: CardRecord, facts: CardFacts, version: S
 
 def _written(record: CardRecord) -> list[ObjectId]:
     """Return the objects that belong to the credential, not to the card."""
-    return [*(slot.certificate_object for slot in record.keys), ObjectId.SECURITY]
+    certificates = [slot.certificate_object for slot in record.keys]
+    history = [ObjectId.KEY_HISTORY] if any(slot.retired for slot in record.keys) else []
+    return [*certificates, *history, ObjectId.SECURITY]
 
 
 def _present(facts: CardFacts) -> frozenset[ObjectId]:
@@ -214,22 +217,10 @@ async def take_pin(
     await op.talk.draw(NOBODYS.name, 1)
     secrets = op.secrets(record.record_id)
     old, new = await secrets.puk(puk), await secrets.puk(pending)
-    read_back = fresh(_nothing_left(gone), chuid=facts.chuid_raw)
+    read_back = fresh(nothing_left(gone), chuid=facts.chuid_raw)
     await use_puk(op, together(reset_pin(old, NOBODYS), change_puk(old, new), read_back), pending)
     op.journal.note(
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
         PinChanged(pin=PinState.TRANSPORT),
         PukDisclosed(disclosed=False),
     )
-
-
-def _nothing_left(objects: Sequence[ObjectId]) -> Conversation[None]:
-    """Check after a cold reset that these objects are gone.
-
-    Raises:
-        ReadBackFailed: one is still there.
-    """
-    found = yield from together(*(read_optional(object_id) for object_id in objects))
-    for object_id, content in zip(objects, found, strict=True):
-        if content is not None:
-            raise errors.ReadBackFailed(what=object_id.name.lower().replace("_", "-"))

@@ -1,0 +1,327 @@
+"""Renew and reissue: new certificates, or new keys, for a credential in use; its holder's PIN stays.
+
+The holder types the PIN, and it is right before anything is changed. What is then done wants the PIN or the management
+key, never both in one power session: keys are made with the key, certificate requests signed with the PIN, certificates
+written with the key, everything read back with the PIN. Cut anywhere, it is gone on with at any station, where the holder
+types the PIN again; meanwhile the credential stays in use with what is on the card.
+
+What is replaced is revoked as superseded, last, by tasks that wait for the certificate authorities.
+
+Source: card-rules, "Order of writes" and "Certificate authorities"; [RFC 5280] 5.3.1.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from server.operations import enrol
+from server.operations.attest import attestations, check_attestations
+from server.operations.decide import revocation
+from server.operations.judge import doubt_keys, judge_keys
+from server.operations.objects import credential_objects
+from server.operations.operation import Ended, Operation
+from server.operations.present_pin import PIN, present_pin
+from server.operations.proof import wants_pin
+from server.operations.read_back import key_shown, nothing_left, probes, read_back
+from server.operations.replacement import BUILDING, ENDING, Replacement, prepare
+from server.operations.tasks import attempt
+from server.ports.store import (
+    AuditKind,
+    CertificateChanged,
+    CertificateTaskAsked,
+    CredentialChanged,
+    KeyChanged,
+    OperationClosed,
+)
+from shared import errors
+from shared.credential import plan
+from shared.credential.model import CertificateRecord, CertificateState, KeyState
+from shared.credential.reasons import Reason
+from shared.credential.replacement import moving, removed, standing, superseded
+from shared.credential.template import CertificateSpec
+from shared.iso7816.conversation import Conversation, together
+from shared.piv.data import delete_object, write_object
+from shared.piv.ids import ObjectId, Slot
+from shared.piv.key_history import KeyHistory
+from shared.piv.keys import delete_key, generate_key, move_key
+from shared.piv.management import ManagementKey, authenticated
+from shared.piv.select import fresh
+from shared.relay import Purpose
+
+ASKING: Final = (plan.Request,)
+WRITING: Final = (
+    plan.WriteChuid,
+    plan.WriteCcc,
+    plan.WriteCertificate,
+    plan.WriteSecurityObject,
+    plan.ReadBack,
+)
+"""Steps that share their round trips; `BUILDING` comes before them, `ENDING` after."""
+
+
+async def renew(op: Operation) -> Ended:
+    """Get new certificates for the present keys of a card, all or those of the slots that were named. See `_replace`."""
+    return await _replace(op, "renewed")
+
+
+async def reissue(op: Operation) -> Ended:
+    """Make new keys on a card and get certificates for them, by the newest version of the template.
+
+    Where slots are named, only their keys are made anew, by the version that the credential has. See `_replace`.
+    """
+    return await _replace(op, "reissued")
+
+
+async def _replace(op: Operation, event: str) -> Ended:
+    """Replace certificates.
+
+    Raises:
+        UnknownCard, TransitionForbidden, OperationInterrupted, UnknownHolder, HolderDisabled, VariableMissing, Invalid,
+            TemplateImpossible, ConnectorUnreachable: refused, the card was not touched.
+        PinBlocked, Cancelled: the holder has no PIN to give; nothing was changed.
+        ManagementKeyRejected, CardNotGenuine: another card, or one whose keys are not those of the record.
+        ConnectorRefused, CertificateRejected: a certificate authority will not; the next insertion continues.
+        CardLost: cut; the next insertion continues.
+    """
+    job = await prepare(op)
+    await op.show(job.steps)
+    issued = await _on_card(op, job) if job.changes_card else await _nothing_on_card(op, job)
+    waiting = await _confirm(op, job, issued, event)
+    return Ended(
+        facts={
+            "holder": job.person.name,
+            "template": job.template.title,
+            "version": job.ref.version,
+            "slots": " ".join(spec.slot.text for spec in job.specs),
+            "waiting": waiting,
+        }
+    )
+
+
+# --- the card -------------------------------------------------------------------------------------------
+
+
+async def _nothing_on_card(op: Operation, job: Replacement) -> tuple[CertificateRecord, ...]:
+    """Go on with what certificate authorities have yet to do: the card is as it should be."""
+    await op.open(job.record.record_id, template=job.ref)
+    return ()
+
+
+async def _on_card(op: Operation, job: Replacement) -> Sequence[CertificateRecord]:
+    """Bring the card to where it should be; return the certificates that it has got."""
+    uses = 1 + 2 * sum(1 for spec in job.specs if spec.algorithm.can_sign and wants_pin(spec))
+    random = op.services.keystore.random
+    signed: Sequence[enrol.Wanted]
+    if job.signed_first:
+        wanted = enrol.wanted_for(job.steps, job.before, job.names, _public_keys(job, {}))
+        requests, stated = await present_pin(
+            op, job.facts, Purpose.PROVE, uses=uses, then=lambda: _proofs(wanted, job, random)
+        )
+        signed = _with_requests(wanted, requests)
+        await _judge(op, job, signed, stated)
+        op.journal.note(*(enrol.intent(item) for item in signed if item.known is None))
+        await _open(op, job)
+        await op.advance(begun=ASKING)
+    else:
+        await present_pin(op, job.facts, Purpose.PROVE, uses=uses)
+        op.talk.stop_if_cancelled()
+        signed = await _prove(op, job, await _build(op, job))
+    op.talk.stop_if_cancelled()
+    try:
+        found = await enrol.obtain(op, signed, job.facts.profile.object_max)
+    finally:
+        await op.journal.commit()
+    await _write(op, job, found)
+    return tuple(found.values())
+
+
+async def _open(op: Operation, job: Replacement) -> None:
+    """Take the lease, and store what is about to be done to keys and certificates."""
+    op.journal.note(*(KeyChanged(key=key) for key in job.keys))
+    op.journal.note(*(CertificateChanged(certificate=each) for each in job.certificates))
+    await op.open(job.record.record_id, template=job.ref)
+
+
+async def _build(op: Operation, job: Replacement) -> Sequence[enrol.Wanted]:
+    """Have the card prove the management key, then make room and keys; return the certificates that are wanted."""
+    await op.prove(job.before, job.facts)
+    await _open(op, job)
+    await op.advance(begun=BUILDING)
+    moves = [move_key(step.source, step.destination) for step in job.steps if isinstance(step, plan.Move)]
+    removes = [_remove(job, step.slot) for step in job.steps if isinstance(step, plan.Remove)]
+    makes = [generate_key(spec.slot, spec.algorithm, spec.pin_policy, spec.touch_policy) for spec in job.made]
+    values = await op.talk.converse(together(*moves, *removes, *makes))
+    made = {
+        spec.slot: plan.der(key)
+        for spec, key in zip(job.made, values[len(moves) + len(removes) :], strict=True)
+    }
+    await op.advance(done=BUILDING, begun=ASKING)
+    return enrol.wanted_for(job.steps, job.before, job.names, _public_keys(job, made))
+
+
+def _remove(job: Replacement, slot: Slot) -> Conversation[Any]:
+    """Delete a slot's certificate and key; where the card cannot delete keys, nobody certifies the one that is made."""
+    held = job.before.keys[slot]
+    key: Conversation[Any] = (
+        delete_key(slot, missing_ok=True)
+        if job.facts.profile.features.delete_key
+        else generate_key(slot, held.algorithm)
+    )
+    return together(delete_object(slot.certificate_object), key)
+
+
+def _public_keys(job: Replacement, made: Mapping[Slot, bytes]) -> dict[Slot, bytes]:
+    return {**{slot: key.public_key for slot, key in job.record.keys.items()}, **made}
+
+
+async def _prove(op: Operation, job: Replacement, wanted: Sequence[enrol.Wanted]) -> Sequence[enrol.Wanted]:
+    """Have every key prove itself; from then on the record knows the keys and what is asked for."""
+    proofs = fresh(_proofs(wanted, job, op.services.keystore.random), chuid=job.facts.chuid_raw)
+    try:
+        requests, stated = await op.talk.converse(proofs)
+    except errors.CardNotGenuine:
+        doubt_keys(op, _of(wanted, job.made))
+        raise
+    signed = _with_requests(wanted, requests)
+    await _judge(op, job, signed, stated)
+    op.journal.note(*(enrol.intent(item) for item in signed if item.known is None))
+    await op.journal.commit()
+    return signed
+
+
+def _proofs(
+    wanted: Sequence[enrol.Wanted], job: Replacement, random: Callable[[int], bytes]
+) -> Conversation[tuple[Any, ...]]:
+    attested = replace(job.template, certificates=job.specs)
+    return together(
+        enrol.sign_requests(wanted, PIN, random, agreement=False),
+        attestations(attested),
+    )
+
+
+def _with_requests(wanted: Sequence[enrol.Wanted], requests: Sequence[bytes]) -> tuple[enrol.Wanted, ...]:
+    return tuple(replace(item, request=request) for item, request in zip(wanted, requests, strict=True))
+
+
+def _of(wanted: Sequence[enrol.Wanted], specs: Sequence[CertificateSpec]) -> list[enrol.Wanted]:
+    return [item for item in wanted if item.spec in specs]
+
+
+async def _judge(
+    op: Operation,
+    job: Replacement,
+    signed: Sequence[enrol.Wanted],
+    stated: Mapping[Slot, bytes] | errors.CardError,
+) -> None:
+    """Check that present keys signed, and that new ones are what the card said; only these are ever made again.
+
+    Raises:
+        CardNotGenuine: they did not, or are not.
+    """
+    present = [item for item in signed if item.spec not in job.made]
+    for item in present:
+        enrol.check_request(item)
+    if present:
+        check_attestations(
+            op,
+            replace(job.template, certificates=tuple(item.spec for item in present)),
+            job.facts,
+            {item.spec.slot: item.public_key for item in present},
+            stated,
+        )
+    if job.made:
+        template = replace(job.template, certificates=job.made)
+        await judge_keys(op, job.record.record_id, template, job.facts, _of(signed, job.made), stated)
+
+
+# --- write, read back, confirm --------------------------------------------------------------------------
+
+
+async def _write(op: Operation, job: Replacement, issued: Mapping[Slot, CertificateRecord]) -> None:
+    """Write what is new, then read the card back cold."""
+    await op.advance(done=ASKING, begun=WRITING)
+    staying = standing(job.record, job.requests, job.slots)
+    certificates = {slot: each.certificate for slot, each in {**staying, **issued}.items()}
+    retired = [slot for slot in certificates if slot.retired and slot not in job.slots]
+    objects = await credential_objects(
+        op,
+        job.record.record_id,
+        job.identity,
+        certificates,
+        job.facts.profile.object_max,
+        history=KeyHistory(on_card=len(retired)) if retired else None,
+    )
+    expected = {ObjectId.CHUID: job.identity.chuid, ObjectId.CCC: job.identity.ccc, **objects}
+    writes = [
+        write_object(object_id, content)
+        for object_id, content in expected.items()
+        if job.facts.objects.get(object_id) != content
+    ]
+    random = op.services.keystore.random
+    proofs = probes(job.specs, {slot: each.certificate for slot, each in issued.items()}, random)
+    gone = [slot.certificate_object for slot in removed(job.template, job.present, job.record)]
+    back = together(
+        read_back(expected, proofs, PIN, random, agreement=False),
+        nothing_left(gone),
+        *(
+            key_shown(move.destination, job.record.keys[move.destination].public_key)
+            for move in moving(job.record, job.slots)
+        ),
+    )
+    written = together(*writes, fresh(back, chuid=job.identity.chuid))
+    key = await _management_key(op, job)
+    await op.talk.converse(fresh(authenticated(key, written, random), chuid=job.facts.chuid_raw))
+
+
+async def _management_key(op: Operation, job: Replacement) -> ManagementKey:
+    record = job.before
+    secret = record.management_key
+    version = secret.proven
+    if version is None or secret.pending is not None:
+        version = await op.prove(record, job.facts)
+    return await op.secrets(record.record_id).management_key(record.management_algorithm, version)
+
+
+async def _confirm(op: Operation, job: Replacement, issued: Sequence[CertificateRecord], event: str) -> int:
+    """Say in the record what is on the card, and have revoked what is not any more; return what waits to be revoked."""
+    now = op.services.clock.now()
+    tasks = tuple(
+        revocation(job.record.record_id, each, Reason.SUPERSEDED, now)
+        for each in superseded(job.record, job.requests, job.slots)
+    )
+    op.journal.note(
+        *(CertificateChanged(certificate=replace(each, state=CertificateState.CONFIRMED)) for each in issued),
+        *_moved(job),
+        *(CertificateTaskAsked(task=task) for task in tasks),
+    )
+    await op.journal.commit()
+    await op.advance(done=WRITING, begun=ENDING)
+    waiting = await attempt(op.services, tasks)
+    credential = replace(job.credential, template=job.ref, holder_name=job.person.name)
+    op.journal.note(CredentialChanged(credential=credential))
+    op.journal.evidence(
+        AuditKind.TRANSITION,
+        event,
+        job.record.record_id,
+        template=job.ref.name,
+        version=job.ref.version,
+        slots=" ".join(spec.slot.text for spec in job.specs),
+    )
+    await op.journal.commit(OperationClosed(code="done"))
+    await op.advance(done=ENDING)
+    return waiting
+
+
+def _moved(job: Replacement) -> list[KeyChanged | CertificateChanged]:
+    """Return what the record is to say of keys that were moved, and of their certificates."""
+    moves = moving(job.record, job.slots)
+    keys = [job.record.keys[move.destination] for move in moves]
+    staying = standing(job.record, job.requests, job.slots)
+    return [
+        *(KeyChanged(key=replace(key, state=KeyState.PROVEN)) for key in keys),
+        *(
+            CertificateChanged(certificate=replace(staying[key.slot], slot=key.slot))
+            for key in keys
+            if key.slot in staying
+        ),
+    ]
