@@ -116,6 +116,7 @@ def _result(job: Job, outcome: Outcome) -> Result:
             lines.append(wording.notice("pin-change-due"))
         if left := int(outcome.facts.get("waiting", 0)):
             lines.append(wording.waiting(left))
+        lines.append(wording.next_action(outcome.next_action))
     else:
         lines = [
             wording.failure(error),

@@ -12,6 +12,7 @@ from kiosk.commands import Result, opened
 from kiosk.station import wording
 from kiosk.station.faces import ReaderView
 from kiosk.station.offers import offered
+from kiosk.station.relay import next_action_for
 from shared import errors
 from shared.console import CardView
 from shared.relay import OperationKind
@@ -103,6 +104,7 @@ def _lines(view: ReaderView, operations: Operations) -> Sequence[str]:
         lines += ["", f"  {each['command']}", f"      {each['sentence']}"]
     if view.error is not None:
         lines.append(f"  {wording.failure(view.error)}")
+        lines.append(f"  {wording.next_action(next_action_for(view.error))}")
     return lines
 
 

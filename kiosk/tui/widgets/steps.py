@@ -109,10 +109,12 @@ class StepsPane(Widget):
             body = wrapped(Content(wording.failure(outcome.error)), width)
             state = wrapped(Content.styled(wording.state(outcome.state), DIM), width) if outcome.state else []
             return [*head, *body, *state, *after, Content.styled(f"code {outcome.error.code}", DIM)]
+        left = int(outcome.facts.get("waiting", 0))
+        told = wrapped(Content(wording.waiting(left)), width) if left else []
         took = seconds(outcome.seconds or run.seconds())
         if outcome.round_trips:
             took += f" · {outcome.round_trips} round trips · {outcome.commands} commands"
-        return [*head, *after, *wrapped(Content.styled(took, DIM), width)]
+        return [*head, *told, *after, *wrapped(Content.styled(took, DIM), width)]
 
 
 def _bar(done: int, total: int, width: int) -> Content:
