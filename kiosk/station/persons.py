@@ -72,26 +72,34 @@ class TerminalPerson:
 class GivenPerson:
     """A script: each PIN comes once from a file descriptor, and is not given again after a refusal."""
 
-    def __init__(self, *, pin_fd: int | None = None, new_pin_fd: int | None = None) -> None:
-        """Read the present PIN from `pin_fd` and the new one from `new_pin_fd`, when they are asked for."""
+    def __init__(
+        self, say: Callable[[str], None], *, pin_fd: int | None = None, new_pin_fd: int | None = None
+    ) -> None:
+        """Read the present PIN from `pin_fd` and the new one from `new_pin_fd`, when they are asked for.
+
+        Why a PIN was refused is said through `say`: the operation ends as cancelled, because there is no other one.
+        """
+        self._say = say
         self._pin_fd = pin_fd
         self._new_pin_fd = new_pin_fd
 
     async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:  # noqa: ARG002  # checked by the relay
         """Give the new PIN, once."""
-        return None if problem is not None else await _from(self._new_pin_fd)
+        return await self._give(self._new_pin_fd, problem)
 
     async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:  # noqa: ARG002  # nobody to show it to
         """Give the present PIN, once."""
-        return None if problem is not None else await _from(self._pin_fd)
+        return await self._give(self._pin_fd, problem)
 
     async def confirm_few_tries(self, tries_left: int) -> bool:  # noqa: ARG002  # a script never risks the last tries
         """Say no."""
         return False
 
-
-async def _from(descriptor: int | None) -> Secret | None:
-    return None if descriptor is None else await asyncio.to_thread(read_descriptor, descriptor)
+    async def _give(self, descriptor: int | None, problem: KioskError | None) -> Secret | None:
+        if problem is not None:
+            self._say(wording.failure(problem))
+            return None
+        return None if descriptor is None else await asyncio.to_thread(read_descriptor, descriptor)
 
 
 def read_descriptor(descriptor: int) -> Secret | None:

@@ -24,9 +24,8 @@ def test_a_temporary_pin_is_due_to_be_changed(fresh_card: Bench, operation: str)
 
     words = ("do", "change-pin", "--pin-fd", "{}", "--new-pin-fd", "{}", "--json")
     same = bench.run(*words, pins=("730195", "730195"))
-    assert (same.code, same.document["error"]) == (3, "cancelled"), (
-        "a script gives one new PIN, and not another"
-    )
+    assert (same.code, same.document["error"]) == (3, "cancelled"), "a script has no other PIN"
+    assert "The new PIN must not be the present one." in same.err
     changed = bench.run(*words, pins=("730195", "564738"))
     assert changed.code == 0, changed.err
     seen = bench.run("card", "--json").document["readers"][0]["record"]

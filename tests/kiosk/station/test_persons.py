@@ -46,14 +46,16 @@ def test_nothing_to_read_is_no_pin() -> None:
 
 
 async def test_a_script_gives_each_pin_once() -> None:
-    person = GivenPerson(pin_fd=pipe(b"123456\n"), new_pin_fd=pipe(b"918273\n"))
+    said: list[str] = []
+    person = GivenPerson(said.append, pin_fd=pipe(b"123456\n"), new_pin_fd=pipe(b"918273\n"))
     current = await person.current_pin(3, None)
     new = await person.new_pin(PinPolicy(), None)
     assert (current, new) == (Secret(b"123456"), Secret(b"918273"))
     assert await person.current_pin(2, errors.PinRejected(tries_left=2)) is None
     assert await person.new_pin(PinPolicy(), errors.PinPolicyViolated(rule="length")) is None
     assert not await person.confirm_few_tries(2)
-    assert await GivenPerson().new_pin(PinPolicy(), None) is None
+    assert said == ["The PIN is wrong: 2 tries left.", "The PIN is too short or too long."]
+    assert await GivenPerson(said.append).new_pin(PinPolicy(), None) is None
 
 
 def typing(*values: str | None) -> Callable[[str], Secret | None]:
