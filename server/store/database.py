@@ -104,7 +104,7 @@ def upgrade_store(path: Path, key: Secret) -> None:
     from server.store.migrate import migrate  # noqa: PLC0415  # serving does not wait for Alembic to load
 
     connection = connect(path, key)
-    engine = _engine(connection)
+    engine = engine_over(connection)
     try:
         connection.execute("PRAGMA foreign_keys = OFF")  # tables that are made anew are dropped in between
         with engine.begin() as transaction:
@@ -168,7 +168,7 @@ def _check_revision(connection: Any) -> None:
         raise errors.StoreUnavailable(why=f"tables of version {found}, this program needs {REVISION}")
 
 
-def _engine(connection: Any) -> Engine:
+def engine_over(connection: Any) -> Engine:
     """Return an engine over this one connection, whose transactions are real ones."""
     engine = create_engine(
         "sqlite://", module=sqlcipher3.dbapi2, creator=lambda: connection, poolclass=StaticPool

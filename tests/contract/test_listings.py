@@ -46,8 +46,9 @@ async def test_cards_are_counted_by_the_generation_that_they_hold(store: Store) 
         )
 
     unknown = replace(a_card(), management_key=SecretRecord(proven=None))
+    gone = holding(3, State.UNREGISTERED)
     assert dict(await store.cards.generations()) == {}
-    for card in (holding(0), holding(1), holding(2), holding(2), holding(3, State.DELETED), unknown):
+    for card in (holding(0), holding(1), holding(2), holding(2), holding(3, State.DELETED), gone, unknown):
         await store.cards.open(an_opening(card, HERE))
     assert dict(await store.cards.generations()) == {1: 1, 2: 2}
 

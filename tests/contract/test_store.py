@@ -17,6 +17,7 @@ from server.ports.store import (
     ManagementAlgorithmChanged,
     OperationClosed,
     PinChanged,
+    PukDisclosed,
     SecretChanged,
     SecretsCarried,
     StateChanged,
@@ -24,14 +25,12 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.credential.model import (
-    CertificateRecord,
     CertificateState,
     HolderId,
     KeyRecord,
     KeyState,
     OpenOperation,
     PinState,
-    RequestId,
     SecretKind,
     SecretRecord,
     SecretVersion,
@@ -45,8 +44,10 @@ from tests.server.store.examples import (
     EVIDENCE,
     NOON,
     a_card,
+    a_certificate,
     a_credential,
     a_station,
+    a_task,
     an_opening,
 )
 
@@ -54,13 +55,16 @@ from tests.server.store.examples import (
 
 
 async def test_a_card_comes_back_as_it_was_registered(store: Store) -> None:
+    certificate = a_certificate(slot=Slot.SIGNATURE)
     card = replace(
         a_card(serial=2**40),
         management_key=SecretRecord(proven=None, pending=SecretVersion(3, 7)),
         keys={Slot.SIGNATURE: a_key(Slot.SIGNATURE)},
-        certificates=(a_certificate(Slot.SIGNATURE),),
+        certificates=(certificate,),
         credential=a_credential(issued_at=NOON),
+        puk_disclosed=True,
     )
+    card = replace(card, tasks=(a_task(card, certificate),))
     lease = await begin(store, card)
     await store.cards.apply(lease, [OperationClosed(code="done")])
     assert await read(store, card) == card
@@ -74,20 +78,18 @@ def a_key(slot: Slot, state: KeyState = KeyState.PROVEN) -> KeyRecord:
     return KeyRecord(slot=slot, algorithm=Algorithm.P256, state=state, public_key=b"\x30" + bytes([slot]))
 
 
-def a_certificate(slot: Slot) -> CertificateRecord:
-    return CertificateRecord(
-        request_id=RequestId(uuid4()),
-        slot=slot,
-        connection="built-in",
-        profile="signature",
-        public_key=b"\x30\x00",
-        state=CertificateState.REQUESTED,
-    )
-
-
 NEW_SECRET = SecretRecord(proven=SecretVersion(1), pending=SecretVersion(1, 2))
-ISSUED_CERTIFICATE = replace(a_certificate(Slot.AUTHENTICATION), certificate=b"\x30\x82")
-CREDENTIAL = a_credential(state=State.ISSUED, issued_at=NOON, activated_at=NOON + timedelta(microseconds=1))
+ISSUED_CERTIFICATE = replace(a_certificate(slot=Slot.AUTHENTICATION), certificate=b"\x30\x82")
+CREDENTIAL = a_credential(
+    state=State.SUSPENDED,
+    issued_at=NOON,
+    activated_at=NOON + timedelta(microseconds=1),
+    reason="lost",
+    since=NOON + timedelta(days=1),
+    ends_at=NOON + timedelta(days=2),
+    pin_set_at=NOON + timedelta(seconds=3),
+    pin_change_due=True,
+)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,7 @@ CREDENTIAL = a_credential(state=State.ISSUED, issued_at=NOON, activated_at=NOON 
             ManagementAlgorithm.AES256,
         ),
         (PinChanged(pin=PinState.TRANSPORT), "pin", PinState.TRANSPORT),
+        (PukDisclosed(disclosed=True), "puk_disclosed", True),
         (StateChanged(state=State.ACTIVE), "state", State.ACTIVE),
         (
             KeyChanged(key=a_key(Slot.RETIRED_20)),
@@ -125,8 +128,8 @@ async def test_a_change_changes_its_field_and_no_other(
 async def test_the_last_of_several_changes_counts(store: Store) -> None:
     card = a_card()
     lease = await begin(store, card, KeyChanged(key=a_key(Slot.SIGNATURE, KeyState.INTENDED)))
-    asked = a_certificate(Slot.SIGNATURE)
-    later = a_certificate(Slot.AUTHENTICATION)
+    asked = a_certificate(slot=Slot.SIGNATURE)
+    later = a_certificate(slot=Slot.AUTHENTICATION)
     answered = replace(asked, state=CertificateState.ISSUED, certificate=b"\x30\x82")
     await store.cards.apply(
         lease,
@@ -144,7 +147,7 @@ async def test_the_last_of_several_changes_counts(store: Store) -> None:
 
 async def test_nothing_of_a_refused_list_is_written(store: Store) -> None:
     card, other = a_card(), a_card()
-    taken = a_certificate(Slot.SIGNATURE)
+    taken = a_certificate(slot=Slot.SIGNATURE)
     await begin(store, other, CertificateChanged(certificate=taken))
     lease = await begin(store, card)
     before = await read(store, card)
@@ -194,6 +197,29 @@ async def test_a_credential_needs_a_template_that_exists(store: Store) -> None:
     unknown = a_credential(template=replace(BADGE, digest=bytes(32)))
     with conflict("reference"):
         await store.cards.apply(lease, [CredentialChanged(credential=unknown)])
+
+
+async def test_a_temporary_credential_stands_in_for_one_that_exists(store: Store) -> None:
+    lost, primary = a_credential(), a_credential(state=State.SUSPENDED)
+    await begin(store, a_card(), CredentialChanged(credential=lost))
+    await begin(store, a_card(), CredentialChanged(credential=primary))
+    card = a_card()
+    lease = await begin(store, card)
+    temporary = a_credential(primary=primary.credential_id, replaces=lost.credential_id)
+    await store.cards.apply(lease, [CredentialChanged(credential=temporary)])
+    assert (await read(store, card)).credential == temporary
+    unknown = a_credential().credential_id
+    for wrong in (replace(temporary, primary=unknown), replace(temporary, replaces=unknown)):
+        with conflict("reference"):
+            await store.cards.apply(lease, [CredentialChanged(credential=wrong)])
+
+
+@pytest.mark.parametrize("state", [State.RETIRED, State.DELETED, State.UNREGISTERED])
+async def test_a_closed_credential_makes_room(store: Store, state: State) -> None:
+    card = a_card()
+    lease = await begin(store, card, CredentialChanged(credential=a_credential(state=state)))
+    assert (await read(store, card)).credential is None
+    await store.cards.apply(lease, [CredentialChanged(credential=a_credential())])
 
 
 # --- operations and leases ------------------------------------------------------------------------------
@@ -336,6 +362,57 @@ async def test_an_operation_is_opened_once(store: Store) -> None:
         await store.cards.open(an_opening(a_card(), HERE, operation_id=lease.operation_id))
 
 
+async def test_an_operation_keeps_why_it_began(store: Store) -> None:
+    card = a_card()
+    lease = await store.cards.open(replace(an_opening(card, HERE), reason="lost"))
+    await store.cards.apply(lease, [OperationClosed(code="card-lost")])
+    again = an_opening(card, HERE, new=False, operation_id=lease.operation_id)
+    await store.cards.open(again)
+    cut = (await read(store, card)).open_operation
+    assert cut is not None
+    assert cut.reason == "lost"
+
+
+async def test_an_operation_takes_the_place_of_another_in_one_commit(store: Store) -> None:
+    card = a_card()
+    cut = await begin(store, card)
+    before = store.commits
+    opening = replace(an_opening(card, HERE, new=False), supersedes=cut.operation_id)
+    lease = await store.cards.open(opening)
+    assert store.commits == before + 1
+    found = (await read(store, card)).open_operation
+    assert found is not None
+    assert found.operation_id == lease.operation_id
+    with pytest.raises(errors.LeaseLost):
+        await store.cards.apply(cut, [EVIDENCE])
+    await store.cards.apply(lease, [OperationClosed(code="done")])
+    assert (await read(store, card)).open_operation is None
+    with conflict("operation"):
+        await store.cards.open(an_opening(card, HERE, new=False, operation_id=cut.operation_id))
+
+
+async def test_only_an_open_operation_of_this_card_is_superseded(store: Store) -> None:
+    card, other = a_card(), a_card()
+    cut, elsewhere = await begin(store, card), await begin(store, other)
+    for wrong in (elsewhere.operation_id, an_opening(card, HERE).operation_id):
+        with conflict("operation"):
+            await store.cards.open(replace(an_opening(card, HERE, new=False), supersedes=wrong))
+    again = an_opening(card, HERE, new=False, operation_id=elsewhere.operation_id)
+    with conflict("operation"):
+        await store.cards.open(replace(again, supersedes=cut.operation_id))
+    found = (await read(store, card)).open_operation
+    assert found is not None
+    assert found.operation_id == cut.operation_id
+
+
+async def test_whoever_works_on_a_card_is_not_superseded(store: Store) -> None:
+    card = a_card()
+    lease = await begin(store, card)
+    with pytest.raises(errors.CardLeased):
+        await store.cards.open(replace(an_opening(card, THERE, new=False), supersedes=lease.operation_id))
+    await store.cards.apply(lease, [StateChanged(state=State.ISSUED)])
+
+
 async def test_a_card_is_registered_once(store: Store) -> None:
     card = a_card()
     await begin(store, card)
@@ -351,7 +428,7 @@ async def test_an_operation_needs_a_card(store: Store) -> None:
 
 
 async def test_a_refused_opening_leaves_nothing(store: Store) -> None:
-    card, taken = a_card(), a_certificate(Slot.SIGNATURE)
+    card, taken = a_card(), a_certificate(slot=Slot.SIGNATURE)
     await begin(store, a_card(), CertificateChanged(certificate=taken))
     with conflict("certificate"):
         await begin(store, card, CertificateChanged(certificate=taken))

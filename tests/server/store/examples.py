@@ -1,9 +1,14 @@
 """Cards, stations and templates to put into a store."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from uuid import uuid4
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from server.ports.store import (
     AuditKind,
@@ -18,18 +23,23 @@ from server.ports.store import (
 from shared.credential.model import (
     FACTORY,
     CardRecord,
+    CertificateAction,
+    CertificateRecord,
+    CertificateState,
+    CertificateTask,
     CredentialId,
     CredentialRecord,
     HolderId,
     OperationId,
     PinState,
     RecordId,
+    RequestId,
     SecretRecord,
     State,
     StationId,
     TemplateRef,
 )
-from shared.piv.ids import ManagementAlgorithm
+from shared.piv.ids import ManagementAlgorithm, Slot
 
 NOON: Final = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 BADGE: Final = TemplateRef(name="badge", version=1, digest=b"\x01" * 32)
@@ -83,6 +93,41 @@ def a_credential(**changed: Any) -> CredentialRecord:
         holder_name="Bob Smith",
         template=BADGE,
         state=State.REGISTERED,
+    )
+    return replace(plain, **changed)
+
+
+@cache
+def der(not_after: datetime) -> bytes:
+    """Return a certificate that expires at this second."""
+    key = Ed25519PrivateKey.generate()
+    name = x509.Name.from_rfc4514_string("CN=Bob Smith")
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(not_after - timedelta(days=365)).not_valid_after(not_after)
+    return builder.sign(key, None).public_bytes(Encoding.DER)
+
+
+def a_certificate(**changed: Any) -> CertificateRecord:
+    plain = CertificateRecord(
+        request_id=RequestId(uuid4()),
+        slot=Slot.SIGNATURE,
+        connection="built-in",
+        profile="signature",
+        public_key=b"\x30\x00",
+        state=CertificateState.REQUESTED,
+    )
+    return replace(plain, **changed)
+
+
+def a_task(card: CardRecord, certificate: CertificateRecord, **changed: Any) -> CertificateTask:
+    plain = CertificateTask(
+        request_id=certificate.request_id,
+        record_id=card.record_id,
+        connection=certificate.connection,
+        action=CertificateAction.REVOKE,
+        reason="superseded",
+        asked_at=NOON,
+        next_at=NOON,
     )
     return replace(plain, **changed)
 
