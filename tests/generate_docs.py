@@ -1,8 +1,8 @@
 """Write the pages that the code knows best: `python -m tests.generate_docs`.
 
-`docs/reference/errors.md` is made whole, from the docstrings of `shared.errors`. In `commands.md` and
-`card-support.md` only what stands between the two marks is made, from the commands' own help and from
-`shared.piv.profiles`. `tests/test_documents.py` fails when a page does not say the same as the code.
+`docs/reference/errors.md` is made whole, from the docstrings of `shared.errors`. In `commands.md`,
+`card-support.md` and `lifecycle.md` only what stands between the two marks is made, from the commands' own help, from
+`shared.piv.profiles` and from the table of the life cycle. `tests/test_documents.py` fails when a page does not say the same as the code.
 """
 
 import inspect
@@ -15,6 +15,8 @@ import click
 
 import kiosk.cli
 import server.cli
+from shared.credential.lifecycle import CONTINUED, ENDING, LIFECYCLE, WITHOUT_CARD
+from shared.credential.model import State
 from shared.errors import KioskError
 from shared.piv.ids import ProfileName
 from shared.piv.profiles import PROFILES, Features, Profile
@@ -127,6 +129,32 @@ def _slots(profile: Profile) -> str:
     return f"{primary}, {retired[0].text} to {retired[-1].text}" if retired else primary
 
 
+def lifecycle_block() -> str:
+    """Return the life of a card as a picture (Mermaid) and as a table."""
+    picture = ["```mermaid", "stateDiagram-v2", "    direction LR", "    [*] --> unregistered"]
+    picture += [
+        f"    {state} --> {way.target}: {way.operation}"
+        for way in LIFECYCLE
+        for state in State
+        if state in way.sources and way.target is not None
+    ]
+    rows = [
+        " | ".join(
+            (
+                f"`{way.operation}`",
+                " ".join(state for state in State if state in way.sources),
+                way.target or "as it was",
+                _mark(present=way.operation not in WITHOUT_CARD),
+                _mark(present=way.operation in ENDING),
+                _mark(present=way.operation in CONTINUED),
+            )
+        )
+        for way in LIFECYCLE
+    ]
+    head = "| operation | from | to | needs the card | asks why | gone on with after a cut |"
+    return "\n".join([*picture, "```", "", head, "| --- " * 6 + "|", *(f"| {row} |" for row in rows)])
+
+
 def _mark(*, present: bool) -> str:
     return "yes" if present else "no"
 
@@ -144,6 +172,7 @@ def pages() -> dict[Path, str]:
             for path, block in (
                 (REFERENCE / "commands.md", commands_block()),
                 (REFERENCE / "card-support.md", cards_block()),
+                (REFERENCE.parent / "lifecycle.md", lifecycle_block()),
             )
         },
     }

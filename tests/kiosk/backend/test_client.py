@@ -75,6 +75,19 @@ async def test_questions_and_answers(world: World, backend: GrpcBackend) -> None
     assert [what[1:] for what in world.console.asked if isinstance(what, tuple)] == [(HINTS,), ("b", 5), ()]
 
 
+async def test_credentials_are_found_and_decided_about(world: World, backend: GrpcBackend) -> None:
+    found = await backend.find_credentials("bob", 1)
+    assert found.more
+    (view,) = found.credentials
+    assert (view.state, view.reachable, view.serial) == (State.ACTIVE, (OperationKind.SUSPEND,), None)
+    decided = await backend.decide(view.record_id, OperationKind.SUSPEND, "lost")
+    assert (decided.state, decided.facts) == (State.SUSPENDED, {"waiting": 1})
+    assert world.credentials.decided == [(view.record_id, OperationKind.SUSPEND, "lost")]
+    world.credentials.failure = errors.CardNeeded(operation="resume")
+    with pytest.raises(errors.CardNeeded):
+        await backend.decide(view.record_id, OperationKind.RESUME, "")
+
+
 async def test_an_operation_goes_back_and_forth(world: World, backend: GrpcBackend) -> None:
     select = Command(ins=0xA4, p1=4, label="select", parts=(b"\xa0\x00",), le=0)
 

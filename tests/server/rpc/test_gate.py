@@ -21,7 +21,14 @@ from server.ports.store import AuditKind
 from server.rpc.server import bind_admin
 from shared import errors
 from shared.errors import KioskError
-from shared.proto import admin_pb2, console_pb2, operations_pb2, rehearsals_pb2, stations_pb2
+from shared.proto import (
+    admin_pb2,
+    console_pb2,
+    credentials_pb2,
+    operations_pb2,
+    rehearsals_pb2,
+    stations_pb2,
+)
 from shared.proto.status import from_trailer
 from tests.server.rpc import pki
 from tests.server.rpc.world import World
@@ -29,7 +36,7 @@ from tests.server.rpc.world import World
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
     for module in (
-        *(operations_pb2, console_pb2, rehearsals_pb2, stations_pb2, admin_pb2),
+        *(operations_pb2, console_pb2, credentials_pb2, rehearsals_pb2, stations_pb2, admin_pb2),
         *(health_pb2, reflection_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
@@ -43,6 +50,12 @@ VALID: dict[str, bytes] = {
         begin=operations_pb2.Begin(operation=operations_pb2.OPERATION_KIND_ISSUE)
     ).SerializeToString(),
     "/kiosk.v1.Console/FindPeople": console_pb2.FindPeopleRequest(text="b", limit=1).SerializeToString(),
+    "/kiosk.v1.Credentials/Find": credentials_pb2.FindCredentialsRequest(
+        text="b", limit=1
+    ).SerializeToString(),
+    "/kiosk.v1.Credentials/Decide": credentials_pb2.DecideRequest(
+        record_id=bytes(16), operation=operations_pb2.OPERATION_KIND_REVOKE, reason="lost"
+    ).SerializeToString(),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": (
         reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
     ),
