@@ -126,11 +126,17 @@ def suspend(options: Options, reader: str, credential: str, reason: str) -> None
 @_READER
 @_CREDENTIAL
 @_NEW_PIN
+@_TEMPORARY
 @click.pass_obj
-def resume(options: Options, reader: str, credential: str, new_pin_fd: int | None) -> None:
+def resume(
+    options: Options, reader: str, credential: str, new_pin_fd: int | None, *, temporary_pin: bool
+) -> None:
     """Take a suspended credential into use again; its holder chooses a new PIN if the suspension reached the card."""
-    given = Given(new_pin_fd=new_pin_fd)
-    _decide(options, OperationKind.RESUME, reader, credential, given=given)
+    if credential:
+        _decide(options, OperationKind.RESUME, reader, credential)
+        return
+    job = Job(operation=OperationKind.RESUME, reader=reader, temporary_pin=temporary_pin)
+    _run(options, job, Given(new_pin_fd=new_pin_fd))
 
 
 @do.command()
@@ -175,16 +181,11 @@ def update(options: Options, reader: str) -> None:
 
 
 def _decide(
-    options: Options,
-    operation: OperationKind,
-    reader: str,
-    credential: str,
-    reason: str = "",
-    given: Given = NOBODY,
+    options: Options, operation: OperationKind, reader: str, credential: str, reason: str = ""
 ) -> None:
     """Take a decision about the card in a reader, or about a credential whose card is not here."""
     if not credential:
-        _run(options, Job(operation=operation, reader=reader, reason=reason), given)
+        _run(options, Job(operation=operation, reader=reader, reason=reason))
         return
     if reader:
         message = "--credential is for a card that is in no reader"

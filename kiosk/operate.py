@@ -112,7 +112,7 @@ def _result(job: Job, outcome: Outcome) -> Result:
     error = outcome.error
     if error is None:
         lines = [wording.done(job.operation)]
-        if job.temporary_pin:
+        if outcome.facts.get("pin") == "temporary":
             lines.append(wording.notice("pin-change-due"))
         if left := int(outcome.facts.get("waiting", 0)):
             lines.append(wording.waiting(left))

@@ -13,6 +13,7 @@ from server.operations.change_pin import change_pin
 from server.operations.issue import issue
 from server.operations.link import StationLink
 from server.operations.operation import Ended, Operation
+from server.operations.register import register
 from server.operations.renew import reissue, renew
 from server.operations.services import Services
 from server.operations.set_pin import activate, resume, unblock
@@ -28,6 +29,7 @@ from shared.relay import Begin, Done, Failed
 log = logging.getLogger(__name__)
 
 OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]]] = {
+    OperationKind.REGISTER: register,
     OperationKind.ISSUE: issue,
     OperationKind.ACTIVATE: activate,
     OperationKind.CHANGE_PIN: change_pin,
@@ -179,6 +181,7 @@ _ACTIONS: Final[Mapping[type[errors.KioskError], str]] = {
     errors.UnknownTemplate: "choose-again",
     errors.OperationInterrupted: "continue-first",
     errors.PinNotAccepted: "try-again",
+    errors.Invalid: "call-administrator",
     errors.ConnectorUnreachable: "try-again",
     errors.ConnectorRefused: "call-administrator",
     errors.CertificateRejected: "call-administrator",

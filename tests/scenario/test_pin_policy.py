@@ -12,6 +12,7 @@ from shared import errors
 from shared.console import CardView
 from shared.credential.model import HolderId, Person, State
 from shared.credential.pins import pad
+from shared.credential.reasons import Cause
 from shared.piv.ids import ProfileName
 from shared.relay import OperationKind
 from shared.secret import Secret
@@ -112,6 +113,7 @@ async def test_a_date_in_a_form_that_nobody_reads(lab: Lab) -> None:
     async with nothing_changes(lab):
         words = said(await issue(lab), "invalid-request")
     assert "user.birth-date" in words
+    assert "Call an administrator." in words
     assert "7 March" not in words
 
 
@@ -213,13 +215,17 @@ async def test_an_old_pin_is_due_to_be_changed(lab: Lab, clock: FixedClock) -> N
     assert "pin-change-due" not in (await desk(lab)).notices
 
 
-@pytest.mark.parametrize("operation", [ACTIVATE, UNBLOCK])
+@pytest.mark.parametrize("operation", [ACTIVATE, UNBLOCK, OperationKind.RESUME])
 async def test_a_pin_that_somebody_else_chose_is_due_at_once(lab: Lab, operation: OperationKind) -> None:
     await active_card(lab, temporary_pin=operation is ACTIVATE)
-    if operation is UNBLOCK:
+    if operation is OperationKind.RESUME:
+        suspended = await lab.perform(OperationKind.SUSPEND, reason=Cause.FORGOTTEN)
+        assert suspended.error is None
+    if operation is not ACTIVATE:
         assert "pin-change-due" not in (await desk(lab)).notices
-        assert (await lab.perform(UNBLOCK, Holder(new_pins=[PIN]), temporary_pin=True)).error is None
-    assert evidence(lab)[-1].facts.get("pin") == "temporary"
+        done = await lab.perform(operation, Holder(new_pins=[PIN]), temporary_pin=True)
+        assert (done.error, done.facts["pin"]) == (None, "temporary")
+    assert "temporary" in {record.facts.get("pin") for record in evidence(lab)[-9:]}
     assert await due(lab)
     holder = Holder(current_pins=[PIN], new_pins=[PIN, NEXT_PIN])
     assert (await lab.perform(CHANGE_PIN, holder)).error is None

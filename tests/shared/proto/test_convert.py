@@ -284,3 +284,12 @@ def test_questions_with_an_empty_or_long_policy() -> None:
     ask.policy.forbidden.extend(["x"] * 1001)
     with pytest.raises(errors.Garbled):
         convert_turns.decode_server_turn(pb.ServerTurn(ask=ask))
+
+
+@pytest.mark.parametrize(("texts", "kind"), [(["x"] * 101, errors.Garbled), (["x" * 257], errors.Invalid)])
+def test_nobody_has_so_much_data_of_their_own(texts: list[str], kind: type[errors.KioskError]) -> None:
+    policy = pb.PinPolicy(characters=pb.CHARACTERS_DIGITS, personal=texts)
+    ask = pb.Ask(question=pb.QUESTION_NEW_PIN, purpose=pb.PURPOSE_ACTIVATE, policy=policy)
+    with pytest.raises(kind) as caught:
+        convert_turns.decode_server_turn(pb.ServerTurn(ask=ask))
+    assert "xx" not in str(caught.value.facts)
