@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from server.operations.engine import OPERATIONS
 from shared.credential.model import State
 from shared.credential.reasons import Cause
-from shared.piv.ids import FACTORY_MANAGEMENT_KEY, FACTORY_PIN, ProfileName
+from shared.piv.ids import FACTORY_MANAGEMENT_KEY, FACTORY_PIN, ProfileName, Slot
 from shared.relay import OperationKind
 from shared.virtual.card import VirtualCard
 from tests.peers.judges.opensc import certificates_with_opensc, judge_with_opensc
@@ -25,6 +27,7 @@ from tests.peers.judges.yubico import (
     judge_with_yubico_piv_tool,
     management_key_opens,
     pin_opens,
+    read_certificate,
     slots_with_certificates,
 )
 from tests.peers.life import SLOTS, Life, life
@@ -101,10 +104,10 @@ async def _rekeyed(card: Life) -> None:
 async def _out_of_use(card: Life, reason: str) -> None:
     """Everything is still on the card, nobody has a PIN for it, and the authority's list says why."""
     judge_with_yubico_piv_tool(card.subject)
-    assert certificates_with_opensc(card.reader) == len(SLOTS)
+    assert certificates_with_opensc(card.reader) == len(card.certificates)
     for pin in (card.pin, FACTORY_PIN.decode()):
         assert not pin_opens(card.reader, pin)
-    assert await card.revocations() == [reason] * len(SLOTS)
+    assert await card.revocations() == [reason] * len(card.certificates)
 
 
 async def _on_hold(card: Life) -> None:
@@ -116,6 +119,43 @@ async def _in_use_again(card: Life) -> None:
     """The new PIN opens the card, and the authority has nothing against the certificates."""
     await _new_pin_only(card)
     assert await card.revocations() == [""] * len(SLOTS)
+
+
+def _keys(certificates: dict[Slot, x509.Certificate]) -> dict[Slot, bytes]:
+    """Return the public keys of certificates."""
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return {slot: each.public_key().public_bytes(*form) for slot, each in certificates.items()}
+
+
+async def _replaced(card: Life, *, kept: frozenset[Slot] = frozenset()) -> None:
+    """Every certificate is another one, and the authority has revoked the old ones but those that are `kept`."""
+    for slot, certificate in card.certificates.items():
+        assert certificate.serial_number != card.old_certificates[slot].serial_number
+    assert await card.revocations() == [""] * len(SLOTS)
+    revoked = await card.revocations_of(card.old_certificates)
+    assert revoked == ["" if slot in kept else "Superseded" for slot in card.old_certificates]
+
+
+async def _renewed(card: Life) -> None:
+    """New certificates for the same keys; the same PIN uses them."""
+    card.read_certificates()
+    judge_with_ykman(card.subject)
+    await _usable(card)
+    assert _keys(card.certificates) == _keys(card.old_certificates)
+    await _replaced(card)
+
+
+async def _reissued(card: Life) -> None:
+    """New keys, which the same PIN uses; the old one for mail is kept in a retired slot, and still agrees on secrets."""
+    card.read_certificates()
+    old = _keys(card.old_certificates)
+    assert all(key != old[slot] for slot, key in _keys(card.certificates).items())
+    kept = read_certificate(card.reader, Slot.RETIRED_1)
+    assert kept == card.old_certificates[Slot.KEY_MANAGEMENT]
+    await _replaced(card, kept=frozenset({Slot.KEY_MANAGEMENT}))
+    card.certificates |= {Slot.RETIRED_1: kept}
+    judge_with_ykman(card.subject)
+    await _usable(card)
 
 
 async def _stolen(card: Life) -> None:
@@ -155,6 +195,8 @@ LIFE: Final = (
         judge=_on_hold,
     ),
     Stage(operation=OperationKind.RESUME, state=State.ACTIVE, new_pin=RESUMED_PIN, judge=_in_use_again),
+    Stage(operation=OperationKind.RENEW, state=State.ACTIVE, judge=_renewed),
+    Stage(operation=OperationKind.REISSUE, state=State.ACTIVE, judge=_reissued),
     Stage(operation=OperationKind.REVOKE, state=State.REVOKED, reason=Cause.STOLEN.value, judge=_stolen),
     Stage(operation=OperationKind.RETIRE, state=State.RETIRED, reason=Cause.LEFT.value, judge=_empty),
     Stage(operation=OperationKind.ISSUE, state=State.ISSUED, judge=_issued),

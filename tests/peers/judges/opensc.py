@@ -17,6 +17,7 @@ OBJECT_IDS: Final = {
     Slot.SIGNATURE: "02",
     Slot.KEY_MANAGEMENT: "03",
     Slot.CARD_AUTHENTICATION: "04",
+    Slot.RETIRED_1: "05",
 }
 """How OpenSC numbers the keys of a PIV card. Source: OpenSC, pkcs15-piv.c."""
 
@@ -49,7 +50,7 @@ def judge_with_opensc(subject: Subject) -> None:
         if slot not in OBJECT_IDS:
             continue
         _same_certificate(subject, slot)
-        if slot is Slot.KEY_MANAGEMENT:
+        if slot is Slot.KEY_MANAGEMENT or slot.retired:
             if isinstance(certificate.public_key(), ec.EllipticCurvePublicKey):
                 _agree(subject, slot)
         else:
