@@ -16,9 +16,19 @@ from server.operations.attest import attestations, trust_for
 from server.operations.judge import doubt_keys, judge_keys
 from server.operations.objects import FASCN, credential_objects, identity_objects, only_ours
 from server.operations.operation import Ended, Operation
-from server.operations.own import Owning, build_card, check_factory_pin, new_record, take
+from server.operations.own import (
+    TRANSPORT,
+    Owning,
+    build_card,
+    change_retries,
+    check_blank,
+    check_factory_pin,
+    new_record,
+    note_impostor,
+    take,
+)
 from server.operations.proof import pin_uses
-from server.operations.puk import check_factory_puk, next_puk, settle_puk, use_puk
+from server.operations.puk import next_puk, settle_puk, use_puk
 from server.operations.read_back import probes, write_and_read_back
 from server.ports.ca import Names
 from server.ports.store import (
@@ -34,7 +44,6 @@ from shared import errors
 from shared.credential import lint, plan
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
-    FACTORY,
     CardRecord,
     CertificateRecord,
     CertificateState,
@@ -49,16 +58,13 @@ from shared.credential.model import (
 )
 from shared.credential.personal import personal_texts
 from shared.credential.template import Template
-from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
 from shared.piv.ids import ObjectId, Slot
 from shared.piv.pin import change_puk, reset_pin
 from shared.piv.select import fresh
 
-TRANSPORT: Final = Hole(name="transport")
-
 BUILDING: Final = (plan.Own, plan.SetRetries, plan.WriteChuid, plan.WriteCcc, plan.Generate)
-SECRETS: Final = (plan.SetTransportPin, plan.RotatePuk)
+SECRETS: Final = (plan.ChangeRetries, plan.SetTransportPin, plan.RotatePuk)
 ASKING: Final = (plan.Request, plan.Revoke)
 WRITING: Final = (plan.WriteCertificate, plan.WriteSecurityObject, plan.ReadBack)
 """Steps that share their round trips, in the order of the plan."""
@@ -107,10 +113,7 @@ async def _prepare(op: Operation) -> Issue:
     if cut is not None and cut.template and op.begin.template not in {"", cut.template.name}:
         raise errors.OperationInterrupted(operation=cut.kind)
     target(OperationKind.ISSUE, record.state if record else State.UNREGISTERED)
-    if record is None and facts.management.default is False:
-        raise errors.ManagementKeyRejected
-    if record is None or record.puk == SecretRecord(proven=FACTORY):
-        check_factory_puk(facts)
+    check_blank(facts, record)
     ref, template = await op.template(cut.template if cut else None, op.begin.template)
     abilities = {name: authority.abilities for name, authority in op.services.authorities.items()}
     lint.require(template, facts.profile, abilities, op.services.directories.keys())
@@ -122,18 +125,11 @@ async def _prepare(op: Operation) -> Issue:
     if not person.enabled:
         raise errors.HolderDisabled(holder=op.holder)
     await _check_one_person(op, template, person)
-    if found.impostor is not None:
-        op.journal.evidence(
-            AuditKind.REFUSED,
-            "known card in factory state",
-            found.impostor.record_id,
-            serial=facts.serial or 0,
-        )
     generation = op.services.keystore.generation
     trusted = facts if record is None else only_ours(op, record.record_id, facts)
     steps = plan.plan_issue(template=template, generation=generation, facts=trusted, record=record)
-    if any(isinstance(step, plan.SetRetries) for step in steps):
-        check_factory_pin(facts, record)
+    check_factory_pin(facts, record, steps)
+    note_impostor(op, facts, found)
     new = record is None
     record = record or new_record(op, facts, lint.management_algorithm(template, facts.profile))
     values = enrol.values_for(person, record.record_id, facts.serial)
@@ -191,7 +187,7 @@ async def _secrets_and_requests(
     op: Operation, job: Issue, record: CardRecord, wanted: Sequence[enrol.Wanted]
 ) -> Sequence[enrol.Wanted]:
     """Set PUK and transport PIN, and have the card sign its requests: one round trip on a new card."""
-    puk = await settle_puk(op, record, job.facts)
+    puk = await change_retries(op, job, record, await settle_puk(op, record, job.facts))
     pending = next_puk(op, record)
     op.journal.note(
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=pending)),

@@ -8,13 +8,17 @@ Source: card-rules, "Own a card".
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 from uuid import uuid4
 
 from server.operations.build import Material, build
+from server.operations.identify import Identified
 from server.operations.judge import key_record
 from server.operations.objects import IdentityObjects
 from server.operations.operation import Operation
+from server.operations.puk import check_factory_puk, next_puk, use_puk
 from server.ports.store import (
+    AuditKind,
     KeyChanged,
     ManagementAlgorithmChanged,
     PinChanged,
@@ -36,8 +40,13 @@ from shared.credential.model import (
     State,
     TemplateRef,
 )
+from shared.iso7816.apdu import Hole
+from shared.iso7816.conversation import together
 from shared.piv.ids import ManagementAlgorithm, Slot
 from shared.piv.inspect import CardFacts
+from shared.piv.pin import reset_pin, set_pin_retries, verify_pin
+
+TRANSPORT: Final = Hole(name="transport")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +75,40 @@ def new_record(op: Operation, facts: CardFacts, algorithm: ManagementAlgorithm) 
     )
 
 
-def check_factory_pin(facts: CardFacts, record: CardRecord | None) -> None:
+def check_blank(facts: CardFacts, record: CardRecord | None) -> None:
+    """Refuse a new card that says that its management key, or its PUK, is not the factory's.
+
+    Raises:
+        ManagementKeyRejected: it belongs to somebody else.
+        SecretUnresolved: somebody else set the PUK.
+    """
+    if record is None and facts.management.default is False:
+        raise errors.ManagementKeyRejected
+    if record is None or record.puk == SecretRecord(proven=FACTORY):
+        check_factory_puk(facts)
+
+
+def check_factory_pin(facts: CardFacts, record: CardRecord | None, steps: Sequence[plan.Step]) -> None:
     """Refuse to set retry counters, which takes the factory's PIN, where that is known not to be in force.
 
     Raises:
         SecretUnresolved: somebody else set the PIN.
     """
+    if not any(isinstance(step, plan.SetRetries) for step in steps):
+        return
     if facts.pin.default is False or (record is not None and record.pin is not PinState.FACTORY):
         raise errors.SecretUnresolved(secret="pin")  # noqa: S106  # a name, not a secret
+
+
+def note_impostor(op: Operation, facts: CardFacts, found: Identified) -> None:
+    """Keep evidence of a known card that shows up in factory state."""
+    if found.impostor is not None:
+        op.journal.evidence(
+            AuditKind.REFUSED,
+            "known card in factory state",
+            found.impostor.record_id,
+            serial=facts.serial or 0,
+        )
 
 
 async def take(op: Operation, job: Owning, template: TemplateRef | None) -> CardRecord:
@@ -142,6 +177,36 @@ async def build_card(op: Operation, job: Owning, record: CardRecord) -> dict[Slo
         ),
     )
     return made
+
+
+async def change_retries(op: Operation, job: Owning, record: CardRecord, puk: SecretVersion) -> SecretVersion:
+    """Set other retry counters where the plan says so; return the PUK that is on the card then.
+
+    The command takes the PIN and puts factory PIN and PUK in force, so the PIN is first replaced by one that nobody
+    knows, and the next step replaces both. The card must have proven its management key in this power session.
+
+    Raises:
+        SecretUnresolved: somebody else has changed the PUK.
+    """
+    step = next((step for step in job.steps if isinstance(step, plan.ChangeRetries)), None)
+    if step is None:
+        return puk
+    if (
+        puk != FACTORY
+    ):  # else the record has it as a candidate, beside the one whose count is not to be forgotten
+        value = SecretRecord(proven=puk, pending=FACTORY)
+        op.journal.note(SecretChanged(kind=SecretKind.PUK, value=value))
+    op.journal.note(PinChanged(pin=PinState.UNKNOWN))
+    await op.journal.commit()
+    await op.talk.draw(TRANSPORT.name, 2)
+    present = await op.secrets(record.record_id).puk(puk)
+    change = together(
+        reset_pin(present, TRANSPORT),
+        verify_pin(TRANSPORT),
+        set_pin_retries(step.pin_tries, step.puk_tries),
+    )
+    await use_puk(op, change, next_puk(op, record), release=False)
+    return FACTORY
 
 
 async def _current_key(

@@ -112,7 +112,20 @@ def warnings(template: Template) -> list[str]:
     slots = {spec.slot for spec in template.certificates}
     if Slot.AUTHENTICATION not in slots:
         found.append("no key for authentication (9A)")
-    return [*found, *_pin_warnings(template.pin.policy)]
+    return [*found, *_replacement_warnings(template), *_pin_warnings(template.pin.policy)]
+
+
+def _replacement_warnings(template: Template) -> list[str]:
+    """Return what an administrator may not have meant when keys and certificates are replaced."""
+    found = []
+    for spec in template.certificates:
+        if spec.accept_loss and spec.decrypts:
+            found.append(f"accept-loss in {spec.slot.text}: after a reissue, what was encrypted cannot be read")
+        elif spec.accept_loss:
+            found.append(f"accept-loss in {spec.slot.text}: nothing is encrypted for this key")
+        if spec.renew_before_days >= spec.days:
+            found.append(f"renew-before-days in {spec.slot.text}: due from the day on which it is issued")
+    return found
 
 
 def _pin_warnings(policy: PinPolicy) -> list[str]:

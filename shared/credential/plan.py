@@ -24,6 +24,7 @@ from shared.credential.model import (
     State,
 )
 from shared.credential.template import CertificateSpec, Template
+from shared.piv.chuid import NO_EXPIRY
 from shared.piv.ids import ManagementAlgorithm, Slot
 from shared.piv.inspect import CardFacts
 from shared.piv.publickey import PublicKey
@@ -49,6 +50,19 @@ class Own:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRetries:
     """Set the retry counters; puts factory PIN and PUK in force, so only on a card that still has them."""
+
+    pin_tries: int
+    puk_tries: int
+
+    @property
+    def line(self) -> StepLine:
+        """How it is told to people."""
+        return StepLine(key="retries", facts={"pin": self.pin_tries, "puk": self.puk_tries})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRetries:
+    """Set the retry counters of a card that is ours already: factory PIN and PUK are in force until the next steps."""
 
     pin_tries: int
     puk_tries: int
@@ -211,6 +225,7 @@ class ReadBack:
 Step = (
     Own
     | SetRetries
+    | ChangeRetries
     | WriteChuid
     | WriteCcc
     | Generate
@@ -234,18 +249,13 @@ def plan_issue(
 
     `generation` is the newest master key's. The template must have passed `lint.check_card`.
     """
-    steps: list[Step] = []
-    factory = record is None or record.management_key.proven in {None, FACTORY}
-    algorithm = lint.management_algorithm(template, facts.profile)
-    if record is None or _needs_key(record, algorithm, generation):
-        steps.append(Own(algorithm=algorithm, generation=generation))
-    if factory and template.pin.tries is not None and template.pin.puk_tries is not None:
-        steps.append(SetRetries(pin_tries=template.pin.tries, puk_tries=template.pin.puk_tries))
-    stale = record is not None and record.state is State.RETIRED  # its CHUID tells the last credential's end
-    if record is None or stale or facts.chuid is None or facts.chuid.guid != record.record_id:
-        steps.append(WriteChuid())
-    if factory or facts.ccc is None:
-        steps.append(WriteCcc())
+    # the CHUID tells the end of the last credential, or of none
+    stale = record is not None and record.state is State.RETIRED
+    stale = stale or (facts.chuid is not None and facts.chuid.expires == NO_EXPIRY)
+    steps = [
+        *_owning(template, generation, facts, record, stale=stale),
+        *_other_retries(template, facts, record),
+    ]
     requests: list[Request] = []
     for spec in template.certificates:
         if _key_holds(spec, facts, record):
@@ -258,6 +268,52 @@ def plan_issue(
     steps += [WriteCertificate(slot=spec.slot) for spec in template.certificates]
     steps += [WriteSecurityObject(), ReadBack()]
     return tuple(steps)
+
+
+def plan_register(
+    *, template: Template | None, generation: int, facts: CardFacts, record: CardRecord | None
+) -> tuple[Step, ...]:
+    """Return the steps that make this card ours and leave it empty, in their order; see `plan_issue`."""
+    owning = _owning(template, generation, facts, record, stale=False)
+    return (*owning, SetTransportPin(), RotatePuk(), ReadBack())
+
+
+def _owning(
+    template: Template | None, generation: int, facts: CardFacts, record: CardRecord | None, *, stale: bool
+) -> list[Step]:
+    """Return what makes the card ours and says which one it is; `stale` is a CHUID to be written anew."""
+    steps: list[Step] = []
+    algorithm = lint.management_algorithm(template, facts.profile)
+    if record is None or _needs_key(record, algorithm, generation):
+        steps.append(Own(algorithm=algorithm, generation=generation))
+    wanted = _tries(template)
+    if _is_factory(record) and wanted is not None:
+        steps.append(SetRetries(pin_tries=wanted[0], puk_tries=wanted[1]))
+    if record is None or stale or facts.chuid is None or facts.chuid.guid != record.record_id:
+        steps.append(WriteChuid())
+    if _is_factory(record) or facts.ccc is None:
+        steps.append(WriteCcc())
+    return steps
+
+
+def _is_factory(record: CardRecord | None) -> bool:
+    """Whether the card was never proven to be ours."""
+    return record is None or record.management_key.proven in {None, FACTORY}
+
+
+def _other_retries(template: Template, facts: CardFacts, record: CardRecord | None) -> list[Step]:
+    """Return what gives a card of ours the template's retry counters; a card that does not tell its own gets them."""
+    wanted = _tries(template)
+    if wanted is None or _is_factory(record) or wanted == (facts.pin.tries_total, facts.puk.tries_total):
+        return []
+    return [ChangeRetries(pin_tries=wanted[0], puk_tries=wanted[1])]
+
+
+def _tries(template: Template | None) -> tuple[int, int] | None:
+    """Return the retry counters that a template wants for PIN and PUK; None where the card keeps its own."""
+    if template is None or template.pin.tries is None or template.pin.puk_tries is None:
+        return None
+    return template.pin.tries, template.pin.puk_tries
 
 
 def _lost(record: CardRecord | None, requests: Sequence[Request]) -> list[Revoke]:

@@ -16,6 +16,9 @@ _BUFFER_LENGTH, _FASC_N, _AGENCY, _ORGANISATION, _DUNS = 0xEE, 0x30, 0x31, 0x32,
 _GUID, _EXPIRY, _HOLDER, _KEY_MAP, _SIGNATURE, _CHECK = 0x34, 0x35, 0x36, 0x3D, 0x3E, 0xFE
 _WHAT: Final = "CHUID"
 
+NO_EXPIRY: Final = date(9999, 12, 31)
+"""Of a card without a credential: the day that X.509 gives to what has no end ([RFC 5280] 4.1.2.5)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chuid:

@@ -1,5 +1,7 @@
 """What holds at every moment of a card's life, whatever was cut when: judged by what the card was told."""
 
+import itertools
+
 from shared.piv.ids import FACTORY_PIN, Ins, KeyRef
 from tests.scenario.cards import Heard, ListeningCard
 
@@ -9,9 +11,10 @@ def keeps_promises(card: ListeningCard) -> None:
     log = card.log
     wrong_9b: dict[int, int] = {}
     puks: list[bytes] = []
-    for heard in log:
+    for heard, after in itertools.pairwise((*log, None)):
+        assert heard is not None
         proves_before_secrets(heard)
-        never_pin_with_9b_open(heard)
+        never_pin_with_9b_open(heard, after)
         if is_puk_use(heard):
             assert heard.puk_left > 1 or heard.sw == 0x9000, "a guess on the last try"
         if heard.ins == Ins.CHANGE_REFERENCE_DATA and heard.command.p2 == KeyRef.PUK and heard.sw == 0x9000:
@@ -34,10 +37,12 @@ def proves_before_secrets(heard: Heard) -> None:
         assert heard.proven or heard.factory, "a management key before proof"
 
 
-def never_pin_with_9b_open(heard: Heard) -> None:
-    """No PIN is verified and no private key used while 9B is open, but the factory's PIN to set the counters."""
-    if heard.ins == Ins.VERIFY and heard.command.data and heard.command.data != FACTORY_PIN.ljust(8, b"\xff"):
-        assert not heard.managed
+def never_pin_with_9b_open(heard: Heard, after: Heard | None) -> None:
+    """No PIN is verified and no private key used while 9B is open, but a PIN to set the counters right then."""
+    if heard.ins == Ins.VERIFY and heard.command.data and heard.managed:
+        factory = heard.command.data == FACTORY_PIN.ljust(8, b"\xff")
+        cut = after is None or after.power != heard.power
+        assert factory or cut or (after is not None and after.ins == Ins.SET_PIN_RETRIES)
     if heard.ins == Ins.GENERAL_AUTHENTICATE and heard.command.p2 != KeyRef.MANAGEMENT:
         assert not heard.managed
     if heard.ins in {Ins.PUT_DATA, Ins.GENERATE_ASYMMETRIC, Ins.SET_MANAGEMENT_KEY} and heard.command.data:
