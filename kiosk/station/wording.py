@@ -42,7 +42,7 @@ _NEXT_ACTIONS: Final[dict[str, str]] = {
     "issue": "Issue the card to a person.",
     "update": "Update the card; its holder is not needed.",
     "renew": "Renew its certificates.",
-    "reissue": "Reissue it: new keys and certificates for the same holder.",
+    "reissue": "Reissue it: new keys and certificates.",
     "resume": "Resume it: the holder chooses a new PIN.",
     "retire": "Retire the card; it may be issued again then.",
     "continue": "Choose the operation again; it goes on where it stopped.",
@@ -69,6 +69,8 @@ _STEPS: Final[dict[str, str]] = {
     "hold": "Put certificate {slot} on hold",
     "release": "Release certificate {slot}",
     "delete": "Delete key and certificate {slot}",
+    "move": "Move the retired key {slot} to {to}, with its certificate",
+    "keep": "Keep key {slot}: it decrypts, and this card cannot move it",
     "security-object": "Security object",
     "read-back": "Read everything back",
     "verify": "Prove the keys {slot}",
@@ -89,7 +91,8 @@ _NOTICES: Final[dict[str, str]] = {
     "card-not-genuine": "The card could not prove that it is the recorded one.",
     "carry-due": "What was decided about this card has not reached it yet; it is carried to it when it is here.",
     "update-needed": "There is a newer master key or template for this card: update it. It goes on working until then.",
-    "reissue-needed": "The template has a newer version that wants other keys or certificates: they take a new issue.",
+    "reissue-needed": "The template has a newer version that wants other keys or certificates: reissue the card.",
+    "renewal-due": "Certificates of this card end soon, or have ended: renew them.",
 }
 
 _OPERATIONS: Final[dict[OperationKind, str]] = {

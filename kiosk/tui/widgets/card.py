@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
 
-from kiosk.station import wording
+from kiosk.station import drift_words, wording
 from kiosk.station.faces import ReaderView
 from kiosk.station.offers import offered, pin_blocked
 from kiosk.station.relay import next_action_for
@@ -22,13 +22,19 @@ from kiosk.tui.labels import (
     OPERATION_KEYS,
     RUNNING,
 )
+from kiosk.tui.widgets.drift import drift_rows
 from kiosk.tui.widgets.readers import card_name
 from kiosk.tui.widgets.text import cut, line, stack, wrapped
+from shared.credential.drift_kinds import Kind
 from shared.credential.model import Person
 
 MAIL: Final = "mail"
 DEPARTMENT: Final = "department"
 DIM: Final = "$text-dim"
+LOW: Final = 32
+"""A screen of fewer lines is low."""
+DRIFT_LOW, DRIFT_HIGH = 4, 7
+"""Lines for where card and record differ, on a low screen and on a high one."""
 
 
 def person_lines(person: Person, width: int) -> list[Content]:
@@ -104,13 +110,19 @@ class CardFacts(Widget):
             lines += wrapped(
                 Content.styled(f"! {OPERATION_CUT[record.interrupted]}", "bold $text-warning"), width
             )
-        for notice in record.notices:
+        said = drift_words.notices(record)
+        for notice in said:
             lines += wrapped(Content.styled(f"! {wording.notice(notice)}", "$text-warning"), width)
-        if pin_blocked(reader):
+        blocked = pin_blocked(reader)
+        if blocked:
             words = wording.next_action("unblock")
-            if "pin-blocked" not in record.notices:
+            if "pin-blocked" not in said:
                 words = f"{wording.notice('pin-blocked')} {words}"
             lines += wrapped(Content.styled(f"! {words}", "bold $text-warning"), width)
+        if not self.running:
+            low = self.app.size.height < LOW
+            besides = frozenset({Kind.PIN_BLOCKED.value}) if blocked else frozenset()
+            lines += drift_rows(record, width, DRIFT_LOW if low else DRIFT_HIGH, low=low, besides=besides)
         return lines
 
 
