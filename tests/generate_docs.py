@@ -1,13 +1,17 @@
 """Write the pages that the code knows best: `python -m tests.generate_docs`.
 
 `docs/reference/errors.md` is made whole, from the docstrings of `shared.errors`. In `commands.md`,
-`card-support.md` and `lifecycle.md` only what stands between the two marks is made, from the commands' own help, from
-`shared.piv.profiles` and from the table of the life cycle. `tests/test_documents.py` fails when a page does not say the same as the code.
+`card-support.md`, `drift.md` and `lifecycle.md` only what stands between the two marks is made, from the commands' own
+help, from `shared.piv.profiles`, from the kinds of drift and from the table of the life cycle. `tests/test_documents.py`
+fails when a page does not say the same as the code.
 """
 
+import ast
 import inspect
+import itertools
 import re
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +19,8 @@ import click
 
 import kiosk.cli
 import server.cli
+from shared.credential.difference import Aspect
+from shared.credential.drift_kinds import Kind
 from shared.credential.lifecycle import CONTINUED, ENDING, LIFECYCLE, WITHOUT_CARD
 from shared.credential.model import State
 from shared.errors import KioskError
@@ -155,6 +161,28 @@ def lifecycle_block() -> str:
     return "\n".join([*picture, "```", "", head, "| --- " * 6 + "|", *(f"| {row} |" for row in rows)])
 
 
+def drift_block() -> str:
+    """Return what may differ between a card and its record, and between a card and a template."""
+    drift = ["### Between a card and its record", "", "| `key` | what it means |", "| --- | --- |"]
+    aspects = ["### Between a card and a template", "", "| `aspect` | what is compared |", "| --- | --- |"]
+    return "\n".join([*drift, *_documented(Kind), "", *aspects, *_documented(Aspect)])
+
+
+def _documented(kind: type[StrEnum]) -> list[str]:
+    """Return a row for each member: its value, and the text below it in the source."""
+    (body,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(body, ast.ClassDef)
+    texts = {
+        member.targets[0].id: said.value.value
+        for member, said in itertools.pairwise(body.body)
+        if isinstance(member, ast.Assign)
+        and isinstance(member.targets[0], ast.Name)
+        and isinstance(said, ast.Expr)
+        and isinstance(said.value, ast.Constant)
+    }
+    return [f"| `{member.value}` | {_cell(str(texts[member.name]))} |" for member in kind]
+
+
 def _mark(*, present: bool) -> str:
     return "yes" if present else "no"
 
@@ -172,6 +200,7 @@ def pages() -> dict[Path, str]:
             for path, block in (
                 (REFERENCE / "commands.md", commands_block()),
                 (REFERENCE / "card-support.md", cards_block()),
+                (REFERENCE / "drift.md", drift_block()),
                 (REFERENCE.parent / "lifecycle.md", lifecycle_block()),
             )
         },

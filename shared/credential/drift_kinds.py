@@ -30,7 +30,7 @@ class Kind(StrEnum):
     PUK_TRIES = "puk-tries"
     """The PUK has another number of tries than the template asks for."""
     PUK_OLDER = "puk-older"
-    """The PUK comes from an older generation of the master key, or a change of it was cut."""
+    """The PUK is due for a new one: it comes from an older generation of the master key, or somebody was told it."""
     PIN_DEFAULT = "pin-default"
     """The PIN is the factory's, although the record has another."""
     PIN_BLOCKED = "pin-blocked"
