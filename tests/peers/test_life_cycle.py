@@ -29,6 +29,7 @@ from tests.peers.judges.yubico import (
     pin_opens,
     read_certificate,
     slots_with_certificates,
+    ykman,
 )
 from tests.peers.life import SLOTS, Life, life
 from tests.peers.pcscd import PcscReader
@@ -163,6 +164,14 @@ async def _stolen(card: Life) -> None:
     await _out_of_use(card, "Key Compromise")
 
 
+async def _in_stock(card: Life) -> None:
+    """The card is empty, and no secret is the factory's."""
+    assert "WARNING" not in ykman(card.reader, "info")
+    assert slots_with_certificates(card.reader) == set()
+    assert not pin_opens(card.reader, FACTORY_PIN.decode())
+    assert not management_key_opens(card.reader, FACTORY_MANAGEMENT_KEY, FACTORY_ALGORITHM)
+
+
 async def _deleted(card: Life) -> None:
     """The record is closed; the card is out of use."""
     await _out_of_use(card, "Cessation Of Operation")
@@ -177,6 +186,7 @@ async def _empty(card: Life) -> None:
 
 
 LIFE: Final = (
+    Stage(operation=OperationKind.REGISTER, state=State.REGISTERED, judge=_in_stock),
     Stage(operation=OperationKind.ISSUE, state=State.ISSUED, judge=_issued),
     Stage(operation=OperationKind.ACTIVATE, state=State.ACTIVE, new_pin=FIRST_PIN, judge=_usable),
     Stage(operation=OperationKind.CHANGE_PIN, state=State.ACTIVE, new_pin=CHANGED_PIN, judge=_new_pin_only),
