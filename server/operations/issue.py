@@ -14,6 +14,7 @@ from uuid import uuid4
 from server.operations import enrol
 from server.operations.attest import attestations, trust_for
 from server.operations.judge import doubt_keys, judge_keys
+from server.operations.lost import revoke_lost
 from server.operations.objects import FASCN, credential_objects, identity_objects, only_ours
 from server.operations.operation import Ended, Operation
 from server.operations.own import (
@@ -94,7 +95,7 @@ async def issue(op: Operation) -> Ended:
     public_keys = await _build(op, job, record)
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
     wanted = await _secrets_and_requests(op, job, record, unsigned)
-    await enrol.revoke_lost(op, job.steps)
+    await revoke_lost(op, job.steps)
     issued = await _certificates(op, wanted, job.facts.profile.object_max)
     await _write(op, job, record, {slot: each.certificate for slot, each in issued.items()})
     await _confirm(op, job, issued.values())
