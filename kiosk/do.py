@@ -180,6 +180,28 @@ def update(options: Options, reader: str) -> None:
     _run(options, Job(operation=OperationKind.UPDATE, reader=reader))
 
 
+@do.command()
+@everywhere
+@_READER
+@_SLOT
+@_PIN
+@click.pass_obj
+def renew(options: Options, reader: str, slots: tuple[str, ...], pin_fd: int | None) -> None:
+    """Get new certificates for the keys of the card; its holder types the PIN."""
+    _run(options, Job(operation=OperationKind.RENEW, reader=reader, slots=slots), Given(pin_fd=pin_fd))
+
+
+@do.command()
+@everywhere
+@_READER
+@_SLOT
+@_PIN
+@click.pass_obj
+def reissue(options: Options, reader: str, slots: tuple[str, ...], pin_fd: int | None) -> None:
+    """Make new keys and certificates by the newest version of the template; its holder types the PIN, and keeps it."""
+    _run(options, Job(operation=OperationKind.REISSUE, reader=reader, slots=slots), Given(pin_fd=pin_fd))
+
+
 def _decide(
     options: Options, operation: OperationKind, reader: str, credential: str, reason: str = ""
 ) -> None:

@@ -1,7 +1,7 @@
 """What a face offers for the card in a reader, made from what server and station say of it."""
 
 from kiosk.station.faces import ReaderView
-from shared.credential.lifecycle import OperationKind
+from shared.credential.lifecycle import ASKING_PIN, OperationKind
 from shared.credential.model import State
 
 
@@ -14,11 +14,14 @@ def pin_blocked(reader: ReaderView) -> bool:
 def offered(reader: ReaderView | None) -> tuple[OperationKind, ...]:
     """Return the operations that may be started now, the obvious one first.
 
-    An operation that was cut goes on before anything else starts. What asks for a blocked PIN is left out.
+    An operation that was cut goes on before anything else starts; only one that asks for the present PIN gives way to
+    unblocking, because its holder may have forgotten it. What asks for a blocked PIN is left out.
     """
     if reader is None or reader.record is None or reader.busy or reader.reading:
         return ()
-    if reader.record.interrupted is not None:
-        return (reader.record.interrupted,)
-    blocked = {OperationKind.CHANGE_PIN} if pin_blocked(reader) else set()
-    return tuple(operation for operation in reader.record.reachable if operation not in blocked)
+    ways: tuple[OperationKind, ...] = reader.record.reachable
+    cut = reader.record.interrupted
+    if cut is not None:
+        ways = (cut, OperationKind.UNBLOCK) if cut in ASKING_PIN else (cut,)
+    blocked = ASKING_PIN if pin_blocked(reader) else frozenset()
+    return tuple(operation for operation in ways if operation not in blocked)

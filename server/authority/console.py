@@ -16,6 +16,7 @@ from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.credential.difference import difference
 from shared.credential.drift import Against, drift
 from shared.credential.drift_kinds import Drift
+from shared.credential.expiry import RENEWAL_DUE, due_for_renewal
 from shared.credential.lifecycle import CONTINUED, OperationKind, reachable
 from shared.credential.model import CardRecord, HolderId, Person, State
 from shared.credential.personal import required
@@ -33,6 +34,14 @@ from shared.credential.variables import variables_in
 from shared.relay import StepLine
 
 SEARCH_LIMIT = 200
+
+_WANTED: Final = {
+    REISSUE_NEEDED: OperationKind.REISSUE,
+    UPDATE_NEEDED: OperationKind.UPDATE,
+    RENEWAL_DUE: OperationKind.RENEW,
+    PIN_CHANGE_DUE: OperationKind.CHANGE_PIN,
+}
+"""What a notice makes the obvious next operation of a card in use; the last one wins."""
 
 SHOWN: Final = frozenset(
     {
@@ -126,22 +135,24 @@ class Console:
         newer = await newer_template(self._templates, record)
         due = self._due(record, hints, newer)
         news = [*([UPDATE_NEEDED] if due else []), *([REISSUE_NEEDED] if newer.reissue else [])]
+        news += [RENEWAL_DUE] if self._ending(record, template) else []
         notices = [*(["pin-blocked"] if blocked else []), *news]
         carried = interrupted is None and UPDATE_NEEDED in news and due_at_sight(record)
         if carried:
             notices.append(CARRY_DUE)
-        ways = reachable(record.state)
-        if UPDATE_NEEDED not in news:
-            ways = tuple(way for way in ways if way is not OperationKind.UPDATE)
-        elif carried or (record.state is State.ACTIVE and not blocked):
-            ways = (OperationKind.UPDATE, *(way for way in ways if way is not OperationKind.UPDATE))
         overdue = _pin_change_due(record, template, self._clock.now())
         if overdue:
             notices.append(PIN_CHANGE_DUE)
-        if overdue and not blocked:
-            ways = (OperationKind.CHANGE_PIN, *(way for way in ways if way is not OperationKind.CHANGE_PIN))
+        ways = reachable(record.state)
+        if UPDATE_NEEDED not in news:
+            ways = tuple(way for way in ways if way is not OperationKind.UPDATE)
+        elif carried:
+            ways = _first(OperationKind.UPDATE, ways)
+        if record.state is State.ACTIVE and not blocked:
+            for notice, wanted in _WANTED.items():
+                ways = _first(wanted, ways) if notice in notices else ways
         if interrupted is not None:
-            ways = (interrupted, *(way for way in ways if way is not interrupted))
+            ways = _first(interrupted, ways)
         holder = None
         if credential is not None:
             holder = await self._person(credential.holder, credential.holder_name)
@@ -165,6 +176,12 @@ class Console:
                 Against(now=self._clock.now(), due=due, ways=ways, template=template, reissue=newer.reissue),
             ),
         )
+
+    def _ending(self, record: CardRecord, template: Template | None) -> bool:
+        """Whether certificates are due for renewal, and it is possible."""
+        if template is None or OperationKind.RENEW not in reachable(record.state):
+            return False
+        return bool(due_for_renewal(record.certificates, template, self._clock.now()))
 
     def _due(self, record: CardRecord, hints: CardHints, newer: Newer) -> list[StepLine]:
         """Return what an update would do to this card now: the master key, its template may be newer than it is."""
@@ -221,6 +238,11 @@ def _shown(person: Person) -> Person:
     """Return a person without what no face shows: a birth date is for the server's rules alone."""
     shown = {name: value for name, value in person.attributes.items() if name in SHOWN}
     return replace(person, attributes=shown)
+
+
+def _first(operation: OperationKind, ways: Sequence[OperationKind]) -> tuple[OperationKind, ...]:
+    """Put an operation before all others."""
+    return (operation, *(way for way in ways if way is not operation))
 
 
 def template_view(template: Template, version: int) -> TemplateView:

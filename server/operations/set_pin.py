@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from server.operations.decide import decision, note_evidence, tasks_for
+from server.operations.disclose import redeem
 from server.operations.operation import Ended, Operation
 from server.operations.pin_policy import policy_for
 from server.operations.puk import next_puk, settle_puk, use_puk
@@ -25,7 +26,7 @@ from server.ports.store import (
     StateChanged,
 )
 from shared import errors
-from shared.credential.lifecycle import OperationKind, target
+from shared.credential.lifecycle import ASKING_PIN, OperationKind, target
 from shared.credential.model import CredentialRecord, PinState, SecretKind, SecretRecord, State
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
@@ -92,11 +93,14 @@ async def _set_pin(
     credential = record.credential
     if credential is None:
         raise errors.UnknownCard
+    await _check_code(op, credential)
     _, template = await op.template(credential.template)
     policy = await policy_for(op, template, record, facts, credential.holder)
     await op.talk.ask_pin(Question.NEW_PIN, purpose, hole=NEW_PIN.name, uses=2, policy=policy)
     op.journal.note(SecretsCarried(station=op.caller.station_id))
-    await op.open(record.record_id, template=credential.template)
+    cut = record.open_operation
+    gives_way = operation is OperationKind.UNBLOCK and cut is not None and cut.kind in ASKING_PIN
+    await op.open(record.record_id, template=credential.template, supersede=gives_way)
     await op.talk.show(STEPS)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(STEPS))))
     op.untouched = record.open_operation is None  # another card in its place leaves nothing to continue
@@ -137,6 +141,16 @@ async def _set_pin(
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
     told |= {"holder": credential.holder_name}
     return Ended(facts={**told, "waiting": await attempt(op.services, tasks)} if resumed else told)
+
+
+async def _check_code(op: Operation, credential: CredentialRecord) -> None:
+    """Spend the unblock code that came with the request, before anybody is asked for a PIN.
+
+    Raises:
+        CodeRejected: it is not the right one; nothing was changed.
+    """
+    if op.begin.code is not None:
+        await redeem(op.services, credential, op.begin.code)
 
 
 def _in_use(credential: CredentialRecord, state: State, activated_at: datetime) -> CredentialRecord:

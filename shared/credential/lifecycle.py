@@ -41,6 +41,10 @@ CONTINUED: Final = frozenset(OperationKind) - {
 or the new one, and the holder knows both. Suspension, revocation and deletion are decided in one commit; what they
 mean for the card is then due, and `update` brings it there."""
 
+ASKING_PIN: Final = frozenset({OperationKind.CHANGE_PIN, OperationKind.RENEW, OperationKind.REISSUE})
+"""Operations that take the holder's present PIN, so that none can start, or go on, while it is blocked. One that was cut
+gives way to unblocking; whatever it left undone is seen, and done by starting it again."""
+
 WITHOUT_CARD: Final = frozenset(
     {OperationKind.SUSPEND, OperationKind.RESUME, OperationKind.REVOKE, OperationKind.DELETE}
 )

@@ -120,7 +120,9 @@ def _replacement_warnings(template: Template) -> list[str]:
     found = []
     for spec in template.certificates:
         if spec.accept_loss and spec.decrypts:
-            found.append(f"accept-loss in {spec.slot.text}: after a reissue, what was encrypted cannot be read")
+            found.append(
+                f"accept-loss in {spec.slot.text}: after a reissue, what was encrypted cannot be read"
+            )
         elif spec.accept_loss:
             found.append(f"accept-loss in {spec.slot.text}: nothing is encrypted for this key")
         if spec.renew_before_days >= spec.days:

@@ -95,6 +95,7 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
     chance = random.Random(f"{seed} {case}")
     row = OPERATIONS[case.operation]
     await prepare(world, row, case.profile, chance)
+    before = judge.shape(world.card.memory, await world.books())
     wanted = [case.cut, *_more_cuts(world, uncut.counts, chance)]
     cuts: list[Cut] = []
     again = 0
@@ -106,7 +107,7 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
         cuts += [cut] * ran.cut
         again += ran.cut and desk > 0
         problems += await judge.unknown_secrets(world.card.memory, await world.books())
-        done = _reached(ran.outcome, row, kind)
+        done = _reached(ran.outcome, row, kind) or await _is_there(world, row, before, uncut.shape)
         if done:
             break
     if not cuts:
@@ -160,6 +161,14 @@ def _reached(outcome: Outcome, row: Row, kind: OperationKind) -> bool:
     if kind is row.carried_by:
         return outcome.error is None
     return isinstance(outcome.error, errors.TransitionForbidden | errors.UnknownCard | None)
+
+
+async def _is_there(world: World, row: Row, before: judge.Shape, uncut: judge.Shape) -> bool:
+    """Whether everybody sees that nothing is left to be done, although nobody was told that it is done."""
+    if not row.once:
+        return False
+    shape = judge.shape(world.card.memory, await world.books())
+    return shape == uncut and shape != before
 
 
 async def _judged(world: World, row: Row, uncut: judge.Shape | None) -> tuple[list[str], Sequence[str]]:

@@ -26,7 +26,8 @@ class Row:
 
     `before` is done to a new card first, then `arrange` happens (to the card behind everybody's back, to the server).
     `by_holder` are operations after which the PIN on the card is the one that the holder chose last. `carried_by` is
-    the operation that goes on with one that was decided in the record already, and was cut before the card had it.
+    the operation that goes on with one that was decided in the record already, and was cut before the card had it. What
+    is done `once` would do more if it were done again: a card that has come to where it should is left alone.
     """
 
     kind: OperationKind
@@ -36,6 +37,7 @@ class Row:
     by_holder: bool = False
     reason: str = ""
     carried_by: OperationKind | None = None
+    once: bool = False
 
 
 async def _block_pin(world: "World") -> None:
@@ -76,6 +78,19 @@ OPERATIONS: Final[Mapping[str, Row]] = {
             state=State.ACTIVE,
             arrange=_renew_master_key,
             by_holder=True,
+        ),
+        Row(
+            kind=OperationKind.RENEW,
+            before=(OperationKind.ISSUE, OperationKind.ACTIVATE),
+            state=State.ACTIVE,
+            by_holder=True,
+        ),
+        Row(
+            kind=OperationKind.REISSUE,
+            before=(OperationKind.ISSUE, OperationKind.ACTIVATE),
+            state=State.ACTIVE,
+            by_holder=True,
+            once=True,
         ),
         Row(
             kind=OperationKind.REVOKE,

@@ -28,7 +28,7 @@ from shared.console import CardHints, CardView, Comparison, Found, ServerView, T
 from shared.credential.model import HolderId, Person, StationId, TemplateRef
 from shared.credential.pins import PinPolicy
 from shared.credential.template import parse_template
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.ids import ProfileName
 from shared.relay import OperationKind, ServerTurn, StationTurn, StepLine
@@ -104,6 +104,12 @@ class DirectBackend:
 
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         return await self._credentials.decide(self._caller, record_id, operation, reason)
+
+    async def read_out(self, record_id: UUID) -> CodeView:
+        return await self._credentials.read_out(self._caller, record_id)
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        return await self._credentials.make_unblock_code(self._caller, record_id)
 
     async def link(self) -> AsyncIterator[LinkState]:
         yield LinkState.CONNECTED
@@ -265,6 +271,8 @@ class Lab:
         template: str = "",
         reason: str = "",
         temporary_pin: bool = False,
+        slots: Sequence[str] = (),
+        notes: Notes | None = None,
     ) -> Outcome:
         job = Job(
             operation=operation,
@@ -273,8 +281,9 @@ class Lab:
             template=template,
             reason=reason,
             temporary_pin=temporary_pin,
+            slots=tuple(slots),
         )
-        return await self.station.perform(job, person or Holder(), Notes())
+        return await self.station.perform(job, person or Holder(), notes or Notes())
 
     async def close(self) -> None:
         await self.station.close()
