@@ -9,7 +9,7 @@ from uuid import UUID
 
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.lifecycle import OperationKind
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.iso7816.apdu import ColdReset, Command, Response
 from shared.relay import ServerTurn, StationTurn
 
@@ -157,6 +157,14 @@ class Backend(Protocol):
 
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         """Suspend, resume, revoke or delete a credential whose card is not here."""
+        ...
+
+    async def read_out(self, record_id: UUID) -> CodeView:
+        """Tell the code that unblocks a card far away, which is disclosed from then on."""
+        ...
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        """Make a code with which a holder unblocks the card at a station, once."""
         ...
 
     def link(self) -> AsyncIterator[LinkState]:

@@ -6,6 +6,7 @@ from uuid import UUID
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from shared.errors import Fact
+from shared.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,14 @@ class FoundCredentials:
 
     credentials: tuple[CredentialView, ...] = ()
     more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeView:
+    """A code that is shown once. `expires_at` is ISO 8601 in UTC; empty where it does not end by itself."""
+
+    code: Secret
+    expires_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

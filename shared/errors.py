@@ -255,6 +255,12 @@ class CardNeeded(PolicyError):
     code = "card-needed"
 
 
+class CodeRejected(PolicyError):
+    """The unblock code is wrong, spent or too old; ask for a new one."""
+
+    code = "code-rejected"
+
+
 class TemplateImpossible(PolicyError):
     """The template asks for what this card or this certificate authority cannot do. Facts: `template`, `why`."""
 

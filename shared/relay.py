@@ -13,6 +13,7 @@ from shared.credential.lifecycle import OperationKind as OperationKind  # noqa: 
 from shared.credential.pins import PinPolicy
 from shared.errors import Fact, KioskError
 from shared.iso7816.apdu import Item, Response
+from shared.secret import Secret
 
 
 @unique
@@ -68,6 +69,7 @@ class Begin:
     primary: str = ""
     slots: tuple[str, ...] = ()
     temporary_pin: bool = False
+    code: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

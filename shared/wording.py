@@ -44,6 +44,7 @@ _FAILURES: Final[dict[str, str]] = {
     "too-many-attempts": "Too many attempts came from here; wait a little.",
     "virtual-card-refused": "Virtual cards are for lab stations, and only where the server allows them.",
     "transition-forbidden": "The operation “{operation}” is not possible while the card is {state}.",
+    "code-rejected": "The unblock code is wrong, was used already, or is too old.",
     "card-needed": "For this the card has to be in a reader.",
     "operation-interrupted": "The last operation on this card (“{operation}”) was cut, and it is for somebody else.",
     "cannot-rehearse": "A dry run cannot tell what would be done to this card: {why}.",

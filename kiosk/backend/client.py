@@ -16,7 +16,7 @@ from shared import errors
 from shared.clock import Clock
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.lifecycle import OperationKind
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.proto import (
     console_pb2,
@@ -40,8 +40,11 @@ from shared.proto.convert_console import (
 from shared.proto.convert_credentials import (
     decode_decided,
     decode_found_credentials,
+    decode_read_out,
+    decode_unblock_code,
     encode_decision,
     encode_find,
+    encode_help,
 )
 from shared.proto.convert_rehearsal import decode_rehearsal, encode_request
 from shared.proto.convert_sight import decode_comparison
@@ -158,6 +161,16 @@ class GrpcBackend:
             encode_decision(record_id, operation, reason), timeout=DECISION_TIMEOUT_S
         )
         return decode_decided(await self._call(call))
+
+    async def read_out(self, record_id: UUID) -> CodeView:
+        """Tell the code that unblocks a card far away, which is disclosed from then on."""
+        call = self._credentials.ReadOut(encode_help(record_id), timeout=self._timeout_s)
+        return decode_read_out(await self._call(call))
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        """Make a code with which a holder unblocks the card at a station, once."""
+        call = self._credentials.MakeUnblockCode(encode_help(record_id), timeout=self._timeout_s)
+        return decode_unblock_code(await self._call(call))
 
     async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncGenerator[ServerTurn, None]:
         """Open one operation's stream, say `turns`, and yield what the server says.

@@ -9,7 +9,7 @@ from kiosk.ports import Backend, LinkState
 from shared import errors
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.lifecycle import OperationKind
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.relay import ServerTurn, StationTurn
 
 NAME: Final = "demo"
@@ -73,6 +73,14 @@ class LateBackend:
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         """See `Backend.decide`."""
         return await self._now().decide(record_id, operation, reason)
+
+    async def read_out(self, record_id: UUID) -> CodeView:
+        """See `Backend.read_out`."""
+        return await self._now().read_out(record_id)
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        """See `Backend.make_unblock_code`."""
+        return await self._now().make_unblock_code(record_id)
 
     async def link(self) -> AsyncIterator[LinkState]:
         """Report `CONNECTING` until the server is there, then its own line; `LOST` where it never comes."""

@@ -33,7 +33,7 @@ from kiosk.station.relay import Relay, RelayParts
 from shared import errors
 from shared.clock import Clock, SystemClock
 from shared.console import Comparison, Found, ServerView, TemplateView
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.inspect import CardFacts, inspect
 from shared.relay import Begin, OperationKind
@@ -122,6 +122,14 @@ class StationCore:
                 await self._look_up(entry)
         return decided
 
+    async def read_out(self, record_id: UUID) -> CodeView:
+        """Tell the code that unblocks a card far away, which is disclosed from then on."""
+        return await self._backend.read_out(record_id)
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        """Make a code with which a holder unblocks the card at a station, once."""
+        return await self._backend.make_unblock_code(record_id)
+
     async def refresh(self, reader: str) -> ReaderView:
         """Read the card in `reader` again and look it up."""
         entry = await self._entry(reader)
@@ -165,6 +173,7 @@ class StationCore:
                 primary=job.primary,
                 slots=job.slots,
                 temporary_pin=job.temporary_pin,
+                code=job.code,
             )
             try:
                 return await _stoppable(Relay(self._parts, begin, person, watcher))

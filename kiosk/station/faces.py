@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shared.console import CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
 from shared.relay import OperationKind, StepLine
 from shared.secret import Secret
@@ -83,6 +83,7 @@ class Job:
     primary: str = ""
     slots: tuple[str, ...] = ()
     temporary_pin: bool = False
+    code: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +156,14 @@ class Station(Protocol):
         Raises:
             KioskError: it was not decided.
         """
+        ...
+
+    async def read_out(self, record_id: UUID) -> CodeView:
+        """Tell the code that unblocks a card far away, which is disclosed from then on."""
+        ...
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        """Make a code with which a holder unblocks the card at a station, once."""
         ...
 
     async def perform(self, job: Job, person: Person, watcher: Watcher) -> Outcome:

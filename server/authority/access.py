@@ -57,6 +57,8 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Operations/Run": Rule.LAB_STATION,
         "/kiosk.v1.Credentials/Find": Rule.LAB_STATION,
         "/kiosk.v1.Credentials/Decide": Rule.LAB_STATION,
+        "/kiosk.v1.Credentials/ReadOut": Rule.LAB_STATION,
+        "/kiosk.v1.Credentials/MakeUnblockCode": Rule.LAB_STATION,
         "/kiosk.v1.Console/LookUpCard": Rule.LAB_STATION,
         "/kiosk.v1.Console/CompareCard": Rule.LAB_STATION,
         "/kiosk.v1.Console/FindPeople": Rule.LAB_STATION,

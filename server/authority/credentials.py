@@ -7,13 +7,14 @@ from uuid import UUID
 
 from server.authority.access import Caller
 from server.operations.decide import Decisions
+from server.operations.disclose import Disclosures
 from server.operations.services import Services
 from server.ports.store import Store
 from shared.credential.lifecycle import CONTINUED, WITHOUT_CARD, OperationKind, reachable
 from shared.credential.model import CardRecord, CredentialId, HolderId, PinState, RecordId
 from shared.credential.template import parse_template
 from shared.credential.update import due_at_sight
-from shared.credentials import CredentialView, DecisionView, FoundCredentials
+from shared.credentials import CodeView, CredentialView, DecisionView, FoundCredentials
 
 SEARCH_LIMIT: Final = 200
 
@@ -25,6 +26,7 @@ class Credentials:
         """Work with `services`."""
         self._store: Store = services.store
         self._decisions = Decisions(services)
+        self._disclosures = Disclosures(services)
 
     async def find(self, caller: Caller, text: str, limit: int) -> FoundCredentials:
         """Search by a part of the holder's name, by the holder's id, or by the id of a credential or card."""
@@ -40,6 +42,15 @@ class Credentials:
         """Suspend, resume, revoke or delete; raises as `Decisions.decide`."""
         decided = await self._decisions.decide(caller, RecordId(record_id), operation, reason)
         return DecisionView(state=decided.state, facts=decided.facts)
+
+    async def read_out(self, caller: Caller, record_id: UUID) -> CodeView:
+        """Tell the code that unblocks a card far away; raises as `Disclosures.read_out`."""
+        return CodeView(code=await self._disclosures.read_out(caller, RecordId(record_id)))
+
+    async def make_unblock_code(self, caller: Caller, record_id: UUID) -> CodeView:
+        """Make a code with which a holder unblocks the card once; raises as `Disclosures.unblock_code`."""
+        made = await self._disclosures.unblock_code(caller, RecordId(record_id))
+        return CodeView(code=made.code, expires_at=made.expires_at.isoformat())
 
     async def _found(self, text: str, limit: int) -> list[CardRecord]:
         credentials = self._store.credentials

@@ -11,7 +11,7 @@ from server.authority.access import Caller
 from server.ports.store import StationRecord
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.credential.lifecycle import OperationKind
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
 from shared.rehearsal import Rehearsal, RehearsalRequest
 
@@ -59,6 +59,22 @@ class CredentialsService(Protocol):
 
         Raises:
             UnknownCard, TransitionForbidden, Invalid, CardNeeded, CardLeased: nothing was decided.
+        """
+        ...
+
+    async def read_out(self, caller: Caller, record_id: UUID) -> CodeView:
+        """Tell the code that unblocks a card far away.
+
+        Raises:
+            UnknownCard, TransitionForbidden, OperationInterrupted, SecretUnresolved, CardLeased: nothing is disclosed.
+        """
+        ...
+
+    async def make_unblock_code(self, caller: Caller, record_id: UUID) -> CodeView:
+        """Make a code with which a holder unblocks the card at a station, once.
+
+        Raises:
+            UnknownCard, TransitionForbidden: there is none.
         """
         ...
 

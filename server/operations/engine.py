@@ -18,6 +18,7 @@ from server.operations.renew import reissue, renew
 from server.operations.services import Services
 from server.operations.set_pin import activate, resume, unblock
 from server.operations.talk import Talk
+from server.operations.unregister import unregister
 from server.operations.update import update
 from server.operations.withdraw import delete, retire, revoke, suspend
 from server.ports.store import AuditKind, AuditRecord, OperationClosed
@@ -42,6 +43,7 @@ OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]
     OperationKind.SUSPEND: suspend,
     OperationKind.RESUME: resume,
     OperationKind.DELETE: delete,
+    OperationKind.UNREGISTER: unregister,
 }
 
 

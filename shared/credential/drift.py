@@ -55,6 +55,9 @@ class Against:
 PERSONALISED: Final = frozenset({State.ISSUED, State.ACTIVE, State.SUSPENDED, State.REVOKED})
 """States in which the credential's keys, certificates and objects are on the card."""
 
+NAMED: Final = PERSONALISED | {State.REGISTERED, State.RETIRED}
+"""States in which the card is ours, and its CHUID says which one it is."""
+
 IN_USE: Final = frozenset({State.ISSUED, State.ACTIVE})
 
 RECORDED: Final = frozenset({CertificateState.CONFIRMED, CertificateState.HELD})
@@ -129,7 +132,7 @@ class _Comparison:
             yield from self._certificates(self._recorded_certificates())
             yield from self._vouched()
             yield from self._tries()
-        elif self._record.state is State.RETIRED:
+        elif self._record.state in NAMED:
             yield from self._certificates({})
         yield from self._newer()
 
@@ -186,7 +189,7 @@ class _Comparison:
         )
 
     def _tries(self) -> Iterator[Drift]:
-        """Compare the retry counters; they are set on a new card and never after, for that takes the factory's PIN."""
+        """Compare the retry counters, which only an issue sets: it puts another PIN in force."""
         if self._against.template is None:
             return
         wanted = self._against.template.pin
@@ -195,13 +198,14 @@ class _Comparison:
             (Kind.PUK_TRIES, wanted.puk_tries, self._sight.puk.tries_total),
         ):
             if expected is not None and found is not None and found != expected:
-                yield Drift(key=key, expected=str(expected), found=str(found), mend=CALL)
+                mend = self._mend(OperationKind.RETIRE, OperationKind.ISSUE)
+                yield Drift(key=key, expected=str(expected), found=str(found), mend=mend)
 
     # --- objects ----------------------------------------------------------------------------------------
 
     def _chuid(self) -> Iterator[Drift]:
         if ObjectId.CHUID not in self._sight.objects:
-            if self._record.state in PERSONALISED:
+            if self._record.state in NAMED:
                 yield self._missing(ObjectId.CHUID)
         elif self._guid != self._record.record_id:
             self._objects.add(ObjectId.CHUID)

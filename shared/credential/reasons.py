@@ -59,7 +59,9 @@ class Consequence:
         """Return it as a template writes it: `revoke superseded`, `hold`, `leave`."""
         if self.action is None:
             return LEAVE
-        return f"{self.action} {self.reason}" if self.action is CertificateAction.REVOKE else self.action.value
+        return (
+            f"{self.action} {self.reason}" if self.action is CertificateAction.REVOKE else self.action.value
+        )
 
 
 LEAVE: Final = "leave"

@@ -3,6 +3,7 @@
 Sources: [SP 800-73-5] part 2, sections 3.1.2 (GET DATA) and 3.3.2 (PUT DATA).
 """
 
+from dataclasses import replace
 from typing import Final
 
 from shared.iso7816.apdu import ANY_STATUS, ONLY_OK, Command, Response
@@ -79,24 +80,36 @@ def write_object(object_id: ObjectId, content: bytes) -> Conversation[None]:
         NotAuthorised: the card wants the management key first.
         CardFull: no room.
     """
+    yield from send(_put_data(object_id, content))
+
+
+def delete_object(object_id: ObjectId, *, missing_ok: bool = False) -> Conversation[None]:
+    """Empty an object: PUT DATA without content, which cards treat as absent from then on.
+
+    With `missing_ok` a card may refuse, as some do for objects that they do not have: reading it shows what is left.
+    """
+    command = _put_data(object_id, b"")
+    yield from send(replace(command, expect=ANY_STATUS) if missing_ok else command)
+
+
+def still_there(object_id: ObjectId) -> Conversation[bool]:
+    """Whether an object can be read and is not empty; a card that refuses to show it, for any reason, has none."""
+    response = yield from send(get_data(object_id, expect=ANY_STATUS))
+    return response.ok and content_of(object_id, response) is not None
+
+
+def _put_data(object_id: ObjectId, content: bytes) -> Command:
     if object_id in _OWN_TEMPLATE:
         parts = encode(object_id, content)
     else:
         parts = encode(_TAG_LIST, _tag_bytes(object_id)) + encode(_CONTENT, content)
-    yield from send(
-        Command(
-            ins=Ins.PUT_DATA,
-            p1=0x3F,
-            p2=0xFF,
-            parts=(parts,),
-            label=f"PUT DATA {object_name(object_id)}",
-        )
+    return Command(
+        ins=Ins.PUT_DATA,
+        p1=0x3F,
+        p2=0xFF,
+        parts=(parts,),
+        label=f"PUT DATA {object_name(object_id)}",
     )
-
-
-def delete_object(object_id: ObjectId) -> Conversation[None]:
-    """Empty an object: PUT DATA without content, which cards treat as absent from then on."""
-    yield from write_object(object_id, b"")
 
 
 def _tag_bytes(object_id: ObjectId) -> bytes:

@@ -61,7 +61,7 @@ class Profile:
     """What one product and version can do. `title` is for people; object sizes count bytes inside 53.
 
     `certificate_max` is the largest DER certificate that fits its container. `extended` says that the card takes
-    extended-length commands; without it long commands are chained.
+    extended-length commands; without it long commands are chained. `factory_tries` are those of PIN and PUK.
     """
 
     name: ProfileName
@@ -75,6 +75,7 @@ class Profile:
     certificate_max: int
     extended: bool
     pin_digits_only: bool
+    factory_tries: tuple[int, int] = (3, 3)
     rsa_generation: bool = True
     version: Version | None = None
 

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from shared import errors
 from shared.credential.lifecycle import OperationKind
-from shared.credentials import CredentialView, DecisionView, FoundCredentials
+from shared.credentials import CodeView, CredentialView, DecisionView, FoundCredentials
 from shared.proto import credentials_pb2 as pb
 from shared.proto import operations_pb2
 from shared.proto.convert_console import MAX_SEARCH, STATE_OF, STATES
 from shared.proto.convert_facts import bounded, member, put_facts, take_facts
 from shared.proto.convert_items import MAX_TEXT
 from shared.proto.convert_turns import OPERATION_OF, OPERATIONS
+from shared.secret import Secret
 
 MAX_FOUND: Final = 200
 ID_LENGTH: Final = 16
@@ -127,6 +128,39 @@ def encode_decided(decided: DecisionView) -> pb.DecideReply:
 def decode_decided(message: pb.DecideReply) -> DecisionView:
     """Read what came of a decision; raises as `decode_credential`."""
     return DecisionView(state=member(STATE_OF, message.state, "state"), facts=take_facts(message.facts))
+
+
+def encode_help(record_id: UUID) -> pb.HelpRequest:
+    """Turn the question for a code into a message."""
+    return pb.HelpRequest(record_id=record_id.bytes)
+
+
+def decode_help(message: pb.HelpRequest) -> UUID:
+    """Read the question for a code; `Garbled` for an id of another length."""
+    return _id(message.record_id)
+
+
+def encode_read_out(code: CodeView) -> pb.ReadOutReply:
+    """Turn a read-out code into a message."""
+    return pb.ReadOutReply(code=code.code.reveal().decode())
+
+
+def decode_read_out(message: pb.ReadOutReply) -> CodeView:
+    """Read a read-out code; `Invalid` for a text that is too long."""
+    return CodeView(code=Secret.from_text(bounded(message.code, MAX_TEXT, "code")))
+
+
+def encode_unblock_code(code: CodeView) -> pb.UnblockCodeReply:
+    """Turn an unblock code into a message."""
+    return pb.UnblockCodeReply(code=code.code.reveal().decode(), expires_at=code.expires_at)
+
+
+def decode_unblock_code(message: pb.UnblockCodeReply) -> CodeView:
+    """Read an unblock code; `Invalid` for a text that is too long."""
+    return CodeView(
+        code=Secret.from_text(bounded(message.code, MAX_TEXT, "code")),
+        expires_at=bounded(message.expires_at, MAX_TEXT, "expires_at"),
+    )
 
 
 def _id(raw: bytes) -> UUID:

@@ -36,6 +36,7 @@ from shared.relay import (
     Steps,
     Working,
 )
+from shared.secret import Secret
 
 MAX_ITEMS: Final = 256
 MAX_STEPS: Final = 256
@@ -104,6 +105,8 @@ def encode_station_turn(turn: StationTurn) -> pb.StationTurn:
             message.begin.primary = turn.primary
             message.begin.slots.extend(turn.slots)
             message.begin.temporary_pin = turn.temporary_pin
+            if turn.code is not None:
+                message.begin.code = turn.code.reveal().decode()
         case Working():
             message.working.SetInParent()
             message.working.number = turn.number
@@ -146,6 +149,7 @@ def decode_station_turn(message: pb.StationTurn) -> StationTurn:  # noqa: PLR091
                 primary=bounded(begin.primary, MAX_TEXT, "primary"),
                 slots=_take_slots(begin.slots),
                 temporary_pin=begin.temporary_pin,
+                code=Secret.from_text(bounded(begin.code, MAX_TEXT, "code")) if begin.code else None,
             )
         case "working":
             return Working(number=message.working.number)

@@ -45,6 +45,16 @@ class CredentialsStub:
                 request_serializer=shared_dot_proto_dot_credentials__pb2.DecideRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_credentials__pb2.DecideReply.FromString,
                 _registered_method=True)
+        self.ReadOut = channel.unary_unary(
+                '/kiosk.v1.Credentials/ReadOut',
+                request_serializer=shared_dot_proto_dot_credentials__pb2.HelpRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_credentials__pb2.ReadOutReply.FromString,
+                _registered_method=True)
+        self.MakeUnblockCode = channel.unary_unary(
+                '/kiosk.v1.Credentials/MakeUnblockCode',
+                request_serializer=shared_dot_proto_dot_credentials__pb2.HelpRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_credentials__pb2.UnblockCodeReply.FromString,
+                _registered_method=True)
 
 
 class CredentialsServicer:
@@ -66,6 +76,20 @@ class CredentialsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadOut(self, request, context):
+        """Tell the code that unblocks a card far away: its PUK, which is disclosed from then on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MakeUnblockCode(self, request, context):
+        """Make a code with which the holder unblocks the card at a station, once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CredentialsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +102,16 @@ def add_CredentialsServicer_to_server(servicer, server):
                     servicer.Decide,
                     request_deserializer=shared_dot_proto_dot_credentials__pb2.DecideRequest.FromString,
                     response_serializer=shared_dot_proto_dot_credentials__pb2.DecideReply.SerializeToString,
+            ),
+            'ReadOut': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadOut,
+                    request_deserializer=shared_dot_proto_dot_credentials__pb2.HelpRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_credentials__pb2.ReadOutReply.SerializeToString,
+            ),
+            'MakeUnblockCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeUnblockCode,
+                    request_deserializer=shared_dot_proto_dot_credentials__pb2.HelpRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_credentials__pb2.UnblockCodeReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +169,60 @@ class Credentials:
             '/kiosk.v1.Credentials/Decide',
             shared_dot_proto_dot_credentials__pb2.DecideRequest.SerializeToString,
             shared_dot_proto_dot_credentials__pb2.DecideReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadOut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Credentials/ReadOut',
+            shared_dot_proto_dot_credentials__pb2.HelpRequest.SerializeToString,
+            shared_dot_proto_dot_credentials__pb2.ReadOutReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeUnblockCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Credentials/MakeUnblockCode',
+            shared_dot_proto_dot_credentials__pb2.HelpRequest.SerializeToString,
+            shared_dot_proto_dot_credentials__pb2.UnblockCodeReply.FromString,
             options,
             channel_credentials,
             insecure,

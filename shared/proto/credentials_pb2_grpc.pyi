@@ -39,6 +39,10 @@ class CredentialsStub:
     """Suspend, resume, revoke or delete. Certificate authorities are told at once, or as soon as they answer; what it
     means for the card is carried to it when it next appears.
     """
+    ReadOut: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.HelpRequest, _credentials_pb2.ReadOutReply]
+    """Tell the code that unblocks a card far away: its PUK, which is disclosed from then on."""
+    MakeUnblockCode: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.HelpRequest, _credentials_pb2.UnblockCodeReply]
+    """Make a code with which the holder unblocks the card at a station, once."""
 
 @_typing.type_check_only
 class CredentialsAsyncStub(CredentialsStub):
@@ -51,6 +55,10 @@ class CredentialsAsyncStub(CredentialsStub):
     """Suspend, resume, revoke or delete. Certificate authorities are told at once, or as soon as they answer; what it
     means for the card is carried to it when it next appears.
     """
+    ReadOut: _aio.UnaryUnaryMultiCallable[_credentials_pb2.HelpRequest, _credentials_pb2.ReadOutReply]  # type: ignore[assignment]
+    """Tell the code that unblocks a card far away: its PUK, which is disclosed from then on."""
+    MakeUnblockCode: _aio.UnaryUnaryMultiCallable[_credentials_pb2.HelpRequest, _credentials_pb2.UnblockCodeReply]  # type: ignore[assignment]
+    """Make a code with which the holder unblocks the card at a station, once."""
 
 class CredentialsServicer(metaclass=_abc_1.ABCMeta):
     """Credentials whose cards are not here. For lab stations, until operators exist."""
@@ -72,5 +80,21 @@ class CredentialsServicer(metaclass=_abc_1.ABCMeta):
         """Suspend, resume, revoke or delete. Certificate authorities are told at once, or as soon as they answer; what it
         means for the card is carried to it when it next appears.
         """
+
+    @_abc_1.abstractmethod
+    def ReadOut(
+        self,
+        request: _credentials_pb2.HelpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.ReadOutReply, _abc.Awaitable[_credentials_pb2.ReadOutReply]]:
+        """Tell the code that unblocks a card far away: its PUK, which is disclosed from then on."""
+
+    @_abc_1.abstractmethod
+    def MakeUnblockCode(
+        self,
+        request: _credentials_pb2.HelpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credentials_pb2.UnblockCodeReply, _abc.Awaitable[_credentials_pb2.UnblockCodeReply]]:
+        """Make a code with which the holder unblocks the card at a station, once."""
 
 def add_CredentialsServicer_to_server(servicer: CredentialsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

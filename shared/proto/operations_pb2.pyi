@@ -237,6 +237,7 @@ class Begin(_message.Message):
     PRIMARY_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
     TEMPORARY_PIN_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
     operation: Global___OperationKind.ValueType
     reader: _builtins.str
     virtual: _builtins.bool
@@ -251,6 +252,8 @@ class Begin(_message.Message):
     primary: _builtins.str
     temporary_pin: _builtins.bool
     """The new PIN is known to somebody else than the holder, who has to change it."""
+    code: _builtins.str
+    """The unblock code that the holder was given; empty where none is needed."""
     @_builtins.property
     def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is renewed or reissued; all where there is none."""
@@ -268,10 +271,11 @@ class Begin(_message.Message):
         primary: _builtins.str = ...,
         slots: _abc.Iterable[_builtins.str] | None = ...,
         temporary_pin: _builtins.bool = ...,
+        code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["holder", b"holder", "operation", b"operation", "primary", b"primary", "reader", b"reader", "reason", b"reason", "replaces", b"replaces", "slots", b"slots", "template", b"template", "temporary_pin", b"temporary_pin", "virtual", b"virtual"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "holder", b"holder", "operation", b"operation", "primary", b"primary", "reader", b"reader", "reason", b"reason", "replaces", b"replaces", "slots", b"slots", "template", b"template", "temporary_pin", b"temporary_pin", "virtual", b"virtual"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,7 +32,7 @@ from kiosk.station.faces import Job
 from shared.clock import SystemClock
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.ids import PIV_AID, ProfileName
 from shared.proto.convert_console import encode_card, encode_hints
@@ -313,6 +313,14 @@ class TimedLine:
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         """See `Backend.decide`."""
         return await self._backend.decide(record_id, operation, reason)
+
+    async def read_out(self, record_id: UUID) -> CodeView:
+        """See `Backend.read_out`."""
+        return await self._backend.read_out(record_id)
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        """See `Backend.make_unblock_code`."""
+        return await self._backend.make_unblock_code(record_id)
 
     async def find_people(self, text: str, limit: int) -> Found:
         """See `Backend.find_people`."""

@@ -15,8 +15,9 @@ from shared.credential.lifecycle import OperationKind, reachable, target
 from shared.credential.model import HolderId, State
 from shared.credential.model import Person as Holder
 from shared.credential.pins import PinPolicy
-from shared.credentials import CredentialView, DecisionView, FoundCredentials
+from shared.credentials import CodeView, CredentialView, DecisionView, FoundCredentials
 from shared.relay import StepLine
+from shared.secret import Secret
 
 SERVER = ServerView(server="kiosk-server", version="0.1.0", station="Desk 3", lab=True)
 
@@ -243,6 +244,14 @@ class ScriptedStation:
             raise self.decision_error
         view = next(each for each in self.credentials if each.record_id == record_id)
         return DecisionView(state=target(operation, view.state), facts={"holder": view.holder_name})
+
+    async def read_out(self, record_id: UUID) -> CodeView:
+        self.asked.append(("read out", record_id))
+        return CodeView(code=Secret.from_text("1234 5678 9012"))
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        self.asked.append(("unblock code", record_id))
+        return CodeView(code=Secret.from_text("ABCD EFGH 2345"), expires_at="2026-11-21T10:00:00+00:00")
 
     async def compare(self, reader: str, template: str) -> Comparison:
         self.asked.append(("compare", reader, template))

@@ -12,7 +12,7 @@ from shared.console import CardHints, CardView, Comparison, Found, ServerView, T
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from shared.credential.pins import PinPolicy
-from shared.credentials import DecisionView, FoundCredentials
+from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.ids import ProfileName
 from shared.relay import Begin, ServerTurn, StationTurn, StepLine
@@ -82,6 +82,14 @@ class ScriptedBackend:
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         self._fail()
         return DecisionView(state=State.SUSPENDED)
+
+    async def read_out(self, record_id: UUID) -> CodeView:
+        self._fail()
+        return CodeView(code=Secret.from_text("1234 5678 9012"))
+
+    async def make_unblock_code(self, record_id: UUID) -> CodeView:
+        self._fail()
+        return CodeView(code=Secret.from_text("ABCD EFGH 2345"), expires_at="2026-11-21T10:00:00+00:00")
 
     def link(self) -> AsyncIterator[LinkState]:
         return self.line.watch()

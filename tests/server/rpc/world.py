@@ -24,7 +24,7 @@ from shared.clock import SystemClock
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import HolderId, Person, State, StationId
-from shared.credentials import CredentialView, DecisionView, FoundCredentials
+from shared.credentials import CodeView, CredentialView, DecisionView, FoundCredentials
 from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Begin, Done
 from shared.secret import Secret
@@ -150,6 +150,14 @@ class Credentials:
             reachable=(OperationKind.SUSPEND,),
         )
         return FoundCredentials(credentials=(view,), more=limit == 1)
+
+    async def read_out(self, caller: Caller, record_id: UUID) -> CodeView:
+        del caller, record_id
+        return CodeView(code=Secret.from_text("1234 5678 9012"))
+
+    async def make_unblock_code(self, caller: Caller, record_id: UUID) -> CodeView:
+        del caller, record_id
+        return CodeView(code=Secret.from_text("ABCD EFGH 2345"), expires_at="2026-11-21T10:00:00+00:00")
 
     async def decide(
         self, caller: Caller, record_id: UUID, operation: OperationKind, reason: str

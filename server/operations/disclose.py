@@ -1,0 +1,146 @@
+"""Unblocking at a distance: codes for a holder whose card is not here.
+
+The record says that a PUK is disclosed before anybody learns it, and the next contact with the card rotates it. Of an unblock
+code no more than a digest is kept; it is shown once.
+
+Source: card-rules, "Unblocking at a distance".
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from server.authority.access import Caller
+from server.operations.journal import Journal
+from server.operations.secrets import CardSecrets
+from server.operations.services import Services
+from server.ports.store import (
+    AuditKind,
+    AuditRecord,
+    Opening,
+    OperationClosed,
+    PukDisclosed,
+    SecretsCarried,
+    UnblockCode,
+)
+from shared import errors
+from shared.credential.lifecycle import OperationKind, target
+from shared.credential.model import FACTORY, CardRecord, CredentialRecord, OperationId, RecordId
+from shared.credential.read_out import new_unblock_code, read_out_code, unblock_code_digest
+from shared.secret import Secret
+
+VALID_FOR: Final = timedelta(hours=24)
+ATTEMPTS: Final = 5
+
+READ_OUT: Final = "read-out"
+"""What the operation is called that discloses a PUK; it touches no card."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneTimeCode:
+    """An unblock code, and until when it can be redeemed."""
+
+    code: Secret
+    expires_at: datetime
+
+
+class Disclosures:
+    """Hand out codes. The card must be active: any other has no holder's PIN to unblock."""
+
+    def __init__(self, services: Services) -> None:
+        """Work with `services`."""
+        self._services = services
+
+    async def read_out(self, caller: Caller, record_id: RecordId) -> Secret:
+        """Return the read-out code of a card, which is disclosed from now on.
+
+        Raises:
+            UnknownCard: there is no such card, or it has no credential.
+            TransitionForbidden: the card is not active.
+            OperationInterrupted: the last operation was cut, so that the card may hold either of two PUKs; it has to be
+                gone on with first.
+            SecretUnresolved: it is not known which PUK the card has, or a change of it was cut.
+            CardLeased: a station is working on the card.
+        """
+        record, _ = await self._active(record_id)
+        cut = record.open_operation
+        if cut is not None:
+            raise errors.OperationInterrupted(operation=cut.kind)
+        version = record.puk.proven
+        if version in {None, FACTORY} or record.puk.pending is not None:
+            raise errors.SecretUnresolved(secret="puk")  # noqa: S106  # a name, not a secret
+        assert version is not None
+        journal = Journal(self._services.store.cards, caller)
+        journal.evidence(
+            AuditKind.KEY_USED,
+            "disclosed",
+            record_id,
+            secret="puk",  # noqa: S106  # a name, not a secret
+            generation=version.generation,
+            count=version.count,
+        )
+        puk = await CardSecrets(self._services.keystore, record_id, journal).puk(version)
+        journal.note(
+            PukDisclosed(disclosed=True),
+            SecretsCarried(station=caller.station_id),
+            OperationClosed(code="done"),
+        )
+        await journal.open(
+            Opening(
+                operation_id=OperationId(uuid4()),
+                kind=READ_OUT,
+                record_id=record_id,
+                station=caller.station_id,
+                seen=record,
+            )
+        )
+        return read_out_code(puk, serial=record.serial, guid=record_id)
+
+    async def unblock_code(self, caller: Caller, record_id: RecordId) -> OneTimeCode:
+        """Return a new unblock code; the credential's earlier one no longer counts.
+
+        Raises:
+            UnknownCard: there is no such card, or it has no credential.
+            TransitionForbidden: the card is not active.
+        """
+        _, credential = await self._active(record_id)
+        code = new_unblock_code(self._services.keystore.random)
+        expires_at = self._services.clock.now() + VALID_FOR
+        await self._services.store.codes.add(
+            UnblockCode(
+                credential_id=credential.credential_id,
+                digest=unblock_code_digest(code, credential.credential_id),
+                expires_at=expires_at,
+                attempts_left=ATTEMPTS,
+            ),
+            AuditRecord(
+                kind=AuditKind.OPERATION,
+                event="unblock code made",
+                actor=str(caller.station_id),
+                subject=str(record_id),
+                facts={"until": expires_at.isoformat()},
+            ),
+        )
+        return OneTimeCode(code=code, expires_at=expires_at)
+
+    async def _active(self, record_id: RecordId) -> tuple[CardRecord, CredentialRecord]:
+        record = await self._services.store.cards.card(record_id)
+        if record is None or record.credential is None:
+            raise errors.UnknownCard
+        target(OperationKind.UNBLOCK, record.state)
+        return record, record.credential
+
+
+async def redeem(services: Services, credential: CredentialRecord, code: Secret) -> None:
+    """Spend an unblock code.
+
+    Raises:
+        CodeRejected: it is not the credential's, spent, or too old; or too many wrong ones came before.
+    """
+    try:
+        digest = unblock_code_digest(code, credential.credential_id)
+    except errors.Invalid as malformed:
+        raise errors.CodeRejected from malformed
+    if not await services.store.codes.redeem(credential.credential_id, digest, services.clock.now()):
+        raise errors.CodeRejected
