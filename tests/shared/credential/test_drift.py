@@ -251,7 +251,7 @@ CASES: Final[dict[str, tuple[Case, Drift]]] = {
     "a blocked PUK": (Case(sight=puk(tries_left=0)), Drift(key=Kind.PUK_BLOCKED, mend=CALL)),
     "other tries of the PUK": (
         Case(sight=puk(tries_total=5)),
-        Drift(key=Kind.PUK_TRIES, expected="3", found="5", mend=CALL),
+        Drift(key=Kind.PUK_TRIES, expected="3", found="5", mend="retire"),
     ),
     "a factory PIN": (
         Case(sight=pin(default=True)),
@@ -271,7 +271,7 @@ CASES: Final[dict[str, tuple[Case, Drift]]] = {
     ),
     "other tries of the PIN": (
         Case(sight=pin(tries_total=8)),
-        Drift(key=Kind.PIN_TRIES, expected="3", found="8", mend=CALL),
+        Drift(key=Kind.PIN_TRIES, expected="3", found="8", mend="retire"),
     ),
     "another GUID": (
         Case(guid=UUID(int=7)),
@@ -372,6 +372,14 @@ CASES: Final[dict[str, tuple[Case, Drift]]] = {
             sight=replace(EMPTY, slots={**NOTHING, SLOT: SlotSight(certificate=STRANGE)}),
         ),
         Drift(key=Kind.CERTIFICATE_UNKNOWN, subject="9C", found=shown(STRANGE), mend="issue"),
+    ),
+    "no CHUID on a card that belongs to nobody yet": (
+        Case(
+            record=replace(RETIRED, state=State.REGISTERED, keys={}, certificates=()),
+            sight=without(ObjectId.CHUID, sight=EMPTY),
+            guid=None,
+        ),
+        Drift(key=Kind.OBJECT_MISSING, subject="CHUID", expected="CHUID", mend="issue"),
     ),
     "a revoked certificate": (
         Case(record=state_of_certificate(CertificateState.REVOKED)),
