@@ -19,20 +19,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Final
-from uuid import UUID
 
 from kiosk.backend.client import GrpcBackend
+from kiosk.backend.identity import StationIdentity, load_identity
 from kiosk.demo.cards import reader_name
 from kiosk.demo.headless import TEMPLATE, Nobody
 from kiosk.demo.machine import Machine
 from kiosk.devices.virtual.reader import VirtualReaders
-from kiosk.ports import LinkState
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job
 from shared.clock import SystemClock
-from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
+from shared.console import CardHints, CardView
 from shared.credential.pins import PinPolicy
-from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.ids import PIV_AID, ProfileName
 from shared.proto.convert_console import encode_card, encode_hints
@@ -142,7 +140,9 @@ class Bench:
     async def start(self) -> None:
         """Start the server and the station, and make the cards."""
         self._readers = VirtualReaders([READER])
-        self._line = TimedLine(await self._machine.start())
+        await self._machine.start()
+        assert self._machine.folder is not None
+        self._line = TimedLine(load_identity(self._machine.folder / "station", SystemClock()))
         self._station = StationCore(self._readers, self._line)
         await self._station.start()
         for number in range(STOCK):
@@ -234,12 +234,12 @@ class Prompt(Nobody):
         return Secret.from_text(self._pin) if problem is None else None
 
 
-class TimedLine:
-    """A line to the server that notes how long the station waited for it, and what was said."""
+class TimedLine(GrpcBackend):
+    """The line to the server; it notes how long the station waited for it, and what was said."""
 
-    def __init__(self, backend: GrpcBackend) -> None:
-        """Pass everything on to `backend`."""
-        self._backend = backend
+    def __init__(self, identity: StationIdentity) -> None:
+        """Speak as `identity`."""
+        super().__init__(identity, SystemClock())
         self.forget()
 
     def forget(self) -> None:
@@ -271,14 +271,14 @@ class TimedLine:
         return rounds
 
     async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncGenerator[ServerTurn, None]:
-        """See `Backend.operation`."""
+        """Note every turn, and wait for the server's."""
 
         async def speech() -> AsyncIterator[StationTurn]:
             async for turn in turns:
                 self._said.append(turn)
                 yield turn
 
-        heard = self._backend.operation(speech())
+        heard = super().operation(speech())
         try:
             while True:
                 with self._waiting():
@@ -292,51 +292,11 @@ class TimedLine:
                 await heard.aclose()
 
     async def look_up(self, hints: CardHints) -> CardView:
-        """See `Backend.look_up`."""
+        """Wait for the answer, and note it."""
         with self._waiting():
-            view = await self._backend.look_up(hints)
+            view = await super().look_up(hints)
         self._looked_up = hints, view
         return view
-
-    async def who_am_i(self) -> ServerView:
-        """See `Backend.who_am_i`."""
-        return await self._backend.who_am_i()
-
-    async def compare(self, hints: CardHints, template: str) -> Comparison:
-        """See `Backend.compare`."""
-        return await self._backend.compare(hints, template)
-
-    async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
-        """See `Backend.find_credentials`."""
-        return await self._backend.find_credentials(text, limit)
-
-    async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
-        """See `Backend.decide`."""
-        return await self._backend.decide(record_id, operation, reason)
-
-    async def read_out(self, record_id: UUID) -> CodeView:
-        """See `Backend.read_out`."""
-        return await self._backend.read_out(record_id)
-
-    async def make_unblock_code(self, record_id: UUID) -> CodeView:
-        """See `Backend.make_unblock_code`."""
-        return await self._backend.make_unblock_code(record_id)
-
-    async def find_people(self, text: str, limit: int) -> Found:
-        """See `Backend.find_people`."""
-        return await self._backend.find_people(text, limit)
-
-    async def templates(self) -> Sequence[TemplateView]:
-        """See `Backend.templates`."""
-        return await self._backend.templates()
-
-    def link(self) -> AsyncIterator[LinkState]:
-        """See `Backend.link`."""
-        return self._backend.link()
-
-    async def close(self) -> None:
-        """See `Backend.close`."""
-        await self._backend.close()
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
