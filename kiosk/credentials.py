@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from kiosk.commands import Result, opened
 from kiosk.station import wording
+from kiosk.station.faces import Station
 from shared import errors
-from shared.credential.lifecycle import OperationKind
+from shared.credential.lifecycle import OperationKind, reachable
 from shared.credentials import CredentialView
 
 LIMIT: Final = 50
@@ -36,18 +37,10 @@ async def decide(config: Path | None, operation: OperationKind, wanted: str, rea
     """Decide about the one credential that `wanted` means: its id, its holder's id, or words that find just one.
 
     Raises:
-        UnknownHolder: nothing is found.
-        Invalid: several credentials are found; the message names them.
+        UnknownHolder, Invalid: none is found, or several.
     """
     async with opened(config) as parts:
-        found = (await parts.core.find_credentials(wanted, FOUND_MAX)).credentials
-        fitting = [each for each in found if operation in each.reachable] or list(found)
-        if not fitting:
-            raise errors.UnknownHolder(holder=wanted)
-        if len(fitting) > 1:
-            names = "; ".join(f"{_name(each)}: {each.credential_id or each.record_id}" for each in fitting)
-            raise errors.Invalid(field="credential", why=f"several are found, give the id of one. {names}")
-        (one,) = fitting
+        one = await one_credential(parts.core, wanted, operation)
         decided = await parts.core.decide(one.record_id, operation, reason)
     waiting = int(decided.facts.get("waiting", 0))
     lines = [wording.done(operation), *([wording.waiting(waiting)] if waiting else [])]
@@ -64,6 +57,25 @@ async def decide(config: Path | None, operation: OperationKind, wanted: str, rea
             "message": lines[0],
         },
     )
+
+
+async def one_credential(station: Station, wanted: str, operation: OperationKind) -> CredentialView:
+    """Return the one credential that `wanted` means: its id, its holder's id, or words that find just one.
+
+    Where several are found, those count that `operation` may be done to.
+
+    Raises:
+        UnknownHolder: nothing is found.
+        Invalid: several credentials are found; the message names them.
+    """
+    found = (await station.find_credentials(wanted, FOUND_MAX)).credentials
+    fitting = [each for each in found if operation in reachable(each.state)] or list(found)
+    if not fitting:
+        raise errors.UnknownHolder(holder=wanted)
+    if len(fitting) > 1:
+        names = "; ".join(f"{_name(each)}: {each.credential_id or each.record_id}" for each in fitting)
+        raise errors.Invalid(field="credential", why=f"several are found, give the id of one. {names}")
+    return fitting[0]
 
 
 def _name(view: CredentialView) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from kiosk import codes
 from kiosk.credentials import decide
 from kiosk.operate import NOBODY, Given, operate
 from kiosk.options import Options, everywhere, finish
@@ -12,7 +13,7 @@ from kiosk.reachable import reachable_now
 from kiosk.rehearse import rehearse_issue
 from kiosk.station.faces import Job
 from shared.credential.lifecycle import OperationKind
-from shared.credential.reasons import Cause
+from shared.credential.reasons import OFFERED
 from shared.piv.ids import ProfileName
 
 _READER: Final = click.option("--reader", default="", help="Needed where more than one reader holds a card.")
@@ -26,10 +27,13 @@ _PIN: Final = click.option(
     "--pin-fd", type=int, help="Read the present PIN from this file descriptor instead of asking."
 )
 _REASON: Final = click.option(
-    "--reason", required=True, type=click.Choice([cause.value for cause in Cause]), help="Why."
+    "--reason", required=True, type=click.Choice([cause.value for cause in OFFERED]), help="Why."
 )
 _CREDENTIAL: Final = click.option(
     "--credential", default="", help="Without the card: its id, its holder's id, or words that find just one."
+)
+_WHOSE: Final = click.option(
+    "--credential", required=True, help="Its id, its holder's id, or words that find just one."
 )
 _SLOT: Final = click.option(
     "--slot", "slots", multiple=True, help="Only this slot, such as 9A; may be repeated."
@@ -103,11 +107,46 @@ def change_pin(options: Options, reader: str, pin_fd: int | None, new_pin_fd: in
 @_READER
 @_NEW_PIN
 @_TEMPORARY
+@click.option("--code", "coded", is_flag=True, help="Ask for the unblock code that the holder was given.")
+@click.option("--code-fd", type=int, help="Read the code from this file descriptor instead of asking.")
+@click.option("--read-out", "alone", is_flag=True, help="The code was read out: unblock without the server.")
 @click.pass_obj
-def unblock(options: Options, reader: str, new_pin_fd: int | None, *, temporary_pin: bool) -> None:
+def unblock(
+    options: Options,
+    reader: str,
+    new_pin_fd: int | None,
+    code_fd: int | None,
+    *,
+    temporary_pin: bool,
+    coded: bool,
+    alone: bool,
+) -> None:
     """Let the holder set a new PIN when the present one is blocked or forgotten."""
-    job = Job(operation=OperationKind.UNBLOCK, reader=reader, temporary_pin=temporary_pin)
-    _run(options, job, Given(new_pin_fd=new_pin_fd))
+    given = Given(new_pin_fd=new_pin_fd)
+    code = codes.take_code(code_fd) if coded or alone or code_fd is not None else None
+    if alone and code is not None:
+        finish(options, asyncio.run(codes.unblock_here(options.config, reader, code, given)))
+        return
+    job = Job(operation=OperationKind.UNBLOCK, reader=reader, temporary_pin=temporary_pin, code=code)
+    _run(options, job, given)
+
+
+@do.command("read-out")
+@everywhere
+@_WHOSE
+@click.pass_obj
+def read_out(options: Options, credential: str) -> None:
+    """Tell the code that unblocks a card far away, to be read out to its holder; it is replaced at the next contact."""
+    finish(options, asyncio.run(codes.read_out(options.config, credential)))
+
+
+@do.command("unblock-code")
+@everywhere
+@_WHOSE
+@click.pass_obj
+def unblock_code(options: Options, credential: str) -> None:
+    """Make a code with which the holder unblocks the card at a station, once."""
+    finish(options, asyncio.run(codes.make_unblock_code(options.config, credential)))
 
 
 @do.command()

@@ -182,6 +182,18 @@ def done(kind: OperationKind) -> str:
     return _DONE[kind]
 
 
+READ_OUT: Final = (
+    "Read it out in groups of four. It counts as disclosed now and is replaced when the card is next at a station."
+)
+
+UNBLOCKED_ALONE: Final = "Bring the card to a station soon: the code that was read out is replaced there."
+
+
+def unblock_code(expires_at: str) -> str:
+    """Say how long an unblock code lives; `expires_at` is ISO 8601."""
+    return f"It works once, until {expires_at[:16].replace('T', ' ')} UTC, and is not shown again."
+
+
 def waiting(count: int) -> str:
     """Say that certificate authorities have something left to do; they are asked again until it is done."""
     what = "One certificate waits" if count == 1 else f"{count} certificates wait"

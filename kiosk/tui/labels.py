@@ -100,6 +100,7 @@ CAUSES: Final = {
     Cause.LOST: "It was lost",
     Cause.STOLEN: "It was stolen",
     Cause.COMPROMISED: "Somebody else may know the PIN or a key",
+    Cause.ENDED: "Its time is over",
 }
 """Why a credential ends, as an operator would say it."""
 

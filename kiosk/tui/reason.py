@@ -9,7 +9,7 @@ from textual.widgets.option_list import Option
 
 from kiosk.tui.dialog import Dialog
 from kiosk.tui.labels import CAUSES
-from shared.credential.reasons import Cause
+from shared.credential.reasons import OFFERED, Cause
 
 
 class ChooseReason(Dialog[Cause]):
@@ -23,7 +23,7 @@ class ChooseReason(Dialog[Cause]):
         """`heading` names what is about to end, `warning` what that means."""
         super().__init__(heading)
         self._warning = warning
-        self._causes = tuple(CAUSES)
+        self._causes = OFFERED
 
     def compose(self) -> ComposeResult:
         """Compose the reasons, and what follows from choosing one."""

@@ -271,6 +271,7 @@ class Lab:
         template: str = "",
         reason: str = "",
         temporary_pin: bool = False,
+        code: Secret | None = None,
         slots: Sequence[str] = (),
         notes: Notes | None = None,
     ) -> Outcome:
@@ -281,6 +282,7 @@ class Lab:
             template=template,
             reason=reason,
             temporary_pin=temporary_pin,
+            code=code,
             slots=tuple(slots),
         )
         return await self.station.perform(job, person or Holder(), notes or Notes())
