@@ -164,6 +164,16 @@ async def _stolen(card: Life) -> None:
     await _out_of_use(card, "Key Compromise")
 
 
+async def _from_the_factory(card: Life) -> None:
+    """Every secret is the factory's, and nothing of ours is left."""
+    said = ykman(card.reader, "info")
+    for secret in ("PIN", "PUK", "Management key"):
+        assert f"WARNING: Using default {secret}!" in said, said
+    assert slots_with_certificates(card.reader) == set()
+    assert pin_opens(card.reader, FACTORY_PIN.decode())
+    assert management_key_opens(card.reader, FACTORY_MANAGEMENT_KEY, FACTORY_ALGORITHM)
+
+
 async def _in_stock(card: Life) -> None:
     """The card is empty, and no secret is the factory's."""
     assert "WARNING" not in ykman(card.reader, "info")
@@ -212,6 +222,7 @@ LIFE: Final = (
     Stage(operation=OperationKind.ISSUE, state=State.ISSUED, judge=_issued),
     Stage(operation=OperationKind.ACTIVATE, state=State.ACTIVE, new_pin=FIRST_PIN, judge=_usable),
     Stage(operation=OperationKind.DELETE, state=State.DELETED, reason=Cause.LEFT.value, judge=_deleted),
+    Stage(operation=OperationKind.UNREGISTER, state=State.UNREGISTERED, judge=_from_the_factory),
 )
 
 
