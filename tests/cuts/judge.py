@@ -4,6 +4,7 @@ From the card's record only the versions of its secrets are used, to derive what
 people are shown: the state.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
@@ -19,6 +20,8 @@ from server.ports.store import LedgerEntry
 from server.store.memory import MemoryStore
 from shared import errors
 from shared.clock import SystemClock
+from shared.credential.drift import Against, drift
+from shared.credential.lifecycle import reachable
 from shared.credential.model import (
     FACTORY,
     CardRecord,
@@ -29,11 +32,15 @@ from shared.credential.model import (
     StationId,
 )
 from shared.credential.pins import pad
+from shared.credential.sight import sight_of
 from shared.piv.certificate import CertificateContainer
 from shared.piv.chuid import Chuid
 from shared.piv.ids import Algorithm, ManagementAlgorithm, ObjectId, Origin, PinPolicyId, Slot, TouchPolicyId
+from shared.piv.inspect import inspect
+from shared.virtual.card import VirtualCard
 from shared.virtual.memory import Memory, Reference
 from tests.cuts.world import Books
+from tests.shared.piv.terminal import Terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +74,20 @@ def record_of(memory: Memory, books: Books) -> CardRecord | None:
     except errors.CardMalformed:
         return None
     return next((record for record in books.records if record.record_id == guid), None)
+
+
+def drift_of(memory: Memory, books: Books) -> frozenset[str]:
+    """Return the keys of what a station would see different from the record; nothing newer is asked for."""
+    record = record_of(memory, books)
+    if record is None:
+        return frozenset()
+    terminal = Terminal(memory.profile)
+    terminal.card = VirtualCard(memory, random=os.urandom)
+    terminal.card.power_on()
+    facts = terminal.drive(inspect())
+    against = Against(now=SystemClock().now(), ways=reachable(record.state))
+    guid = facts.chuid.guid if facts.chuid is not None else None
+    return frozenset(each.key for each in drift(record, guid=guid, sight=sight_of(facts), against=against))
 
 
 def shape(memory: Memory, books: Books) -> Shape:

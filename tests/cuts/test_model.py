@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from shared import errors
+from shared.credential.drift_kinds import Kind
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import CardRecord, RecordId, State
 from shared.credential.plan import LIVE
@@ -53,6 +54,10 @@ CHOSEN: Final = {OperationKind.ACTIVATE, OperationKind.CHANGE_PIN, OperationKind
 """After these the PIN is the one that the holder has just chosen."""
 
 CUTS: Final = st.builds(Cut, kind=st.sampled_from(Inside.kinds), at=st.integers(1, PLACES))
+
+EXPECTED_DRIFT: Final = frozenset({Kind.OPERATION_CUT, Kind.PIN_BLOCKED, Kind.CERTIFICATE_REVOKED})
+"""Where card and record may differ although nobody else touched the card: a cut, a holder who forgot the PIN, a
+certificate that was revoked while its card was away."""
 
 ELSEWHERE: Final = frozenset({(State.UNREGISTERED, State.REGISTERED), (State.REGISTERED, State.UNREGISTERED)})
 """What the record does beside the table: a card is begun with; a card that never was ours is forgotten."""
@@ -165,6 +170,11 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def the_puk_is_never_blocked(self) -> None:
         assert not self.world.readers.cards() or self.world.card.memory.puk.left > 0
+
+    @invariant()
+    def a_card_that_nobody_else_touched_is_as_its_record_says(self) -> None:
+        if self.world.readers.cards() and not self.touched:
+            assert judge.drift_of(self.world.card.memory, self._books()) <= EXPECTED_DRIFT
 
     def _operate(self, kind: OperationKind, desk: int, cut: Cut | None, mistakes: int) -> State:
         memory, before = self.world.card.memory, self._records()
