@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from server.authority.throttle import Limit, Throttle
 from server.ports.store import AuditKind, AuditRecord, AuditStore, StationState, StationStore
@@ -28,6 +29,16 @@ class Caller:
     name: str
     lab: bool
     fingerprint: bytes
+
+    @property
+    def actor(self) -> str:
+        """How evidence calls it."""
+        return SERVER if self == ITSELF else str(self.station_id)
+
+
+SERVER: Final = "server"
+ITSELF: Final = Caller(station_id=StationId(UUID(int=0)), name=SERVER, lab=False, fingerprint=b"")
+"""The server, where it acts on its own. No certificate has an empty fingerprint, so that nobody calls as this."""
 
 
 @unique

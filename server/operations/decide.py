@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from server.authority.access import Caller
+from server.authority.access import ITSELF, Caller
 from server.operations.journal import Journal
 from server.operations.services import Services
 from server.operations.tasks import attempt
@@ -83,15 +83,22 @@ class Decision:
 
 
 async def decision(services: Services, record: CardRecord, operation: OperationKind, reason: str) -> Decision:
-    """Return what `operation` means for a card and its credential.
+    """Return what `operation` means for a card and its credential. `reason` is what a person said.
 
     Raises:
         TransitionForbidden: not in this state.
         UnknownCard: it needs a credential, and the card has none.
         Invalid: no reason was given where one is needed, or an unknown one.
     """
-    state = target(operation, record.state)
+    target(operation, record.state)
     cause = None if operation is OperationKind.RESUME else read_cause(reason)
+    return await _decision(services, record, operation, cause)
+
+
+async def _decision(
+    services: Services, record: CardRecord, operation: OperationKind, cause: Cause | None
+) -> Decision:
+    state = target(operation, record.state)
     if record.credential is None and operation is not OperationKind.DELETE:
         raise errors.UnknownCard
     now = services.clock.now()
@@ -249,7 +256,23 @@ class Decisions:
         decided = await decision(self._services, record, operation, reason)
         if operation is OperationKind.RESUME and record.pin is not PinState.HOLDER:
             raise errors.CardNeeded(operation=operation.value)
-        journal = Journal(cards, caller)
+        facts = await self._take(caller, record, decided)
+        waiting = await attempt(self._services, decided.tasks)
+        return Decided(state=decided.record.state, facts={**facts, "waiting": waiting}, waiting=waiting)
+
+    async def end(self, record: CardRecord) -> None:
+        """Revoke a credential whose time is over; what authorities have to do is left for later.
+
+        Raises:
+            CardLeased: a station is working on the card.
+            StoreConflict: something was done to it since its record was read.
+        """
+        decided = await _decision(self._services, record, OperationKind.REVOKE, Cause.ENDED)
+        await self._take(ITSELF, record, decided)
+
+    async def _take(self, caller: Caller, record: CardRecord, decided: Decision) -> dict[str, errors.Fact]:
+        """Write a decision down, in one commit; return what faces are told of it."""
+        journal = Journal(self._services.store.cards, caller)
         journal.note(*decided.changes)
         facts = note_evidence(journal, decided)
         journal.note(OperationClosed(code="done"))
@@ -257,18 +280,17 @@ class Decisions:
         await journal.open(
             Opening(
                 operation_id=OperationId(uuid4()),
-                kind=operation.value,
-                record_id=record_id,
+                kind=decided.operation.value,
+                record_id=record.record_id,
                 station=caller.station_id,
                 holder=record.credential.holder if record.credential else "",
                 template=record.credential.template if record.credential else None,
                 seen=record,
                 supersedes=cut.operation_id if cut else None,
-                reason=reason,
+                reason=decided.cause.value if decided.cause else "",
             )
         )
-        waiting = await attempt(self._services, decided.tasks)
-        return Decided(state=decided.record.state, facts={**facts, "waiting": waiting}, waiting=waiting)
+        return facts
 
 
 def note_evidence(journal: Journal, decided: Decision) -> dict[str, errors.Fact]:

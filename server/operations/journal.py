@@ -37,9 +37,7 @@ class Journal:
     def evidence(self, kind: AuditKind, event: str, subject: RecordId, **facts: Fact) -> None:
         """Keep an audit record for the next commit."""
         self.note(
-            AuditRecord(
-                kind=kind, event=event, actor=str(self._caller.station_id), subject=str(subject), facts=facts
-            )
+            AuditRecord(kind=kind, event=event, actor=self._caller.actor, subject=str(subject), facts=facts)
         )
 
     async def open(self, opening: Opening) -> Lease:

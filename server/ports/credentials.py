@@ -43,9 +43,10 @@ class CredentialStore(Protocol):
         ...
 
     async def stale(self, before: datetime, limit: int) -> Sequence[CardRecord]:
-        """Return cards whose open operation began before then and left a certificate requested or issued.
+        """Return cards without a credential in use whose open operation began before then and left a certificate behind.
 
-        Nobody may ever come back with such a card: the certificate becomes an orphan. The oldest first.
+        That is one requested or issued, for which nothing is asked of its authority yet. Nobody may ever come back with
+        such a card: the certificate becomes an orphan. The oldest first.
         """
         ...
 

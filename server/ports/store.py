@@ -55,7 +55,8 @@ class Opening:
     `new_card` is a full record for a card that has none; else None. Continuing passes the cut operation's own id.
     `seen` is the record that the operation was planned on; where it is another one by now, nothing is opened.
     `supersedes` names another open operation, which is closed for good in the same commit (code `superseded`): for a
-    decision that needs no card and does not wait for one.
+    decision that needs no card and does not wait for one. With `let_go` the lease ends with the same commit, too, and the
+    operation stays open: for what is written about a card that is away.
     """
 
     operation_id: OperationId
@@ -69,6 +70,7 @@ class Opening:
     changes: tuple[Change, ...] = ()
     reason: str = ""
     supersedes: OperationId | None = None
+    let_go: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,10 @@ class TaskStore(Protocol):
     """
 
     async def due(self, now: datetime, limit: int) -> Sequence[CertificateTask]:
-        """Return tasks whose time has come, the longest waiting first."""
+        """Return tasks whose time has come, those asked for earliest first; at most `limit` of each connection.
+
+        So an authority that does not answer keeps nobody else's waiting.
+        """
         ...
 
     async def all(self) -> Sequence[CertificateTask]:
@@ -39,6 +42,16 @@ class TaskStore(Protocol):
 
     async def failed(self, task: CertificateTask, failure: str, next_at: datetime) -> bool:
         """Count an attempt and say when to try again; returns whether it was still this task."""
+        ...
+
+    async def give_up(self, task: CertificateTask, why: str, audit: AuditRecord) -> bool:
+        """Keep a task that is not tried any more, with the reason and evidence in the same commit.
+
+        Its certificate stays as it is in the record. A newer wish takes the task's place as it takes any other's.
+
+        Returns:
+            Whether it was still this task; where not, nothing was written.
+        """
         ...
 
 
@@ -66,4 +79,8 @@ class JobStore(Protocol):
 
     async def all(self) -> Sequence[JobRecord]:
         """Return every job that ever began, by name."""
+        ...
+
+    async def release_all(self, now: datetime) -> None:
+        """Take every job from whoever had it: for a server that starts and is alone, so that none waits for a dead one."""
         ...

@@ -14,6 +14,7 @@ from server.store.rules import (
     OUT_OF_SERVICE,
     SUPERSEDED,
     check_opening,
+    same_card,
 )
 from server.store.schema import (
     card,
@@ -200,7 +201,7 @@ class CardTables:
         epoch, live, holder, name = before or (0, False, None, None)
         if live and holder != opening.station:
             raise errors.CardLeased(station=name or str(holder))
-        if opening.seen is not None and read_card(cursor, opening.record_id) != opening.seen:
+        if opening.seen is not None and not same_card(read_card(cursor, opening.record_id), opening.seen):
             raise errors.StoreConflict(what="card")
         self._begin(cursor, opening)
         taken = Lease(record_id=opening.record_id, operation_id=opening.operation_id, epoch=epoch + 1)
@@ -216,6 +217,8 @@ class CardTables:
         )
         _EXTEND.run(cursor, _lease_values(taken))
         apply_changes(Scope(cursor, taken, self._clock), opening.changes)
+        if opening.let_go:
+            _RELEASE.run(cursor, _lease_values(taken))
         return taken
 
     def _begin(self, cursor: Cursor, opening: Opening) -> None:

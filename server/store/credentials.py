@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, or_, sele
 from server.store.card_rows import CREDENTIAL, credential_of, read_card
 from server.store.columns import Instant
 from server.store.rules import FORGOTTEN_CREDENTIAL, USED_CREDENTIAL, fold
-from server.store.schema import certificate, credential, operation
+from server.store.schema import certificate, certificate_task, credential, operation
 from server.store.statements import Cursor, Prepared, given
 from server.store.writer import Writer
 from shared.credential.model import CardRecord, CertificateState, CredentialId, HolderId, RecordId
@@ -95,6 +95,17 @@ _STALE: Final = Prepared(
                     certificate.c.state == CertificateState.REQUESTED,
                     certificate.c.state == CertificateState.ISSUED,
                 ),
+                ~exists(
+                    select(certificate_task.c.number).where(
+                        certificate_task.c.request_id == certificate.c.request_id
+                    )
+                ),
+            )
+        ),
+        ~exists(
+            select(credential.c.number).where(
+                credential.c.record_id == operation.c.record_id,
+                or_(*(credential.c.state == state for state in sorted(USED_CREDENTIAL))),
             )
         ),
     )
@@ -137,7 +148,7 @@ class CredentialTables:
         return await self._found((_EXPIRING,), before=before)
 
     async def stale(self, before: datetime, limit: int) -> Sequence[CardRecord]:
-        """Return cards whose open operation began before then and left a certificate requested or issued."""
+        """Return cards without a credential in use whose open operation began before then and left a certificate."""
         return await self._found((_STALE,), before=before, limit=limit)
 
     async def _found(self, statements: Collection[Prepared], **values: object) -> Sequence[CardRecord]:

@@ -31,6 +31,9 @@ _END: Final = Prepared(
 _ALL: Final = Prepared(
     select(job.c.name, job.c.holder, job.c.expires_at, job.c.last_run_at, job.c.note).order_by(job.c.name)
 )
+_RELEASE_ALL: Final = Prepared(
+    update(job).where(job.c.expires_at > given(job.c.expires_at)).values(expires_at=given(job.c.expires_at))
+)
 
 
 class JobTable:
@@ -57,3 +60,7 @@ class JobTable:
             JobRecord(name=name, holder=holder, expires_at=expires_at, last_run_at=last_run_at, note=note)
             for name, holder, expires_at, last_run_at, note in rows
         )
+
+    async def release_all(self, now: datetime) -> None:
+        """Take every job from whoever had it."""
+        await self._writer.write(lambda cursor: _RELEASE_ALL.run(cursor, {"expires_at": now}))

@@ -35,6 +35,7 @@ from server.store.rules import (
     SUPERSEDED,
     check_opening,
     check_task,
+    same_card,
 )
 from shared import errors
 from shared.credential.model import (
@@ -112,7 +113,8 @@ class MemoryCards:
                 and before.station != opening.station
             ):
                 raise errors.CardLeased(station=_station_name(draft, before.station))
-            if opening.seen is not None and whole(draft, draft.cards[opening.record_id]) != opening.seen:
+            present = whole(draft, draft.cards[opening.record_id])
+            if opening.seen is not None and not same_card(present, opening.seen):
                 raise errors.StoreConflict(what="card")
             _begin(draft, opening, now)
             lease = Lease(
@@ -124,6 +126,8 @@ class MemoryCards:
                 lease=lease, station=opening.station, expires_at=now + timedelta(seconds=LEASE_UNPROVEN_S)
             )
             self._apply(draft, lease, opening.changes)
+            if opening.let_go:
+                draft.leases[opening.record_id] = replace(draft.leases[opening.record_id], live=False)
         return lease
 
     async def apply(self, lease: Lease, changes: Sequence[Change]) -> None:

@@ -75,14 +75,16 @@ class MemoryCredentials:
         return tuple(card for _, card in sorted(found, key=lambda pair: pair[0]))
 
     async def stale(self, before: datetime, limit: int) -> Sequence[CardRecord]:
-        """Return cards whose open operation began before then and left a certificate requested or issued."""
+        """Return cards without a credential in use whose open operation began before then and left a certificate."""
         unsettled = {CertificateState.REQUESTED, CertificateState.ISSUED}
         found = [
             card
             for card in _cut(self._book.state)
             if card.open_operation is not None
             and card.open_operation.began_at < before
-            and any(certificate.state in unsettled for certificate in card.certificates)
+            and (card.credential is None or card.credential.state not in USED_CREDENTIAL)
+            and {each.request_id for each in card.certificates if each.state in unsettled}
+            - {task.request_id for task in card.tasks}
         ]
         return tuple(found[:limit])
 

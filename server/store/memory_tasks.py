@@ -1,5 +1,6 @@
 """What certificate authorities still have to do, and who does which job, in memory."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ from datetime import datetime, timedelta
 from server.ports.store import AuditRecord, JobRecord
 from server.store.memory_state import Book, Draft
 from server.store.rules import settled
-from shared.credential.model import CertificateRecord, CertificateTask
+from shared.credential.model import NEVER, CertificateRecord, CertificateTask
 
 
 class MemoryTasks:
@@ -18,9 +19,16 @@ class MemoryTasks:
         self._book = book
 
     async def due(self, now: datetime, limit: int) -> Sequence[CertificateTask]:
-        """Return tasks whose time has come, the longest waiting first."""
+        """Return tasks whose time has come, those asked for earliest first; at most `limit` of each connection."""
         tasks = [task for task in self._book.state.tasks.values() if task.next_at <= now]
-        return tuple(sorted(tasks, key=lambda task: task.next_at)[:limit])
+        tasks.sort(key=lambda task: task.asked_at)
+        taken: Counter[str] = Counter()
+        due = []
+        for task in tasks:
+            taken[task.connection] += 1
+            if taken[task.connection] <= limit:
+                due.append(task)
+        return tuple(due)
 
     async def all(self) -> Sequence[CertificateTask]:
         """Return every task."""
@@ -52,6 +60,16 @@ class MemoryTasks:
             draft.tasks[task.request_id] = replace(
                 kept, attempts=kept.attempts + 1, failure=failure, next_at=next_at
             )
+            return True
+
+    async def give_up(self, task: CertificateTask, why: str, audit: AuditRecord) -> bool:
+        """Keep a task that is not tried any more."""
+        with self._book.writing() as draft:
+            kept = _still(draft, task)
+            if kept is None:
+                return False
+            draft.tasks[task.request_id] = replace(kept, failure=why, next_at=NEVER)
+            self._book.note(draft, audit)
             return True
 
 
@@ -91,3 +109,10 @@ class MemoryJobs:
     async def all(self) -> Sequence[JobRecord]:
         """Return every job that ever began, by name."""
         return tuple(job for _, job in sorted(self._book.state.jobs.items()))
+
+    async def release_all(self, now: datetime) -> None:
+        """Take every job from whoever had it."""
+        with self._book.writing() as draft:
+            draft.jobs = {
+                name: replace(job, expires_at=min(job.expires_at, now)) for name, job in draft.jobs.items()
+            }

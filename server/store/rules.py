@@ -12,6 +12,7 @@ from server.ports.ca import Reason
 from server.ports.store import Opening, UnblockCode
 from shared import errors
 from shared.credential.model import (
+    CardRecord,
     CertificateAction,
     CertificateRecord,
     CertificateState,
@@ -74,6 +75,16 @@ def check_opening(opening: Opening) -> None:
     """
     if opening.new_card is not None and opening.new_card.record_id != opening.record_id:
         raise errors.Invalid(field="new_card", why="another record id")
+
+
+def same_card(present: CardRecord | None, seen: CardRecord) -> bool:
+    """Whether a card's record is the one that was seen; how often an authority was asked meanwhile does not count."""
+    return present is not None and _without_attempts(present) == _without_attempts(seen)
+
+
+def _without_attempts(card: CardRecord) -> CardRecord:
+    tasks = (replace(task, next_at=task.asked_at, attempts=0, failure="") for task in card.tasks)
+    return replace(card, tasks=tuple(tasks))
 
 
 def check_task(task: CertificateTask, record_id: RecordId) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, bindparam, delete, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, select, update
 
 from server.ports.store import AuditRecord
 from server.store import evidence
@@ -15,13 +15,27 @@ from server.store.schema import certificate_task
 from server.store.statements import Cursor, Prepared, given
 from server.store.writer import Writer
 from shared.clock import Clock
-from shared.credential.model import CertificateRecord, CertificateTask
+from shared.credential.model import NEVER, CertificateRecord, CertificateTask
 
+_LIMIT: Final[ColumnElement[int]] = bindparam("limit", required=True)
+_of_connection = (
+    select(
+        certificate_task.c.number,
+        func.row_number()
+        .over(
+            partition_by=certificate_task.c.connection,
+            order_by=(certificate_task.c.asked_at, certificate_task.c.number),
+        )
+        .label("place"),
+    )
+    .where(certificate_task.c.next_at <= given(certificate_task.c.next_at))
+    .subquery("of_connection")
+)
 _DUE: Final = Prepared(
     select(*TASK)
-    .where(certificate_task.c.next_at <= given(certificate_task.c.next_at))
-    .order_by(certificate_task.c.next_at, certificate_task.c.number)
-    .limit(bindparam("limit", required=True))
+    .join(_of_connection, _of_connection.c.number == certificate_task.c.number)
+    .where(_of_connection.c.place <= _LIMIT)
+    .order_by(certificate_task.c.asked_at, certificate_task.c.number)
 )
 _ALL: Final = Prepared(select(*TASK).order_by(certificate_task.c.number))
 _STILL: Final = and_(
@@ -39,6 +53,11 @@ _FAIL: Final = Prepared(
         next_at=given(certificate_task.c.next_at),
     )
 )
+_GIVE_UP: Final = Prepared(
+    update(certificate_task)
+    .where(_STILL)
+    .values(failure=given(certificate_task.c.failure), next_at=given(certificate_task.c.next_at))
+)
 
 
 class TaskTable:
@@ -50,7 +69,7 @@ class TaskTable:
         self._clock = clock
 
     async def due(self, now: datetime, limit: int) -> Sequence[CertificateTask]:
-        """Return tasks whose time has come, the longest waiting first."""
+        """Return tasks whose time has come, those asked for earliest first; at most `limit` of each connection."""
         rows = await self._writer.read(lambda cursor: _DUE.rows(cursor, next_at=now, limit=limit))
         return tuple(task_of(row) for row in rows)
 
@@ -77,6 +96,18 @@ class TaskTable:
         """Count an attempt and say when to try again."""
         values = {**_values(task), "failure": failure, "next_at": next_at}
         return await self._writer.write(lambda cursor: _FAIL.run(cursor, values) == 1)
+
+    async def give_up(self, task: CertificateTask, why: str, audit: AuditRecord) -> bool:
+        """Keep a task that is not tried any more."""
+        values = {**_values(task), "failure": why, "next_at": NEVER}
+
+        def work(cursor: Cursor) -> bool:
+            if _GIVE_UP.run(cursor, values) != 1:
+                return False
+            evidence.append(cursor, self._clock, audit)
+            return True
+
+        return await self._writer.write(work)
 
 
 def _values(task: CertificateTask) -> dict[str, object]:

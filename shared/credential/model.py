@@ -4,7 +4,7 @@ A *card* is the device; a *credential* binds it to a holder by a template. Scree
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum, unique
 from typing import Final, NewType
 from uuid import UUID
@@ -136,12 +136,17 @@ class CertificateAction(StrEnum):
     RELEASE = "release"
 
 
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""When a task is tried again that was given up."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateTask:
     """What a certificate authority still has to do, kept until it has done it.
 
     There is at most one for a certificate: the newest wish replaces the one before. `reason` is the authority's word for
-    why ([RFC 5280] 5.3.1), `failure` what came of the last of the `attempts`.
+    why ([RFC 5280] 5.3.1), `failure` what came of the last of the `attempts`. One that an administrator gave up is kept
+    as well: it says what was never done.
     """
 
     request_id: RequestId
@@ -153,6 +158,11 @@ class CertificateTask:
     next_at: datetime
     attempts: int = 0
     failure: str = ""
+
+    @property
+    def given_up(self) -> bool:
+        """Whether an administrator gave it up: it is not tried any more."""
+        return self.next_at >= NEVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +236,11 @@ class CardRecord:
     open_operation: OpenOperation | None = None
     puk_disclosed: bool = False
     tasks: tuple[CertificateTask, ...] = ()
+
+    @property
+    def revoking(self) -> frozenset[RequestId]:
+        """The requests whose certificates are to be revoked: no operation goes on with them."""
+        return frozenset(task.request_id for task in self.tasks if task.action is CertificateAction.REVOKE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,8 @@ Planning is pure. It looks at the card's own facts and at the record, and lists 
 cut anywhere is planned again and gets just the rest. What carries steps out: `server.operations`.
 
 What is *not* trusted: a key whose private half was never proven and which the card cannot show (no metadata) is
-made again, unless a certificate was already issued for it; then a signature decides (`Request.reuse`).
+made again, unless a certificate was already issued for it; then a signature decides (`Request.reuse`). A key whose
+certificate is to be revoked is made again too: an authority that looks for it by its key must not find a newer one.
 """
 
 from collections.abc import Sequence
@@ -320,11 +321,14 @@ def _lost(record: CardRecord | None, requests: Sequence[Request]) -> list[Revoke
     """Return what is to be revoked: every certificate, or request without an answer, that is not gone on with.
 
     The record of the certificates decides, not that of the keys: a key that is made anew has forgotten the one before.
+    What is on its way to be revoked does not wait for this card.
     """
-    kept = {request.reuse for request in requests}
+    if record is None:
+        return []
+    kept = {request.reuse for request in requests} | record.revoking
     return [
         Revoke(certificate=certificate)
-        for certificate in (record.certificates if record else ())
+        for certificate in record.certificates
         if certificate.state in LIVE and certificate.request_id not in kept
     ]
 
@@ -343,7 +347,12 @@ def _needs_key(record: CardRecord, algorithm: ManagementAlgorithm, generation: i
 def _key_holds(spec: CertificateSpec, facts: CardFacts, record: CardRecord | None) -> bool:
     """Whether the key that the record has for this slot is the one to go on with."""
     key = record.keys.get(spec.slot) if record else None
-    if key is None or key.state is KeyState.INTENDED or key.algorithm is not spec.algorithm:
+    if record is None or key is None or key.state is KeyState.INTENDED or key.algorithm is not spec.algorithm:
+        return False
+    if any(
+        each.public_key == key.public_key and each.request_id in record.revoking
+        for each in record.certificates
+    ):
         return False
     if facts.answers.metadata and spec.slot in facts.slots:
         shown = facts.slots[spec.slot].metadata
@@ -370,6 +379,7 @@ def _certificate_for(spec: CertificateSpec, record: CardRecord | None) -> Certif
             certificate.slot is spec.slot
             and certificate.public_key == key.public_key
             and certificate.state in LIVE
+            and certificate.request_id not in record.revoking
             and certificate.connection == spec.ca
             and certificate.profile == spec.profile
         ):

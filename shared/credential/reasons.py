@@ -16,7 +16,7 @@ from shared.credential.model import CertificateAction
 
 @unique
 class Cause(StrEnum):
-    """What a person says when a credential is taken out of use; the names are those of `--reason`."""
+    """Why a credential is taken out of use: what a person says (the names are those of `--reason`), or the server."""
 
     LEFT = "left"
     """The holder no longer needs it: left, changed the job."""
@@ -32,6 +32,12 @@ class Cause(StrEnum):
     STOLEN = "stolen"
     COMPROMISED = "compromised"
     """Somebody else may know the PIN or a key."""
+    ENDED = "ended"
+    """Its time is over; nobody has to say so."""
+
+
+OFFERED: Final = tuple(cause for cause in Cause if cause is not Cause.ENDED)
+"""What people may say."""
 
 
 @unique
@@ -84,21 +90,21 @@ USUAL: Final[Consequences] = {
     Cause.LOST: _revoked(Reason.KEY_COMPROMISE),
     Cause.STOLEN: _revoked(Reason.KEY_COMPROMISE),
     Cause.COMPROMISED: _revoked(Reason.KEY_COMPROMISE),
+    Cause.ENDED: _revoked(Reason.CESSATION_OF_OPERATION),
 }
 """What a cause means where the template says nothing."""
 
 
 def read_cause(text: str) -> Cause:
-    """Return the cause that is called this.
+    """Return the cause that a person calls this.
 
     Raises:
-        Invalid: none given, or an unknown one.
+        Invalid: none given, or none that people may give.
     """
-    try:
-        return Cause(text)
-    except ValueError as unknown:
-        known = ", ".join(cause.value for cause in Cause)
-        raise errors.Invalid(field="reason", why=f"one of {known}") from unknown
+    known = {cause.value: cause for cause in OFFERED}
+    if text not in known:
+        raise errors.Invalid(field="reason", why=f"one of {', '.join(known)}")
+    return known[text]
 
 
 def read_consequence(text: str) -> Consequence:

@@ -347,6 +347,7 @@ def _of_key(record: CardRecord, key: KeyRecord) -> list[CertificateRecord]:
         each
         for each in record.certificates
         if key.public_key and each.public_key == key.public_key and each.state in LIVE
+        if each.request_id not in record.revoking
     ]
 
 

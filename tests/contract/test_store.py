@@ -319,6 +319,28 @@ async def test_the_same_station_takes_its_own_lease_over(store: Store) -> None:
         await store.cards.apply(first, [EVIDENCE])
 
 
+async def test_what_is_written_about_a_card_that_is_away_leaves_its_operation_open(kept: Kept) -> None:
+    store, card = kept.store, a_card()
+    cut = await begin(store, card)
+    about = replace(
+        an_opening(card, THERE, StateChanged(state=State.ISSUED), new=False, operation_id=cut.operation_id),
+        let_go=True,
+    )
+    with pytest.raises(errors.CardLeased):
+        await store.cards.open(about)
+    kept.run_out()
+    before = store.commits
+    written = await store.cards.open(about)
+    assert store.commits == before + 1
+    for lease in (cut, written):
+        with pytest.raises(errors.LeaseLost):
+            await store.cards.apply(lease, [EVIDENCE])
+    after = await read(store, card)
+    assert (after.state, after.open_operation is not None) == (State.ISSUED, True)
+    again = await store.cards.open(an_opening(card, HERE, new=False, operation_id=cut.operation_id))
+    await store.cards.apply(again, [OperationClosed(code="done")])
+
+
 async def test_a_released_lease_lets_another_station_go_on_at_once(store: Store) -> None:
     card = a_card()
     first = await begin(store, card)

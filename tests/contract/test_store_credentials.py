@@ -8,6 +8,7 @@ import pytest
 
 from server.ports.store import (
     CertificateChanged,
+    CertificateTaskAsked,
     Change,
     CredentialChanged,
     Lease,
@@ -24,7 +25,7 @@ from shared.credential.model import (
 )
 from shared.piv.ids import Slot
 from tests.contract.stores import HERE, Kept, begin, read
-from tests.server.store.examples import NOON, a_card, a_certificate, a_credential, an_opening, der
+from tests.server.store.examples import NOON, a_card, a_certificate, a_credential, a_task, an_opening, der
 
 ANNA = HolderId("anna")
 SOON = NOON.replace(microsecond=0) + timedelta(days=10)
@@ -240,6 +241,24 @@ async def test_a_cut_operation_goes_stale_with_its_certificates(kept: Kept) -> N
     settled = CertificateChanged(certificate=replace(certificate, state=CertificateState.REVOKED))
     await store.cards.apply(lease, [settled])
     assert list(await store.credentials.stale(later, 10)) == [asked]
+
+
+async def test_what_is_cared_for_already_is_not_stale(store: Store) -> None:
+    """Its authority is asked, or the certificate belongs to a credential in use and goes with it."""
+    card, certificate = a_card(), a_certificate(state=CertificateState.ISSUED)
+    lease = await begin(store, card, CertificateChanged(certificate=certificate))
+    assert len(await store.credentials.stale(SOON, 10)) == 1
+    await store.cards.apply(lease, [CertificateTaskAsked(task=a_task(card, certificate))])
+    assert list(await store.credentials.stale(SOON, 10)) == []
+    another = CertificateChanged(certificate=a_certificate(slot=Slot.SIGNATURE))
+    await store.cards.apply(lease, [another])
+    assert len(await store.credentials.stale(SOON, 10)) == 1
+    credential = a_credential(state=State.ACTIVE)
+    await store.cards.apply(lease, [CredentialChanged(credential=credential)])
+    assert list(await store.credentials.stale(SOON, 10)) == []
+    revoked = replace(credential, state=State.REVOKED)
+    await store.cards.apply(lease, [CredentialChanged(credential=revoked)])
+    assert len(await store.credentials.stale(SOON, 10)) == 1
 
 
 async def test_looking_costs_no_commit(store: Store) -> None:

@@ -21,6 +21,7 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.credential.model import (
+    NEVER,
     CardRecord,
     CertificateAction,
     CertificateRecord,
@@ -29,8 +30,17 @@ from shared.credential.model import (
     CredentialId,
 )
 from shared.piv.ids import Slot
-from tests.contract.stores import begin, conflict, read
-from tests.server.store.examples import EVIDENCE, NOON, a_card, a_certificate, a_credential, a_task, der
+from tests.contract.stores import HERE, begin, conflict, read
+from tests.server.store.examples import (
+    EVIDENCE,
+    NOON,
+    a_card,
+    a_certificate,
+    a_credential,
+    a_task,
+    an_opening,
+    der,
+)
 
 ACTED = AuditRecord(kind=AuditKind.TRANSITION, event="certificate-revoked", actor="server", subject="1")
 LATER = NOON + timedelta(hours=1)
@@ -141,18 +151,67 @@ async def test_a_failure_is_counted_and_tried_again_later(store: Store) -> None:
     assert not await store.tasks.failed(task, "late", LATER)
 
 
-async def test_tasks_are_due_in_the_order_of_their_time(store: Store) -> None:
+async def test_due_are_the_tasks_whose_time_has_come_the_oldest_wish_first(store: Store) -> None:
     tasks = []
-    for minutes in (5, 1, 9, 1):
+    for asked, due in ((3, 5), (1, 5), (0, 9), (1, 1)):
         card, certificate, lease = await certified(store)
-        task = a_task(card, certificate, next_at=NOON + timedelta(minutes=minutes))
+        asked_at, next_at = NOON + timedelta(minutes=asked), NOON + timedelta(minutes=due)
+        task = a_task(card, certificate, asked_at=asked_at, next_at=next_at)
         await ask(store, lease, task)
         tasks.append(task)
-    fifth, first, _, second = tasks
-    assert list(await store.tasks.due(NOON + timedelta(minutes=5), 10)) == [first, second, fifth]
+    last, first, _, second = tasks
+    assert list(await store.tasks.due(NOON + timedelta(minutes=5), 10)) == [first, second, last]
     assert list(await store.tasks.due(NOON + timedelta(minutes=5), 2)) == [first, second]
+    assert list(await store.tasks.due(NOON + timedelta(minutes=1), 10)) == [second]
     assert list(await store.tasks.due(NOON, 10)) == []
     assert list(await store.tasks.all()) == tasks
+
+
+async def test_the_many_tasks_of_one_authority_do_not_hide_those_of_another(store: Store) -> None:
+    tasks = []
+    for connection in ("asleep", "asleep", "asleep", "awake"):
+        card, certificate, lease = await certified(store)
+        task = a_task(card, certificate, connection=connection)
+        await ask(store, lease, task)
+        tasks.append(task)
+    assert list(await store.tasks.due(LATER, 2)) == [tasks[0], tasks[1], tasks[3]]
+
+
+async def test_a_task_that_is_given_up_is_kept_and_not_due(store: Store) -> None:
+    card, certificate, lease = await certified(store)
+    task = a_task(card, certificate, attempts=9, failure="down")
+    await ask(store, lease, task)
+    before = store.commits
+    assert await store.tasks.give_up(task, "the authority is gone", ACTED)
+    assert store.commits == before + 1
+    (kept,) = await store.tasks.all()
+    assert kept == replace(task, failure="the authority is gone", next_at=NEVER)
+    assert kept.given_up
+    assert not task.given_up
+    assert list(await store.tasks.due(LATER + timedelta(days=3650), 10)) == []
+    assert await state(store, card) is CONFIRMED
+    assert await acts(store) == [ACTED]
+    newer = replace(task, asked_at=LATER)
+    await ask(store, lease, newer)
+    assert list(await store.tasks.all()) == [newer]
+    assert not await store.tasks.give_up(task, "late", ACTED)
+    assert list(await store.tasks.all()) == [newer]
+    assert await acts(store) == [ACTED]
+
+
+async def test_an_attempt_is_no_change_of_the_card(store: Store) -> None:
+    """Who was asked for a PIN meanwhile need not begin again; what an authority did is a change."""
+    card, certificate, lease = await certified(store)
+    task = a_task(card, certificate)
+    await ask(store, lease, task)
+    seen = await read(store, card)
+    assert await store.tasks.failed(task, "down", LATER)
+    opening = an_opening(card, HERE)
+    going_on = replace(opening, operation_id=lease.operation_id, new_card=None, seen=seen)
+    await store.cards.open(going_on)
+    assert await store.tasks.done(task, ACTED)
+    with conflict("card"):
+        await store.cards.open(going_on)
 
 
 async def test_an_operation_may_do_a_task_itself(store: Store) -> None:
@@ -300,3 +359,13 @@ async def test_a_job_whose_process_died_is_taken_over(store: Store) -> None:
     assert await store.jobs.begin("revoke", "next", after, 60)
     assert not await store.jobs.end("revoke", "dead", after, "late")
     assert [job.name for job in await store.jobs.all()] == ["revoke"]
+
+
+async def test_a_server_that_is_alone_takes_every_job_from_a_dead_one(store: Store) -> None:
+    assert await store.jobs.begin("revoke", "dead", NOON, 3600)
+    assert await store.jobs.begin("expire", "dead", NOON, 1)
+    soon = NOON + timedelta(seconds=2)
+    await store.jobs.release_all(soon)
+    expired, taken = await store.jobs.all()
+    assert (expired.expires_at, taken.expires_at) == (NOON + timedelta(seconds=1), soon)
+    assert await store.jobs.begin("revoke", "next", soon, 60)
