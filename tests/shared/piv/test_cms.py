@@ -259,6 +259,28 @@ def test_a_security_object_vouches_for_its_objects(name: str) -> None:
         security_object.verify(fewer, OBJECTS, certificate)
 
 
+@pytest.mark.parametrize("name", SIGNERS)
+def test_objects_are_compared_with_a_security_object_whoever_signed_it(name: str) -> None:
+    made, _ = security(name)
+    assert security_object.digests_differ(made, OBJECTS) == frozenset()
+    changed = {ObjectId.CCC: b"changed", ObjectId.PRINTED_INFORMATION: b"printed", ObjectId.CHUID: b"more"}
+    assert security_object.digests_differ(made, changed) == {ObjectId.CCC, ObjectId.KEY_HISTORY}
+    fewer = SecurityObject(groups={1: ObjectId.CCC}, signed=made.signed)
+    with pytest.raises(errors.CardMalformed, match="different groups"):
+        security_object.digests_differ(fewer, OBJECTS)
+    other = SecurityObject(groups=made.groups, signed=sign(SIGNERS[name], detached=False)[0])
+    with pytest.raises(errors.CardMalformed):
+        security_object.digests_differ(other, OBJECTS)
+
+
+def test_what_is_stated_is_read_without_a_signer() -> None:
+    raw, _ = sign(SIGNERS["p256"], detached=False)
+    assert cms.stated(raw, content_type=cms.CHUID_CONTENT) == CONTENT
+    raw, _ = sign(SIGNERS["p256"], detached=True)
+    with pytest.raises(errors.CardMalformed, match="no content"):
+        cms.stated(raw, content_type=cms.CHUID_CONTENT)
+
+
 def test_a_security_object_covers_one_to_sixteen_objects() -> None:
     certificate = certificate_of(SIGNERS["p256"])
     for objects in (
