@@ -104,7 +104,7 @@ async def _decision(
     now = services.clock.now()
     tasks = await tasks_for(services, record, operation, cause)
     changes: list[Change] = [CertificateTaskAsked(task=task) for task in tasks]
-    decided = replace(record, state=state, tasks=_merged(record.tasks, tasks))
+    decided = replace(record, state=state, tasks=merged(record.tasks, tasks))
     if record.credential is not None:
         credential = replace(record.credential, state=state, reason=cause.value if cause else "", since=now)
         changes.append(CredentialChanged(credential=credential))
@@ -198,9 +198,10 @@ def _is_so(record: CardRecord, certificate: CertificateRecord, action: Certifica
     }[action]
 
 
-def _merged(
+def merged(
     before: Sequence[CertificateTask], asked: Sequence[CertificateTask]
 ) -> tuple[CertificateTask, ...]:
+    """Return what authorities have to do for a card: what was asked `before`, and what is `asked` now in its place."""
     by_request: dict[RequestId, CertificateTask] = {task.request_id: task for task in (*before, *asked)}
     return tuple(by_request.values())
 
@@ -257,7 +258,7 @@ class Decisions:
         if operation is OperationKind.RESUME and record.pin is not PinState.HOLDER:
             raise errors.CardNeeded(operation=operation.value)
         facts = await self._take(caller, record, decided)
-        waiting = await attempt(self._services, decided.tasks)
+        waiting = await attempt(self._services, decided.record.tasks)
         return Decided(state=decided.record.state, facts={**facts, "waiting": waiting}, waiting=waiting)
 
     async def end(self, record: CardRecord) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from server.operations.decide import decision, note_evidence, tasks_for
+from server.operations.decide import decision, merged, note_evidence, tasks_for
 from server.operations.disclose import redeem
 from server.operations.operation import Ended, Operation
 from server.operations.pin_policy import policy_for
@@ -66,7 +66,7 @@ async def resume(op: Operation) -> Ended:
     op.journal.note(*decided.changes, OperationClosed(code="done"))
     told = note_evidence(op.journal, decided)
     await op.open(record.record_id, template=record.credential.template if record.credential else None)
-    return Ended(facts={**told, "waiting": await attempt(op.services, decided.tasks)})
+    return Ended(facts={**told, "waiting": await attempt(op.services, decided.record.tasks)})
 
 
 async def _set_pin(
@@ -140,7 +140,7 @@ async def _set_pin(
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
     told |= {"holder": credential.holder_name}
-    return Ended(facts={**told, "waiting": await attempt(op.services, tasks)} if resumed else told)
+    return Ended(facts={**told, "waiting": await attempt(op.services, merged(record.tasks, tasks))} if resumed else told)
 
 
 async def _check_code(op: Operation, credential: CredentialRecord) -> None:

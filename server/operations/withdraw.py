@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from server.operations.decide import Decision, decision, note_evidence, tasks_for
+from server.operations.decide import Decision, decision, merged, note_evidence, tasks_for
 from server.operations.operation import Ended, Operation
 from server.operations.puk import next_puk, settle_puk, use_puk
 from server.operations.read_back import nothing_left
@@ -97,7 +97,7 @@ async def _withdraw(op: Operation, operation: OperationKind) -> Ended:
     steps = (*_task_lines(record, decided.tasks), *(TAKING if carried else ()))
     await op.talk.show(steps)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(steps))))
-    waiting = await attempt(op.services, decided.tasks)
+    waiting = await attempt(op.services, decided.record.tasks)
     if carried:
         await op.prove(decided.record, facts)
         await take_pin(op, decided.record, facts)
@@ -136,7 +136,7 @@ async def retire(op: Operation) -> Ended:
     )
     await op.talk.show(steps)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(steps))))
-    waiting = await attempt(op.services, tasks)
+    waiting = await attempt(op.services, merged(record.tasks, tasks))
     version = await op.prove(record, facts)
     await _empty(op, record, facts, version)
     await take_pin(op, record, facts, gone=_written(record))
