@@ -5,7 +5,7 @@ stopped: that it comes back, and the station with it, belongs to the life of a c
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,17 +98,12 @@ class Life:
         key = self.card.memory.management
         return key.value.reveal(), key.algorithm.name
 
-    async def revocations(self) -> list[str]:
-        """Return why each certificate on the card is revoked, as openssl reads the list; empty where it is not."""
-        return await self.revocations_of(self.certificates)
-
-    async def revocations_of(self, certificates: Mapping[Slot, x509.Certificate]) -> list[str]:
-        """Return why each of these is revoked; empty where it is not."""
+    async def revocations(self, certificates: Iterable[x509.Certificate]) -> list[str]:
+        """Return why each certificate is revoked, as openssl reads the server's list; empty where it is not."""
         root, issuer = self.authority
         listed = await self._revocation_list()
         return [
-            is_revoked(each, listed, root=root, issuer=issuer, folder=self.folder)
-            for each in certificates.values()
+            is_revoked(each, listed, root=root, issuer=issuer, folder=self.folder) for each in certificates
         ]
 
     async def ask_server(self, *words: str) -> dict[str, Any]:

@@ -108,7 +108,7 @@ async def _out_of_use(card: Life, reason: str) -> None:
     assert certificates_with_opensc(card.reader) == len(card.certificates)
     for pin in (card.pin, FACTORY_PIN.decode()):
         assert not pin_opens(card.reader, pin)
-    assert await card.revocations() == [reason] * len(card.certificates)
+    assert await card.revocations(card.certificates.values()) == [reason] * len(card.certificates)
 
 
 async def _on_hold(card: Life) -> None:
@@ -119,7 +119,7 @@ async def _on_hold(card: Life) -> None:
 async def _in_use_again(card: Life) -> None:
     """The new PIN opens the card, and the authority has nothing against the certificates."""
     await _new_pin_only(card)
-    assert await card.revocations() == [""] * len(SLOTS)
+    assert await card.revocations(card.certificates.values()) == [""] * len(SLOTS)
 
 
 def _keys(certificates: dict[Slot, x509.Certificate]) -> dict[Slot, bytes]:
@@ -132,9 +132,9 @@ async def _replaced(card: Life, *, kept: frozenset[Slot] = frozenset()) -> None:
     """Every certificate is another one, and the authority has revoked the old ones but those that are `kept`."""
     for slot, certificate in card.certificates.items():
         assert certificate.serial_number != card.old_certificates[slot].serial_number
-    assert await card.revocations() == [""] * len(SLOTS)
-    revoked = await card.revocations_of(card.old_certificates)
-    assert revoked == ["" if slot in kept else "Superseded" for slot in card.old_certificates]
+    old, new = card.old_certificates, card.certificates
+    expected = ["" if slot in kept else "Superseded" for slot in old] + [""] * len(new)
+    assert await card.revocations([*old.values(), *new.values()]) == expected
 
 
 async def _renewed(card: Life) -> None:
