@@ -11,7 +11,7 @@ from uuid import UUID
 from kiosk.station.faces import CardSeen, Job, Outcome, Person, ReaderView, StationView, Watcher
 from shared import errors
 from shared.console import CardView, Comparison, Found, ServerView, TemplateView
-from shared.credential.lifecycle import OperationKind, reachable, target
+from shared.credential.lifecycle import ASKING_PIN, OperationKind, reachable, target
 from shared.credential.model import HolderId, State
 from shared.credential.model import Person as Holder
 from shared.credential.pins import PinPolicy
@@ -215,12 +215,14 @@ class ScriptedStation:
             return None
         if self.few_tries is not None and not await person.confirm_few_tries(self.few_tries):
             return errors.Cancelled(question="confirm")
-        if job.operation is OperationKind.CHANGE_PIN:
+        if job.operation in ASKING_PIN:
             present = await person.current_pin(self.tries_left, self.problem)
             if present is None:
                 return errors.Cancelled(question="current-pin")
             self.pins.append(present.reveal())
             present.wipe()
+        if job.operation in {OperationKind.RENEW, OperationKind.REISSUE}:
+            return None
         new = await person.new_pin(self.policy, self.problem)
         if new is None:
             return errors.Cancelled(question="new-pin")
