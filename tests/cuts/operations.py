@@ -104,6 +104,12 @@ OPERATIONS: Final[Mapping[str, Row]] = {
             state=State.RETIRED,
             reason=Cause.LEFT,
         ),
+        Row(kind=OperationKind.REGISTER, before=(), state=State.REGISTERED),
+        Row(
+            kind=OperationKind.UNREGISTER,
+            before=(OperationKind.ISSUE, OperationKind.ACTIVATE, OperationKind.RETIRE),
+            state=State.UNREGISTERED,
+        ),
     )
 }
 
