@@ -7,7 +7,8 @@ import pytest
 from shared import errors
 from shared.credential import lint
 from shared.credential.pins import Characters, PinPolicy
-from shared.credential.template import Template, parse_template
+from shared.credential.template import Template
+from shared.credential.template_reading import parse_template
 from shared.piv.ids import ManagementAlgorithm, ProfileName
 from shared.piv.profiles import PROFILES
 from tests.shared.credential.test_template import SMALL
@@ -123,6 +124,19 @@ def test_keys_that_do_not_sign_need_an_authority_that_believes_the_server() -> N
 def test_warnings_do_not_refuse() -> None:
     assert lint.warnings(small()) == []
     assert lint.warnings(small('"9A"', '"9C"')) == ["no key for authentication (9A)"]
+
+
+@pytest.mark.parametrize(
+    ("slot", "setting", "warning"),
+    [
+        ("9D", "accept-loss = true", "accept-loss in 9D: after a reissue, what was encrypted cannot be read"),
+        ("9C", "accept-loss = true", "accept-loss in 9C: nothing is encrypted for this key"),
+        ("9C", "days = 30", "renew-before-days in 9C: due from the day on which it is issued"),
+    ],
+)
+def test_what_replacing_a_key_or_certificate_means(slot: str, setting: str, warning: str) -> None:
+    template = small('slot = "9A"', f'slot = "{slot}"\n{setting}')
+    assert lint.warnings(template) == ["no key for authentication (9A)", warning]
 
 
 def test_require_raises_the_first_problem() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from shared import errors
 from shared.credential.pins import Characters
-from shared.credential.template import ManagementKeyChoice, parse_template
+from shared.credential.template import ManagementKeyChoice
+from shared.credential.template_reading import parse_template
 from shared.piv.ids import Algorithm, ManagementAlgorithm, PinPolicyId, Slot, TouchPolicyId
 
 FULL = """\
@@ -44,9 +45,11 @@ sid = "${user.sid?}"
 days = 100
 pin-policy = "once"
 touch-policy = "cached"
+renew-before-days = 14
 
 [[certificate]]
 slot = "82"
+accept-loss = true
 algorithm = "X25519"
 ca = "built-in"
 profile = "key-management"
@@ -89,6 +92,8 @@ def test_everything_is_read() -> None:
     assert (first.days, first.sid) == (100, "${user.sid?}")
     assert (second.slot, second.algorithm) == (Slot.RETIRED_1, Algorithm.X25519)
     assert second.pin_policy is PinPolicyId.DEFAULT
+    assert (first.renew_before_days, second.renew_before_days) == (14, 30)
+    assert (first.accept_loss, second.accept_loss) == (False, True)
 
 
 def test_what_is_left_out_has_a_sensible_value() -> None:
@@ -99,6 +104,13 @@ def test_what_is_left_out_has_a_sensible_value() -> None:
     assert (template.pin.not_from, template.pin.change_after_days) == ((), None)
     assert not template.attestation.required
     assert template.pin.policy.min_length == 6
+
+
+def test_which_keys_decrypt() -> None:
+    first, second = parse_template(FULL).certificates
+    assert (first.decrypts, second.decrypts) == (False, True)
+    (moved,) = parse_template(SMALL.replace("9A", "9D")).certificates
+    assert moved.decrypts
 
 
 def test_the_digest_is_of_the_meaning_not_of_the_text() -> None:
@@ -118,6 +130,8 @@ def test_the_digest_is_of_the_meaning_not_of_the_text() -> None:
         ('"P-256"', '"P-521"', 7, "no algorithm P-521"),
         ('subject = "CN=x"', 'subject = "CN=x"\ndays = 0', 11, "from 1 to 3650"),
         ('subject = "CN=x"', 'subject = "CN=x"\ndays = true', 11, "from 1 to 3650"),
+        ('subject = "CN=x"', 'subject = "CN=x"\nrenew-before-days = -1', 11, "from 0 to 3650"),
+        ('subject = "CN=x"', 'subject = "CN=x"\naccept-loss = "9D"', 11, "true or false"),
         ('subject = "CN=x"', 'subject = "CN=x"\npin-policy = "sometimes"', 11, "one of default, never"),
         ("[[certificate]]", "management-key = 'DES'\n[[certificate]]", 5, "one of best, 3DES"),
         ("[[certificate]]", "[pin]\ntries = 5\n[[certificate]]", 6, "set together"),

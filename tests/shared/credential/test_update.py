@@ -17,7 +17,7 @@ from shared.credential.model import (
     TemplateRef,
 )
 from shared.credential.plan import ReadBack, RotatePuk
-from shared.credential.template import parse_template
+from shared.credential.template_reading import parse_template
 from shared.credential.update import Newer, Rekey, TakeTemplate, compare, plan_update
 from shared.piv.ids import ManagementAlgorithm
 from tests.scenario.templates import EMPLOYEE
@@ -77,6 +77,9 @@ def test_a_card_of_the_newest_generation_needs_nothing() -> None:
     [
         (EMPLOYEE.replace("Employee badge", "Staff badge"), True),
         (EMPLOYEE + "\n[pin]\nmin-length = 8\n", True),
+        (EMPLOYEE + '\n[pin]\nnot-from = ["user.upn"]\nchange-after-days = 90\n', True),
+        (EMPLOYEE + "renew-before-days = 14\naccept-loss = true\n", True),
+        (EMPLOYEE + '\n[reasons]\nlost = "hold"\n', True),
         ('management-key = "AES-192"\n' + EMPLOYEE, True),
         ('management-key = "AES-256"\n' + EMPLOYEE, False),
         ("expires-after-days = 30\n" + EMPLOYEE, False),
