@@ -21,7 +21,8 @@ from shared.credential.lifecycle import CONTINUED, OperationKind, reachable
 from shared.credential.model import CardRecord, HolderId, Person, State
 from shared.credential.personal import required
 from shared.credential.pin_age import PIN_CHANGE_DUE, pin_change_due
-from shared.credential.template import CertificateSpec, PinSettings, Template, parse_template
+from shared.credential.template import CertificateSpec, PinSettings, Template
+from shared.credential.template_reading import parse_template
 from shared.credential.update import (
     CARRY_DUE,
     REISSUE_NEEDED,

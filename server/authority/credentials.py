@@ -12,7 +12,7 @@ from server.operations.services import Services
 from server.ports.store import Store
 from shared.credential.lifecycle import CONTINUED, WITHOUT_CARD, OperationKind, reachable
 from shared.credential.model import CardRecord, CredentialId, HolderId, PinState, RecordId
-from shared.credential.template import parse_template
+from shared.credential.template_reading import parse_template
 from shared.credential.update import due_at_sight
 from shared.credentials import CodeView, CredentialView, DecisionView, FoundCredentials
 

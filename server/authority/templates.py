@@ -12,7 +12,8 @@ from shared import errors
 from shared.clock import Clock
 from shared.credential import lint
 from shared.credential.model import TemplateRef
-from shared.credential.template import Template, parse_template
+from shared.credential.template import Template
+from shared.credential.template_reading import parse_template
 
 
 @dataclass(frozen=True, slots=True)

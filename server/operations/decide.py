@@ -48,7 +48,8 @@ from shared.credential.reasons import (
     consequence,
     read_cause,
 )
-from shared.credential.template import Template, parse_template
+from shared.credential.template import Template
+from shared.credential.template_reading import parse_template
 from shared.piv.ids import Slot
 
 EVENTS: Final = {

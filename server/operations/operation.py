@@ -25,7 +25,8 @@ from shared.credential.model import (
     SecretVersion,
     TemplateRef,
 )
-from shared.credential.template import Template, parse_template
+from shared.credential.template import Template
+from shared.credential.template_reading import parse_template
 from shared.piv.ids import Slot
 from shared.piv.inspect import CardFacts, inspect
 from shared.piv.management import ManagementKey, prove_management_key

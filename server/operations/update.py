@@ -35,7 +35,7 @@ from shared.credential.model import (
     SecretVersion,
 )
 from shared.credential.plan import RotatePuk
-from shared.credential.template import parse_template
+from shared.credential.template_reading import parse_template
 from shared.credential.update import (
     Newer,
     Rekey,

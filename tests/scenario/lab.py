@@ -27,7 +27,7 @@ from shared.clock import Clock, SystemClock
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.model import HolderId, Person, StationId, TemplateRef
 from shared.credential.pins import PinPolicy
-from shared.credential.template import parse_template
+from shared.credential.template_reading import parse_template
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.ids import ProfileName

@@ -8,7 +8,8 @@ import pytest
 from shared.credential.difference import Aspect, Difference, difference
 from shared.credential.model import CardRecord, TemplateRef
 from shared.credential.sight import COVERED, KeySight, Sight, SlotSight, digest
-from shared.credential.template import Template, parse_template
+from shared.credential.template import Template
+from shared.credential.template_reading import parse_template
 from shared.piv.ids import (
     PRIMARY_SLOTS,
     Algorithm,

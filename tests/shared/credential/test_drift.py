@@ -36,7 +36,7 @@ from shared.credential.model import (
     TemplateRef,
 )
 from shared.credential.sight import COVERED, KeySight, Sight, SlotSight, digest
-from shared.credential.template import parse_template
+from shared.credential.template_reading import parse_template
 from shared.piv.data import object_name
 from shared.piv.ids import PRIMARY_SLOTS, Algorithm, ManagementAlgorithm, ObjectId, Slot
 from shared.piv.inspect import ManagementFacts, ReferenceFacts

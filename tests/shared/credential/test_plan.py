@@ -41,7 +41,7 @@ from shared.credential.plan import (
     der,
     plan_issue,
 )
-from shared.credential.template import parse_template
+from shared.credential.template_reading import parse_template
 from shared.piv.ccc import Ccc
 from shared.piv.chuid import Chuid
 from shared.piv.fascn import FascN

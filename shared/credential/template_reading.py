@@ -1,0 +1,233 @@
+"""Templates as they are written: TOML, read strictly.
+
+An unknown key is an error with its line and the nearest known key.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from typing import Any, Final, NoReturn, TypeVar
+
+from shared import errors
+from shared.credential.personal import VARIABLE
+from shared.credential.pins import Characters, PinPolicy
+from shared.credential.reasons import Cause, Consequence, read_consequence
+from shared.credential.template import (
+    Attestation,
+    CertificateSpec,
+    ManagementKeyChoice,
+    PinSettings,
+    Template,
+)
+from shared.piv.ids import Algorithm, PinPolicyId, Slot, TouchPolicyId
+
+E = TypeVar("E", bound=Enum)
+
+NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def parse_template(text: str) -> Template:
+    """Read a template.
+
+    Raises:
+        TemplateInvalid: `line` (from 1, 0 where it cannot be told), `why`, and `nearest` for a mistyped key.
+    """
+    try:
+        root = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as cause:
+        place = re.search(r"line (\d+)", str(cause))
+        raise errors.TemplateInvalid(line=int(place[1]) if place else 0, why=str(cause)) from cause
+    return _Reader(text).template(root)
+
+
+class _Reader:
+    """Turn parsed TOML into values, and say where it is wrong."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
+
+    def template(self, root: Mapping[str, Any]) -> Template:
+        self._known(
+            root,
+            {
+                "name", "title", "directory", "expires-after-days", "management-key",
+                "pin", "attestation", "certificate", "reasons",
+            },
+        )  # fmt: skip
+        canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), default=str)
+        name = self._text(root, "name")
+        if not NAME.fullmatch(name):
+            self._fail("name", "a name has small letters, digits and single hyphens")
+        tables = root.get("certificate")
+        if not isinstance(tables, list) or not tables:
+            self._fail("certificate", "a template has at least one [[certificate]]")
+        certificates = tuple(self._certificate(table) for table in tables)
+        slots = [spec.slot for spec in certificates]
+        for slot in slots:
+            if slots.count(slot) > 1:
+                self._fail("slot", f"slot {slot.text} stands twice")
+        return Template(
+            name=name,
+            digest=hashlib.sha256(canonical.encode()).digest(),
+            title=self._text(root, "title"),
+            directory=self._text(root, "directory"),
+            certificates=certificates,
+            pin=self._pin(self._table(root, "pin")),
+            management_key=self._choice(
+                root, "management-key", ManagementKeyChoice, ManagementKeyChoice.BEST
+            ),
+            attestation=self._attestation(self._table(root, "attestation")),
+            expires_after_days=self._number(root, "expires-after-days", 1825, 1, 7300),
+            reasons=self._reasons(root),
+        )
+
+    def _certificate(self, table: Mapping[str, Any]) -> CertificateSpec:
+        if not isinstance(table, dict):
+            self._fail("certificate", "[[certificate]] is a list of tables")
+        self._known(table, {item.name.replace("_", "-") for item in fields(CertificateSpec)})
+        return CertificateSpec(
+            slot=self._slot(table),
+            algorithm=self._algorithm(table),
+            ca=self._text(table, "ca"),
+            profile=self._text(table, "profile"),
+            subject=self._text(table, "subject"),
+            upn=self._text(table, "upn", ""),
+            mail=self._text(table, "mail", ""),
+            sid=self._text(table, "sid", ""),
+            days=self._number(table, "days", 730, 1, 3650),
+            pin_policy=self._named(table, "pin-policy", PinPolicyId, PinPolicyId.DEFAULT),
+            touch_policy=self._named(table, "touch-policy", TouchPolicyId, TouchPolicyId.DEFAULT),
+            reasons=self._reasons(table),
+            renew_before_days=self._number(table, "renew-before-days", 30, 0, 3650),
+            accept_loss=self._flag(table, "accept-loss", default=False),
+        )
+
+    def _pin(self, table: Mapping[str, Any]) -> PinSettings:
+        self._known(
+            table,
+            {
+                "min-length", "max-length", "characters", "allow-sequences", "allow-repeats", "forbidden",
+                "not-from", "change-after-days", "tries", "puk-tries",
+            },
+        )  # fmt: skip
+        base = PinPolicy()
+        policy = PinPolicy(
+            min_length=self._number(table, "min-length", base.min_length, 6, 8),
+            max_length=self._number(table, "max-length", base.max_length, 6, 8),
+            characters=self._choice(table, "characters", Characters, base.characters),
+            allow_sequences=self._flag(table, "allow-sequences", default=base.allow_sequences),
+            allow_repeats=self._flag(table, "allow-repeats", default=base.allow_repeats),
+            forbidden=self._texts(table, "forbidden", base.forbidden),
+        )
+        if policy.min_length > policy.max_length:
+            self._fail("min-length", "longer than max-length")
+        not_from = self._texts(table, "not-from", ())
+        for name in not_from:
+            if not VARIABLE.fullmatch(name):
+                self._fail("not-from", f"no variable such as user.birth-date or card.serial: {name}")
+        days = self._number(table, "change-after-days", 0, 1, 3650) if "change-after-days" in table else None
+        tries = self._number(table, "tries", 0, 3, 15) if "tries" in table else None
+        puk_tries = self._number(table, "puk-tries", 0, 3, 15) if "puk-tries" in table else None
+        if (tries is None) != (puk_tries is None):
+            self._fail("puk-tries" if tries is None else "tries", "tries and puk-tries are set together")
+        return PinSettings(
+            policy=policy, not_from=not_from, change_after_days=days, tries=tries, puk_tries=puk_tries
+        )
+
+    def _attestation(self, table: Mapping[str, Any]) -> Attestation:
+        self._known(table, {"required", "roots"})
+        found = Attestation(
+            required=self._flag(table, "required", default=False), roots=self._texts(table, "roots", ())
+        )
+        if found.required and not found.roots:
+            self._fail("roots", "attestation needs the names of the vendor roots to trust")
+        return found
+
+    def _reasons(self, table: Mapping[str, Any]) -> dict[Cause, Consequence]:
+        reasons = self._table(table, "reasons")
+        self._known(reasons, {cause.value for cause in Cause})
+        found: dict[Cause, Consequence] = {}
+        for name in reasons:
+            try:
+                found[Cause(name)] = read_consequence(self._text(reasons, name))
+            except ValueError as wrong:
+                self._fail(name, f"{name} is {wrong}")
+        return found
+
+    def _slot(self, table: Mapping[str, Any]) -> Slot:
+        text = self._text(table, "slot")
+        slots = {slot.text: slot for slot in Slot if slot is not Slot.ATTESTATION}
+        if text.upper() not in slots:
+            self._fail("slot", f"no slot {text}; slots are 9A 9C 9D 9E and 82 to 95")
+        return slots[text.upper()]
+
+    def _algorithm(self, table: Mapping[str, Any]) -> Algorithm:
+        text = self._text(table, "algorithm")
+        try:
+            return Algorithm.from_text(text)
+        except ValueError:
+            known = ", ".join(member.text for member in Algorithm)
+            self._fail("algorithm", f"no algorithm {text}; there are {known}")
+
+    def _known(self, table: Mapping[str, Any], known: set[str]) -> None:
+        for key in table:
+            if key not in known:
+                near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)
+                self._fail(key, f"no setting {key} here", near[0])
+
+    def _table(self, table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        value = table.get(key, {})
+        if not isinstance(value, dict):
+            self._fail(key, f"{key} is a table")
+        return value
+
+    def _text(self, table: Mapping[str, Any], key: str, default: str | None = None) -> str:
+        value = table.get(key, default)
+        if not isinstance(value, str) or (default is None and not value.strip()):
+            self._fail(key, f"{key} is a text that is not empty")
+        return value
+
+    def _texts(self, table: Mapping[str, Any], key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        value = table.get(key, list(default))
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self._fail(key, f"{key} is a list of texts")
+        return tuple(value)
+
+    def _flag(self, table: Mapping[str, Any], key: str, *, default: bool) -> bool:
+        value = table.get(key, default)
+        if not isinstance(value, bool):
+            self._fail(key, f"{key} is true or false")
+        return value
+
+    def _number(self, table: Mapping[str, Any], key: str, default: int, low: int, high: int) -> int:
+        value = table.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            self._fail(key, f"{key} is a number from {low} to {high}")
+        return value
+
+    def _choice(self, table: Mapping[str, Any], key: str, kind: type[E], default: E) -> E:
+        value = table.get(key, default.value)
+        for member in kind:
+            if member.value == value:
+                return member
+        return self._fail(key, f"{key} is one of {', '.join(str(member.value) for member in kind)}")
+
+    def _named(self, table: Mapping[str, Any], key: str, kind: type[E], default: E) -> E:
+        value = table.get(key, default.name.lower())
+        for member in kind:
+            if member.name.lower() == value:
+                return member
+        return self._fail(key, f"{key} is one of {', '.join(member.name.lower() for member in kind)}")
+
+    def _fail(self, key: str, why: str, nearest: str = "") -> NoReturn:
+        pattern = re.compile(rf"""^\s*(\[+\s*)?["']?{re.escape(key)}["']?\s*([=\]])""")
+        line = next((at for at, text in enumerate(self._lines, 1) if pattern.match(text)), 0)
+        facts: dict[str, errors.Fact] = {"line": line, "why": why}
+        if nearest:
+            facts["nearest"] = nearest
+        raise errors.TemplateInvalid(**facts)
