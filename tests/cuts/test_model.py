@@ -201,6 +201,9 @@ class Life(RuleBasedStateMachine):
             ended = judge.record_of(self.world.card.memory, self._books())
             if ended is None and "overwrite CHUID" in self.touched:
                 return self._state()  # the server found the card by its number, and the card proved its key
+            if kind is OperationKind.UNREGISTER:
+                assert (ended, outcome.state) == (None, State.UNREGISTERED), "nothing says whose it was"
+                return self._state()
             assert ended is not None
             assert ended.open_operation is None
             assert outcome.state == ended.state == _ends(kind, _state_in(before, ended.record_id))
@@ -215,6 +218,8 @@ class Life(RuleBasedStateMachine):
             return
         for state, desk in itertools.product((State.ISSUED, State.ACTIVE), range(INSERTIONS)):
             if self._state() not in {state, State.ACTIVE}:
+                for cut in self._cut_in_stock():
+                    self._operate(cut, desk % 2, None, 0)
                 self._operate(WAY[self._state()], desk % 2, None, 0)
         assert self._state() is State.ACTIVE
         assert judge.orphans(self.world.card.memory, self._books().ledger) == []
@@ -226,6 +231,11 @@ class Life(RuleBasedStateMachine):
 
     def _records(self) -> dict[RecordId, CardRecord]:
         return {record.record_id: record for record in self._books().records}
+
+    def _cut_in_stock(self) -> set[OperationKind]:
+        """Return what has to be gone on with before the card goes its way."""
+        cut = {record.open_operation.kind for record in self._books().records if record.open_operation}
+        return {OperationKind(kind) for kind in cut} & {OperationKind.REGISTER, OperationKind.UNREGISTER}
 
     def _state(self) -> State:
         record = judge.record_of(self.world.card.memory, self._books())
