@@ -81,6 +81,16 @@ def issue(
 @do.command()
 @everywhere
 @_READER
+@click.option("--template", default="", help="Take management key and numbers of tries from this template.")
+@click.pass_obj
+def register(options: Options, reader: str, template: str) -> None:
+    """Take a blank card into stock: it is ours from then on, and empty; issue it at any time."""
+    _run(options, Job(operation=OperationKind.REGISTER, reader=reader, template=template))
+
+
+@do.command()
+@everywhere
+@_READER
 @_NEW_PIN
 @_TEMPORARY
 @click.pass_obj
@@ -208,6 +218,15 @@ def delete(options: Options, reader: str, credential: str, reason: str) -> None:
 def retire(options: Options, reader: str, reason: str) -> None:
     """Take the card back: revoke and delete what is on it; it may be issued again."""
     _run(options, Job(operation=OperationKind.RETIRE, reader=reader, reason=reason))
+
+
+@do.command()
+@everywhere
+@_READER
+@click.pass_obj
+def unregister(options: Options, reader: str) -> None:
+    """Give an empty card back as it came from the factory, and close its record; asks nothing."""
+    _run(options, Job(operation=OperationKind.UNREGISTER, reader=reader))
 
 
 @do.command()
