@@ -71,6 +71,9 @@ _STEPS: Final[dict[str, str]] = {
     "delete": "Delete key and certificate {slot}",
     "move": "Move the retired key {slot} to {to}, with its certificate",
     "keep": "Keep key {slot}: it decrypts, and this card cannot move it",
+    "empty": "Delete all keys, certificates and data",
+    "factory": "Factory PIN, unblocking code and management key",
+    "forget": "Delete what identifies the card",
     "security-object": "Security object",
     "read-back": "Read everything back",
     "verify": "Prove the keys {slot}",
@@ -182,9 +185,7 @@ def done(kind: OperationKind) -> str:
     return _DONE[kind]
 
 
-READ_OUT: Final = (
-    "Read it out in groups of four. It counts as disclosed now and is replaced when the card is next at a station."
-)
+READ_OUT: Final = "Read it out in groups of four. It counts as disclosed now and is replaced when the card is next at a station."
 
 UNBLOCKED_ALONE: Final = "Bring the card to a station soon: the code that was read out is replaced there."
 

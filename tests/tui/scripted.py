@@ -211,7 +211,7 @@ class ScriptedStation:
         return None
 
     async def _pins(self, job: Job, person: Person) -> errors.KioskError | None:
-        if job.operation is OperationKind.UPDATE:
+        if job.operation in {OperationKind.UPDATE, OperationKind.REGISTER, OperationKind.UNREGISTER}:
             return None
         if self.few_tries is not None and not await person.confirm_few_tries(self.few_tries):
             return errors.Cancelled(question="confirm")
