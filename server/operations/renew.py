@@ -37,7 +37,7 @@ from shared import errors
 from shared.credential import plan
 from shared.credential.model import CertificateRecord, CertificateState, KeyState
 from shared.credential.reasons import Reason
-from shared.credential.replacement import moving, removed, standing, superseded
+from shared.credential.replacement import PENDING, moving, removed, standing, superseded
 from shared.credential.template import CertificateSpec
 from shared.iso7816.conversation import Conversation, together
 from shared.piv.data import delete_object, write_object
@@ -129,10 +129,47 @@ async def _on_card(op: Operation, job: Replacement) -> Sequence[CertificateRecor
     op.talk.stop_if_cancelled()
     try:
         found = await enrol.obtain(op, signed, job.facts.profile.object_max)
+    except (errors.ConnectorRefused, errors.CertificateRejected):
+        await op.journal.commit()
+        await _give_up(op, job)
+        raise
     finally:
         await op.journal.commit()
     await _write(op, job, found)
     return tuple(found.values())
+
+
+async def _give_up(op: Operation, job: Replacement) -> None:
+    """Leave nothing to continue where an authority will not issue, and the card is as it was.
+
+    Not where keys were made, or a request waits for an approval: that is gone on with.
+    """
+    record = await op.journal.record(job.record.record_id)
+    pending = [each for each in record.certificates if each.state in PENDING] if record else []
+    waits = any(each.state is CertificateState.REQUESTED for each in pending)
+    if not job.signed_first or waits or job.before.open_operation is not None:
+        return
+    await _revoke(op, job, pending)
+    op.untouched = True
+
+
+async def _revoke(op: Operation, job: Replacement, certificates: Sequence[CertificateRecord]) -> int:
+    """Have certificates revoked as superseded, in one commit with everything noted; return how many wait for it.
+
+    What was asked before is not asked again: that it takes so long must stay to be seen.
+    """
+    now, record = op.services.clock.now(), job.record
+    lost = {each.request_id for each in certificates}
+    before = [
+        task for task in record.tasks if task.request_id in lost & record.revoking and not task.given_up
+    ]
+    tasks = [
+        revocation(record.record_id, each, Reason.SUPERSEDED, now)
+        for each in certificates
+        if each.request_id not in record.revoking
+    ]
+    await op.journal.commit(*(CertificateTaskAsked(task=task) for task in tasks))
+    return await attempt(op.services, (*before, *tasks))
 
 
 async def _open(op: Operation, job: Replacement) -> None:
@@ -284,19 +321,12 @@ async def _management_key(op: Operation, job: Replacement) -> ManagementKey:
 
 async def _confirm(op: Operation, job: Replacement, issued: Sequence[CertificateRecord], event: str) -> int:
     """Say in the record what is on the card, and have revoked what is not any more; return what waits to be revoked."""
-    now = op.services.clock.now()
-    tasks = tuple(
-        revocation(job.record.record_id, each, Reason.SUPERSEDED, now)
-        for each in superseded(job.record, job.requests, job.slots)
-    )
     op.journal.note(
         *(CertificateChanged(certificate=replace(each, state=CertificateState.CONFIRMED)) for each in issued),
         *_moved(job),
-        *(CertificateTaskAsked(task=task) for task in tasks),
     )
-    await op.journal.commit()
     await op.advance(done=WRITING, begun=ENDING)
-    waiting = await attempt(op.services, tasks)
+    waiting = await _revoke(op, job, superseded(job.record, job.requests, job.slots))
     credential = replace(job.credential, template=job.ref, holder_name=job.person.name)
     op.journal.note(CredentialChanged(credential=credential))
     op.journal.evidence(

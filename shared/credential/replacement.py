@@ -298,7 +298,11 @@ def standing(
     for slot, key in record.keys.items():
         if slot in asked or (slot not in slots and not slot.retired) or key.state is KeyState.INTENDED:
             continue
-        confirmed = [each for each in _of_key(record, key) if each.state is CertificateState.CONFIRMED]
+        confirmed = [
+            each
+            for each in _of_key(record, key)
+            if each.state is CertificateState.CONFIRMED and each.request_id not in record.revoking
+        ]
         if confirmed:
             found[slot] = confirmed[-1]
     return found
@@ -328,13 +332,20 @@ def _for_slot(spec: CertificateSpec, facts: CardFacts, record: CardRecord) -> tu
     key = record.keys.get(spec.slot)
     if key is None or key.state is not KeyState.PROVEN:
         return True, Request(spec=spec)
+    asked = [
+        each for each in record.certificates if each.public_key == key.public_key and each.slot is spec.slot
+    ]
     certificates = [
         each
-        for each in _of_key(record, key)
-        if each.slot is spec.slot and each.connection == spec.ca and each.profile == spec.profile
+        for each in asked
+        if each.state in LIVE
+        and each.connection == spec.ca
+        and each.profile == spec.profile
+        and each.request_id not in record.revoking
     ]
     pending = [each for each in certificates if each.state in PENDING]
-    if certificates and not pending:
+    refused = bool(asked) and asked[-1].state is CertificateState.REFUSED
+    if certificates and not pending and not refused:
         return False, None
     if shown(facts, spec.slot) not in {None, key.public_key}:
         raise errors.CardNotGenuine(why=f"the key in slot {spec.slot.text} is another one")
