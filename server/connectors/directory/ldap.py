@@ -290,7 +290,8 @@ class LdapDirectory:
         text = str(cause)
         if "CERTIFICATE_VERIFY_FAILED" in text or isinstance(cause, ldap_errors.LDAPCertificateError):
             return errors.ConnectorRefused(connection=name, reason="the server's certificate is not trusted")
-        if isinstance(cause, ldap_errors.LDAPCommunicationError | ldap_errors.LDAPStartTLSError):
+        nonsense = ldap_errors.LDAPStartTLSError | ldap_errors.LDAPExtensionError
+        if isinstance(cause, ldap_errors.LDAPCommunicationError | nonsense):
             return errors.ConnectorUnreachable(connection=name, reason=type(cause).__name__)
         return errors.ConnectorRefused(connection=name, reason=type(cause).__name__)
 

@@ -56,6 +56,10 @@ VALID: dict[str, bytes] = {
     "/kiosk.v1.Credentials/Decide": credentials_pb2.DecideRequest(
         record_id=bytes(16), operation=operations_pb2.OPERATION_KIND_REVOKE, reason="lost"
     ).SerializeToString(),
+    **{
+        f"/kiosk.v1.Credentials/{name}": credentials_pb2.HelpRequest(record_id=bytes(16)).SerializeToString()
+        for name in ("ReadOut", "MakeUnblockCode")
+    },
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": (
         reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
     ),
