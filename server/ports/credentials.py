@@ -35,6 +35,10 @@ class CredentialStore(Protocol):
         """Return cards with a temporary credential in use that ends by then, the earliest first."""
         ...
 
+    async def succeeding(self) -> Sequence[CardRecord]:
+        """Return cards with a credential in use that is temporary, or replaces one that is still in use."""
+        ...
+
     async def expiring(self, before: datetime) -> Sequence[CardRecord]:
         """Return cards with a credential in use whose confirmed certificate in any slot expires by then, the earliest first.
 

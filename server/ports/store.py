@@ -39,6 +39,7 @@ from server.ports.tasks import TaskStore as TaskStore  # noqa: PLC0414  # likewi
 from shared.credential.model import (
     CardRecord,
     OperationId,
+    CredentialId,
     RecordId,
     RequestId,
     StationId,
@@ -70,6 +71,8 @@ class Opening:
     changes: tuple[Change, ...] = ()
     reason: str = ""
     supersedes: OperationId | None = None
+    replaces: CredentialId | None = None
+    primary: CredentialId | None = None
     let_go: bool = False
 
 

@@ -1,6 +1,6 @@
 """A card's rows, read as one record."""
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import and_, select
 
@@ -46,6 +46,8 @@ _CARD: Final = Prepared(
         operation.c.holder,
         operation.c.began_at,
         operation.c.reason,
+        operation.c.primary_id,
+        operation.c.replaces_id,
         operation.c.template_name,
         operation.c.template_version,
         operation.c.template_digest,
@@ -155,7 +157,7 @@ def read_card(cursor: Cursor, record_id: RecordId) -> CardRecord | None:
         },
         certificates=tuple(_certificate(row) for row in _CERTIFICATES.rows(cursor, record_id=record_id)),
         credential=None if kept is None else credential_of(kept),
-        open_operation=_operation(*cut),
+        open_operation=_operation(tuple(cut)),
         puk_disclosed=puk_disclosed,
         tasks=tuple(task_of(row) for row in _TASKS.rows(cursor, record_id=record_id)),
     )
@@ -191,16 +193,8 @@ def _version(generation: int | None, count: int | None) -> SecretVersion | None:
     return None if generation is None or count is None else SecretVersion(generation, count)
 
 
-def _operation(
-    operation_id: Any,
-    kind: Any,
-    holder: Any,
-    began_at: Any,
-    reason: Any,
-    name: Any,
-    version: Any,
-    digest: Any,
-) -> OpenOperation | None:
+def _operation(row: Row) -> OpenOperation | None:
+    operation_id, kind, holder, began_at, reason, primary, replaces, name, version, digest = row
     if operation_id is None:
         return None
     template = None if name is None else TemplateRef(name=name, version=version, digest=digest)
@@ -211,6 +205,8 @@ def _operation(
         template=template,
         began_at=began_at,
         reason=reason,
+        replaces=replaces,
+        primary=primary,
     )
 
 

@@ -242,6 +242,8 @@ class CardTables:
                 "kind": opening.kind,
                 "holder": opening.holder,
                 "reason": opening.reason,
+                "primary_id": opening.primary,
+                "replaces_id": opening.replaces,
                 **template_columns(opening.template),
                 "station_id": opening.station,
                 "began_at": self._clock.now(),

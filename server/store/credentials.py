@@ -16,6 +16,7 @@ from server.store.writer import Writer
 from shared.credential.model import CardRecord, CertificateState, CredentialId, HolderId, RecordId
 
 _newer = credential.alias("newer")
+_older = credential.alias("older")
 _renewed = certificate.alias("renewed")
 
 _SHOWN: Final = and_(
@@ -63,6 +64,20 @@ _SEARCH: Final = Prepared(
 )
 _ENDING: Final = Prepared(
     _cards(credential.c.ends_at <= _BEFORE, _USED).order_by(credential.c.ends_at, credential.c.number)
+)
+_SUCCEEDING: Final = Prepared(
+    _cards(
+        _USED,
+        or_(
+            credential.c.primary_id.is_not(None),
+            exists(
+                select(_older.c.number).where(
+                    _older.c.credential_id == credential.c.replaces_id,
+                    or_(*(_older.c.state == state for state in sorted(USED_CREDENTIAL))),
+                )
+            ),
+        ),
+    ).order_by(credential.c.number)
 )
 _EXPIRING: Final = Prepared(
     _cards(
@@ -142,6 +157,10 @@ class CredentialTables:
     async def ending(self, before: datetime) -> Sequence[CardRecord]:
         """Return cards with a temporary credential in use that ends by then, the earliest first."""
         return await self._found((_ENDING,), before=before)
+
+    async def succeeding(self) -> Sequence[CardRecord]:
+        """Return cards with a credential in use that is temporary, or replaces one that is still in use."""
+        return await self._found((_SUCCEEDING,))
 
     async def expiring(self, before: datetime) -> Sequence[CardRecord]:
         """Return cards with a credential in use and a confirmed certificate that expires by then."""

@@ -42,6 +42,7 @@ from shared.credential.model import (
     FACTORY,
     CardRecord,
     CertificateTask,
+    CredentialId,
     CredentialRecord,
     HolderId,
     OpenOperation,
@@ -213,6 +214,7 @@ def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
         raise errors.StoreConflict(what="operation")
     if opening.template is not None:
         _check_template(draft, opening.template)
+    _check_credentials(draft, opening.primary, opening.replaces)
     draft.operations[opening.operation_id] = Operation(
         record_id=opening.record_id,
         station=opening.station,
@@ -223,6 +225,8 @@ def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
             template=opening.template,
             began_at=now,
             reason=opening.reason,
+            replaces=opening.replaces,
+            primary=opening.primary,
         ),
     )
 
@@ -246,9 +250,12 @@ def _keep_credential(draft: Draft, record_id: RecordId, credential: CredentialRe
     if len(still_open) > 1:
         raise errors.StoreConflict(what="credential")
     _check_template(draft, credential.template)
-    for named in (credential.primary, credential.replaces):
-        if named is not None and named not in draft.credentials:
-            raise errors.StoreConflict(what="reference")
+    _check_credentials(draft, credential.primary, credential.replaces)
+
+
+def _check_credentials(draft: Draft, *named: CredentialId | None) -> None:
+    if any(each is not None and each not in draft.credentials for each in named):
+        raise errors.StoreConflict(what="reference")
 
 
 def _keep_task(draft: Draft, record_id: RecordId, task: CertificateTask) -> None:

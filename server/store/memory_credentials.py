@@ -64,6 +64,16 @@ class MemoryCredentials:
         ]
         return tuple(card for _, card in sorted(found, key=lambda pair: pair[0]))
 
+    async def succeeding(self) -> Sequence[CardRecord]:
+        """Return cards with a credential in use that is temporary, or replaces one that is still in use."""
+        state = self._book.state
+        used = {key for key, (_, each) in state.credentials.items() if each.state in USED_CREDENTIAL}
+        return tuple(
+            card
+            for card, credential in _shown(state, USED_CREDENTIAL)
+            if credential.primary is not None or credential.replaces in used
+        )
+
     async def expiring(self, before: datetime) -> Sequence[CardRecord]:
         """Return cards with a credential in use and a confirmed certificate that expires by then."""
         found = []

@@ -193,6 +193,8 @@ operation: Final = Table(
     Column("kind", String(), nullable=False),
     Column("holder", String(), nullable=False),
     Column("reason", String(), nullable=False),
+    Column("primary_id", Uuid(), ForeignKey("credential.credential_id")),
+    Column("replaces_id", Uuid(), ForeignKey("credential.credential_id")),
     Column("template_name", String()),
     Column("template_version", Integer()),
     Column("template_digest", LargeBinary()),

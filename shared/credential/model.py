@@ -179,7 +179,8 @@ class CredentialRecord:
     """A card bound to a holder by a template. `holder_name` is a copy for screens.
 
     `reason` and `since` say why and since when it is suspended, revoked or closed. A temporary credential ends at
-    `ends_at` and stands in for its holder's `primary` one; a replacement names the one that it `replaces`.
+    `ends_at` and stands in for its holder's `primary` one; a replacement names the one that it `replaces`; until something
+    happens to either, `reason` says why it was made.
     """
 
     credential_id: CredentialId
@@ -202,7 +203,8 @@ class CredentialRecord:
 class OpenOperation:
     """An operation that began and did not end: a cut. The next insertion continues it.
 
-    `reason` is the cause that was given, so that nobody is asked again.
+    `reason` is the cause that was given, so that nobody is asked again; likewise which credential the new one
+    `replaces`, or its `primary`.
     """
 
     operation_id: OperationId
@@ -211,6 +213,8 @@ class OpenOperation:
     template: TemplateRef | None
     began_at: datetime
     reason: str = ""
+    replaces: CredentialId | None = None
+    primary: CredentialId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from server.ports.store import (
     OperationClosed,
     Store,
 )
+from shared import errors
 from shared.credential.model import (
     CardRecord,
     CertificateRecord,
@@ -157,6 +158,46 @@ async def test_a_new_name_is_found_and_the_old_one_is_not(store: Store) -> None:
     assert list(await store.credentials.search("ö", 10)) == [card]
 
 
+# --- in the place of others ------------------------------------------------------------------------------
+
+
+async def test_what_takes_the_place_of_another_is_found_while_something_is_left_to_do(store: Store) -> None:
+    old = await with_credential(store, state=State.ACTIVE)
+    assert old.credential is not None
+    place = {"replaces": old.credential.credential_id}
+    new = await with_credential(store, state=State.ISSUED, reason="damaged", **place)
+    assert new.credential is not None
+    assert (new.credential.replaces, new.credential.reason) == (old.credential.credential_id, "damaged")
+    await with_credential(store, state=State.REVOKED, **place)
+    assert list(await store.credentials.succeeding()) == [new]
+    await apply(store, old, now(old, State.REVOKED))
+    assert list(await store.credentials.succeeding()) == []
+    stands_in = await with_credential(store, state=State.SUSPENDED, primary=new.credential.credential_id)
+    await with_credential(store, state=State.RETIRED, primary=new.credential.credential_id)
+    assert list(await store.credentials.succeeding()) == [stands_in]
+
+
+async def test_a_cut_operation_remembers_whose_place_it_was_for(store: Store) -> None:
+    old, other = await with_credential(store), await with_credential(store)
+    assert old.credential is not None
+    assert other.credential is not None
+    old_id, other_id = old.credential.credential_id, other.credential.credential_id
+    card = a_card()
+    await store.cards.open(replace(an_opening(card, HERE), reason="lost", replaces=old_id, primary=other_id))
+    cut = (await read(store, card)).open_operation
+    assert cut is not None
+    assert (cut.replaces, cut.primary, cut.reason) == (old_id, other_id, "lost")
+
+
+@pytest.mark.parametrize("place", ["replaces", "primary"])
+async def test_nothing_takes_the_place_of_what_never_was(store: Store, place: str) -> None:
+    nothing: Any = {place: a_credential().credential_id}
+    with pytest.raises(errors.StoreConflict):
+        await store.cards.open(replace(an_opening(a_card(), HERE), **nothing))
+    with pytest.raises(errors.StoreConflict):
+        await with_credential(store, **nothing)
+
+
 # --- by time --------------------------------------------------------------------------------------------
 
 
@@ -269,6 +310,7 @@ async def test_looking_costs_no_commit(store: Store) -> None:
     await store.credentials.by_credential(card.credential.credential_id)
     await store.credentials.search("b", 1)
     await store.credentials.ending(SOON)
+    await store.credentials.succeeding()
     await store.credentials.expiring(SOON)
     await store.credentials.stale(SOON, 1)
     assert store.commits == before

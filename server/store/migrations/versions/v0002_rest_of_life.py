@@ -106,8 +106,14 @@ def _fold(text: str) -> str:
 
 def _operations() -> None:
     op.add_column("operation", sa.Column("reason", sa.String(), nullable=False, server_default=""))
+    for name in ("primary_id", "replaces_id"):
+        op.add_column("operation", sa.Column(name, sa.Uuid()))
     with op.batch_alter_table("operation", table_kwargs={"sqlite_with_rowid": False}) as operation:
         operation.alter_column("reason", server_default=None)
+        for name in ("primary_id", "replaces_id"):
+            operation.create_foreign_key(
+                op.f(f"fk_operation_{name}"), "credential", [name], ["credential_id"]
+            )
 
 
 def _new_tables() -> None:
