@@ -66,7 +66,7 @@ class Uncut:
 
 async def prepare(world: World, row: Row, profile: str, chance: random.Random) -> None:
     """Bring a new card to where the operation starts."""
-    name = f"{row.kind.value} {profile}"
+    name = f"{row.name} {profile}"
     if world.recall(name, chance):
         return
     await world.new_card(PROFILES[profile], chance)
@@ -80,13 +80,13 @@ async def prepare(world: World, row: Row, profile: str, chance: random.Random) -
 
 async def uncut_run(world: World, row: Row, profile: str, seed: int) -> Uncut:
     """Do the operation without a cut."""
-    await prepare(world, row, profile, random.Random(f"{seed} {row.kind.value} {profile}"))
+    await prepare(world, row, profile, random.Random(f"{seed} {row.name} {profile}"))
     ran = await world.perform(row.kind, 0, reason=row.reason)
-    assert ran.outcome.error is None, (row.kind, profile, ran.outcome)
-    assert ran.outcome.state == row.state, (row.kind, profile, ran.outcome)
+    assert ran.outcome.error is None, (row.name, profile, ran.outcome)
+    assert ran.outcome.state == row.state, (row.name, profile, ran.outcome)
     problems, orphans = await _judged(world, row, None)
-    assert not problems, (row.kind, profile, problems)
-    assert not orphans, (row.kind, profile, orphans)
+    assert not problems, (row.name, profile, problems)
+    assert not orphans, (row.name, profile, orphans)
     return Uncut(counts=ran.counts, shape=judge.shape(world.card.memory, await world.books()))
 
 
@@ -100,19 +100,22 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
     cuts: list[Cut] = []
     again = 0
     problems: list[str] = []
-    done = False
-    for desk, cut in enumerate(wanted):
+    outcomes: list[str] = []
+    for insertion in range(len(wanted) + INSERTIONS):
         kind = await _next(world, row)
-        ran = await world.perform(kind, desk % 2, cut, reason=reason_for(kind))
-        cuts += [cut] * ran.cut
-        again += ran.cut and desk > 0
+        cut = wanted[insertion] if insertion < len(wanted) else None
+        ran = await world.perform(kind, insertion % 2, cut, reason=reason_for(kind))
+        if cut is not None and ran.cut:
+            cuts.append(cut)
+            again += insertion > 0
         problems += await judge.unknown_secrets(world.card.memory, await world.books())
-        done = _reached(ran.outcome, row, kind) or await _is_there(world, row, before, uncut.shape)
-        if done:
+        if _reached(ran.outcome, row, kind) or await _is_there(world, row, before, uncut.shape):
             break
+        outcomes.append(str(ran.outcome.error))
+    else:
+        problems.append(f"not healed: {outcomes}")
     if not cuts:
         return Tally()
-    problems += [] if done else await _heal(world, row, len(wanted))
     found, orphans = await _judged(world, row, uncut.shape)
     problems += found
     names = [f"{case} (cuts: {', '.join(map(str, cuts))}): {problem}" for problem in [*problems, *orphans]]
@@ -142,18 +145,6 @@ async def _next(world: World, row: Row) -> OperationKind:
     return row.carried_by if record is not None and record.state == row.state else row.kind
 
 
-async def _heal(world: World, row: Row, desk: int) -> list[str]:
-    """Do the operation again, first at the station that did not see the last cut, until it is done."""
-    outcomes = []
-    for insertion in range(INSERTIONS):
-        kind = await _next(world, row)
-        ran = await world.perform(kind, (desk + insertion) % 2, reason=reason_for(kind))
-        if _reached(ran.outcome, row, kind):
-            return []
-        outcomes.append(str(ran.outcome.error))
-    return [f"not healed: {outcomes}"]
-
-
 def _reached(outcome: Outcome, row: Row, kind: OperationKind) -> bool:
     """Whether the operation is done, or was done already when it was asked for again."""
     if outcome.state != row.state:
@@ -181,6 +172,6 @@ async def _judged(world: World, row: Row, uncut: judge.Shape | None) -> tuple[li
         problems += judge.shape(memory, books).differs(uncut)
     orphans = [
         f"certificate {entry.serial:x} is neither on its card nor revoked"
-        for entry in judge.orphans(memory, books.ledger)
+        for entry in judge.orphans(memory, books)
     ]
     return problems, orphans

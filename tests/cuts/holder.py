@@ -1,6 +1,7 @@
 """Somebody who knows which PINs may be on the card, and never tries more than needed."""
 
 import random
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from shared import errors
@@ -26,9 +27,15 @@ class Holder:
         self._chose = False
         self.mistakes = 0
         """How many wrong PINs to type first."""
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """What to do when a new PIN is asked for next."""
 
     async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
-        """Choose a PIN that was never used before."""
+        """Choose a PIN that was never used before; go elsewhere first, once, where that is wanted."""
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+            self._tried = ""
         if self._tried:
             self.maybe = [self._tried]  # nobody is asked for a new PIN before the present one was right
         chosen = self._fresh(policy)

@@ -11,9 +11,9 @@ from uuid import uuid4
 from server.authority.access import Caller
 from server.connectors.keystore.memory import MemoryKeyStore
 from server.store.memory_state import Draft
-from shared.credential.model import StationId
+from shared.credential.model import RecordId, StationId
 from shared.piv.ids import ProfileName
-from shared.relay import StationTurn
+from shared.relay import OperationKind, StationTurn
 from shared.virtual.card import VirtualCard
 from shared.virtual.memory import Memory
 from tests.cuts.cut import FAULTS, MESSAGES, Counts, Cut, DyingWire
@@ -88,6 +88,11 @@ class Inside(World):
         keys = self._lab.services.keystore
         assert isinstance(keys, MemoryKeyStore)
         await keys.add_generation()
+
+    async def decide(self, record_id: RecordId, kind: OperationKind, reason: str) -> None:
+        """Ask the console."""
+        backend = DirectBackend(self._lab.engine, self._lab.backend._console, self._callers[1])
+        await backend.decide(record_id, kind, reason)
 
     async def books(self) -> Books:
         """Return what the store in memory holds."""

@@ -18,6 +18,7 @@ from server.operations.secrets import CardSecrets
 from server.ports.keystore import KeyStore
 from server.ports.store import LedgerEntry
 from server.store.memory import MemoryStore
+from server.store.rules import ON_HOLD
 from shared import errors
 from shared.clock import SystemClock
 from shared.credential.drift import Against, drift
@@ -25,6 +26,7 @@ from shared.credential.lifecycle import reachable
 from shared.credential.model import (
     FACTORY,
     CardRecord,
+    CertificateAction,
     RecordId,
     SecretRecord,
     SecretVersion,
@@ -57,6 +59,8 @@ class Shape:
     puk: tuple[int, int]
     live: int
     """Certificates that are not revoked."""
+    held: int
+    """Those of them that are on hold."""
 
     def differs(self, other: "Shape") -> list[str]:
         """Say in what `other` is not the same."""
@@ -108,8 +112,22 @@ def shape(memory: Memory, books: Books) -> Shape:
         management=memory.management.algorithm,
         pin=_counter(memory.pin),
         puk=_counter(memory.puk),
-        live=sum(1 for entry in books.ledger if entry.request_id is not None and entry.revoked_at is None),
+        live=sum(1 for entry in books.ledger if _standing(entry, books) is not CertificateAction.REVOKE),
+        held=sum(1 for entry in books.ledger if _standing(entry, books) is CertificateAction.HOLD),
     )
+
+
+def _standing(entry: LedgerEntry, books: Books) -> CertificateAction:
+    """Return what was done with a certificate last, or is in the queue to be done.
+
+    One that nothing was done with is as one that was released; what is no holder's is not looked at, as if revoked.
+    """
+    if entry.request_id is None:
+        return CertificateAction.REVOKE
+    if entry.revoked_at is not None and entry.reason != ON_HOLD:
+        return CertificateAction.REVOKE
+    done = CertificateAction.HOLD if entry.revoked_at is not None else CertificateAction.RELEASE
+    return books.queue.get(entry.request_id, done)
 
 
 def certificates(memory: Memory) -> dict[Slot, bytes]:
@@ -127,16 +145,17 @@ def public_keys(memory: Memory) -> set[bytes]:
     return {_spki(key.private.public_key()) for key in memory.keys.values()}
 
 
-def orphans(memory: Memory, ledger: Sequence[LedgerEntry]) -> list[LedgerEntry]:
-    """Return certificates for holders that are not revoked and not on the card, whether or not their key exists.
+def orphans(memory: Memory, books: Books) -> list[LedgerEntry]:
+    """Return certificates for holders that are not on the card, and neither revoked nor in the queue to be revoked.
 
-    A key that is gone makes no certificate harmless by itself: a list of what is valid would be wrong.
+    Whether or not their key exists: a key that is gone makes no certificate harmless by itself, because a list of
+    what is valid would be wrong. One on hold is not revoked.
     """
     on_card = set(certificates(memory).values())
     return [
         entry
-        for entry in ledger
-        if entry.request_id is not None and entry.revoked_at is None and entry.certificate not in on_card
+        for entry in books.ledger
+        if entry.certificate not in on_card and _standing(entry, books) is not CertificateAction.REVOKE
     ]
 
 

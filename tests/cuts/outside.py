@@ -26,7 +26,9 @@ from server.store.statements import Prepared, Row
 from server.store.writer import Writer
 from server.wiring import DATABASE_KEY
 from shared.clock import SystemClock
+from shared.credential.model import RecordId
 from shared.piv.ids import ProfileName
+from shared.relay import OperationKind
 from shared.secret import Secret
 from tests.cuts import victim
 from tests.cuts.cut import COMMITS, Counts, Cut
@@ -99,6 +101,15 @@ class Outside(World):
         async with AdminClient(self._installation.folder / "server" / "admin.sock") as admin:
             await admin.new_key_generation("cuts")
         self._keys = None  # the file has another content now
+
+    async def decide(self, record_id: RecordId, kind: OperationKind, reason: str) -> None:
+        """Ask the server, as a desk does."""
+        await self._serve()
+        backend = GrpcBackend(self._stations[1], SystemClock())
+        try:
+            await backend.decide(record_id, kind, reason)
+        finally:
+            await backend.close()
 
     async def books(self) -> Books:
         """Open the database beside the server, with the keys of its key store."""
@@ -184,12 +195,13 @@ _LEDGER: Final = Prepared(
         ledger.c.certificate,
         ledger.c.not_after,
         ledger.c.revoked_at,
+        ledger.c.reason,
     )
 )
 
 
 def _entry(row: Row) -> LedgerEntry:
-    serial, request_id, public_key, certificate, not_after, revoked_at = row
+    serial, request_id, public_key, certificate, not_after, revoked_at, reason = row
     return LedgerEntry(
         serial=int.from_bytes(serial, "big"),
         request_id=request_id,
@@ -197,6 +209,7 @@ def _entry(row: Row) -> LedgerEntry:
         certificate=certificate,
         not_after=not_after,
         revoked_at=revoked_at,
+        reason=reason,
     )
 
 

@@ -1,12 +1,12 @@
 """Whatever is done to a card, in whatever order, cut wherever: the record goes only the ways that the table knows.
 
-Operations, wrong PINs, cuts, reinsertions at either station, and what other people do to a card behind our back. And
-every certificate that was issued is on its card, or revoked, or its key is gone; while an operation stands open, the
-record at least knows of it. Where nobody else touched the card, it comes to its goal in the end.
+Operations, wrong PINs, cuts, reinsertions at either station, a card that is taken to the other one while its holder is
+asked for a PIN, and what other people do to a card behind our back. And every certificate that was issued is on its
+card, or revoked, or its key is gone; while an operation stands open, the record at least knows of it. Where the record
+says that the PIN is the holder's, it is. Where nobody else touched the card, it comes to its goal in the end.
 """
 
 import asyncio
-import itertools
 import os
 import random
 from collections.abc import Callable, Coroutine, Mapping
@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from shared import errors
 from shared.credential.drift_kinds import Kind
-from shared.credential.lifecycle import OperationKind, target
-from shared.credential.model import CardRecord, RecordId, State
+from shared.credential.lifecycle import CONTINUED, OperationKind, target
+from shared.credential.model import CardRecord, PinState, RecordId, State
 from shared.credential.plan import LIVE
 from shared.piv.chuid import Chuid
 from shared.piv.ids import ObjectId, ProfileName, Slot
@@ -31,8 +31,8 @@ from shared.virtual.profiles import PROFILES as MADE
 from tests.cuts import judge
 from tests.cuts.cut import Cut
 from tests.cuts.inside import Inside
-from tests.cuts.operations import OPERATIONS, PROFILES
-from tests.cuts.world import Books
+from tests.cuts.operations import OPERATIONS, PROFILES, reason_for
+from tests.cuts.world import CARD, DESKS, Books
 
 T = TypeVar("T")
 
@@ -40,9 +40,10 @@ EXAMPLES: Final = 40
 STEPS: Final = 14
 PLACES: Final = 40
 """Cuts are at up to this many commands or messages of an operation."""
-INSERTIONS: Final = 4
+INSERTIONS: Final = 8
+"""Within so many a card comes to its goal."""
 
-KINDS: Final = [row.kind for row in OPERATIONS.values()]
+KINDS: Final = sorted({row.kind for row in OPERATIONS.values()})
 WAY: Final = {
     State.UNREGISTERED: OperationKind.ISSUE,
     State.REGISTERED: OperationKind.ISSUE,
@@ -50,8 +51,11 @@ WAY: Final = {
 }
 """How a card comes to its goal: its holder uses it."""
 
-CHOSEN: Final = {OperationKind.ACTIVATE, OperationKind.CHANGE_PIN, OperationKind.UNBLOCK}
-"""After these the PIN is the one that the holder has just chosen."""
+FULL: Final = {OperationKind.ACTIVATE, OperationKind.CHANGE_PIN, OperationKind.UNBLOCK}
+"""After these the PIN has all its tries: the holder has just chosen it."""
+
+STOCK: Final = frozenset({OperationKind.REGISTER, OperationKind.UNREGISTER})
+"""A card that was cut in one of these may not say whose it is; whoever began it goes on."""
 
 CUTS: Final = st.builds(Cut, kind=st.sampled_from(Inside.kinds), at=st.integers(1, PLACES))
 
@@ -110,7 +114,7 @@ class Life(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             if self.touched <= {"block PIN"}:
-                self._comes_to_its_goal()
+                self.run(self._comes_to_its_goal())
         finally:
             self.run(self.world.close())
             self.run(asyncio.sleep(0))  # generators that a dead line left behind end
@@ -129,12 +133,22 @@ class Life(RuleBasedStateMachine):
         mistakes=st.sampled_from((0, 0, 0, 1, 2)),
     )
     def operate(self, kind: OperationKind, desk: int, cut: Cut | None, mistakes: int) -> None:
-        self._operate(kind, desk, cut, mistakes)
+        self.run(self._operate(kind, desk, cut, mistakes))
+
+    @rule(
+        kind=st.sampled_from(KINDS),
+        desk=st.integers(0, 1),
+        cut=st.none() | CUTS,
+        other=st.sampled_from(KINDS),
+    )
+    def wander(self, kind: OperationKind, desk: int, cut: Cut | None, other: OperationKind) -> None:
+        """Take the card to the other desk while a new PIN is asked for at this one, and come back to type it."""
+        self.run(self._operate(kind, desk, cut, 0, meanwhile=other))
 
     @rule(desk=st.integers(0, 1), cut=st.none() | CUTS)
     def go_on(self, desk: int, cut: Cut | None) -> None:
         """Do what brings the card nearer to its goal; what its holder does then."""
-        self._operate(WAY.get(self._state(), OperationKind.CHANGE_PIN), desk, cut, 0)
+        self.run(self._operate(self.run(self._next()) or OperationKind.CHANGE_PIN, desk, cut, 0))
 
     @rule(what=st.sampled_from(sorted(FOREIGN)))
     def somebody_else(self, what: str) -> None:
@@ -158,7 +172,7 @@ class Life(RuleBasedStateMachine):
             for certificate in record.certificates
             if certificate.state in LIVE
         }
-        for entry in judge.orphans(memory, books.ledger):
+        for entry in judge.orphans(memory, books):
             gone = entry.public_key not in keys
             assert gone or entry.request_id in known or entry.certificate in self.excused, "an orphan"
 
@@ -166,6 +180,14 @@ class Life(RuleBasedStateMachine):
     def every_secret_is_known(self) -> None:
         if self.world.readers.cards() and "overwrite CHUID" not in self.touched:
             assert self.run(judge.unknown_secrets(self.world.card.memory, self._books())) == []
+
+    @invariant()
+    def the_holder_knows_the_pin(self) -> None:
+        if not self.world.readers.cards():
+            return
+        record = judge.record_of(self.world.card.memory, self._books())
+        if record is not None and record.pin is PinState.HOLDER and record.open_operation is None:
+            assert judge.wrong_pin(self.world.card.memory, self.world.holder.maybe) == []
 
     @invariant()
     def the_puk_is_never_blocked(self) -> None:
@@ -176,12 +198,30 @@ class Life(RuleBasedStateMachine):
         if self.world.readers.cards() and not self.touched:
             assert judge.drift_of(self.world.card.memory, self._books()) <= EXPECTED_DRIFT
 
-    def _operate(self, kind: OperationKind, desk: int, cut: Cut | None, mistakes: int) -> State:
-        memory, before = self.world.card.memory, self._records()
+    async def _operate(
+        self,
+        kind: OperationKind,
+        desk: int,
+        cut: Cut | None,
+        mistakes: int,
+        *,
+        meanwhile: OperationKind | None = None,
+    ) -> State:
+        memory, before = self.world.card.memory, await self._records()
         self.world.holder.mistakes = mistakes
-        outcome = self.run(self.world.perform(kind, desk, cut, reason=OPERATIONS[kind.value].reason)).outcome
+
+        async def elsewhere() -> None:
+            nonlocal memory, before
+            assert meanwhile is not None
+            await self._operate(meanwhile, 1 - desk, None, 0)
+            await self.world.readers.insert(DESKS[desk], CARD)
+            memory, before = self.world.card.memory, await self._records()
+
+        self.world.holder.meanwhile = elsewhere if meanwhile is not None else None
+        outcome = (await self.world.perform(kind, desk, cut, reason=reason_for(kind))).outcome
         self.world.holder.mistakes = 0
-        after = self._records()
+        self.world.holder.meanwhile = None
+        after = await self._records()
         changed = {
             record_id: (_state_in(before, record_id), _state_in(after, record_id))
             for record_id in after
@@ -198,52 +238,65 @@ class Life(RuleBasedStateMachine):
             assert self.world.card.memory == memory
             assert after == before
         if outcome.error is None:
-            ended = judge.record_of(self.world.card.memory, self._books())
+            ended = judge.record_of(self.world.card.memory, await self.world.books())
             if ended is None and "overwrite CHUID" in self.touched:
-                return self._state()  # the server found the card by its number, and the card proved its key
+                return (
+                    await self._state()
+                )  # the server found the card by its number, and the card proved its key
             if kind is OperationKind.UNREGISTER:
                 assert (ended, outcome.state) == (None, State.UNREGISTERED), "nothing says whose it was"
-                return self._state()
+                return await self._state()
             assert ended is not None
             assert ended.open_operation is None
-            assert outcome.state == ended.state == _ends(kind, _state_in(before, ended.record_id))
-            if kind in CHOSEN:
-                assert judge.wrong_pin(self.world.card.memory, self.world.holder.maybe) == []
+            assert outcome.state == ended.state == _goes_to(kind, before.get(ended.record_id))
+            if kind in FULL:
                 assert self.world.card.memory.pin.left == self.world.card.memory.pin.tries
-        return self._state()
+        return await self._state()
 
-    def _comes_to_its_goal(self) -> None:
-        """Go its way until the card is active: each step within some insertions."""
-        if not self.world.readers.cards() or self._state() not in {*WAY, State.ACTIVE}:
+    async def _comes_to_its_goal(self) -> None:
+        """Go its way until nothing is left to do: what was cut, then what brings the card to its holder."""
+        if not self.world.readers.cards():
             return
-        for state, desk in itertools.product((State.ISSUED, State.ACTIVE), range(INSERTIONS)):
-            if self._state() not in {state, State.ACTIVE}:
-                for cut in self._cut_in_stock():
-                    self._operate(cut, desk % 2, None, 0)
-                self._operate(WAY[self._state()], desk % 2, None, 0)
-        assert self._state() is State.ACTIVE
-        assert judge.orphans(self.world.card.memory, self._books().ledger) == []
+        for insertion in range(INSERTIONS):
+            kind = await self._next()
+            if kind is None:
+                break
+            await self._operate(kind, insertion % 2, None, 0)
+        assert await self._next() is None
+        assert judge.orphans(self.world.card.memory, await self.world.books()) == []
+
+    async def _next(self) -> OperationKind | None:
+        """Return what somebody would do who has this card before them; None where nothing is to be done."""
+        books = await self.world.books()
+        record = judge.record_of(self.world.card.memory, books)
+        shown, continued = ([record], CONTINUED) if record is not None else (books.records, STOCK)
+        for cut in (each.open_operation for each in shown):
+            if cut is not None and cut.kind in continued:
+                return OperationKind(cut.kind)
+        return WAY.get(record.state if record is not None else State.UNREGISTERED)
 
     # --- what is seen -----------------------------------------------------------------------------------
 
     def _books(self) -> Books:
         return self.run(self.world.books())
 
-    def _records(self) -> dict[RecordId, CardRecord]:
-        return {record.record_id: record for record in self._books().records}
+    async def _records(self) -> dict[RecordId, CardRecord]:
+        return {record.record_id: record for record in (await self.world.books()).records}
 
-    def _cut_in_stock(self) -> set[OperationKind]:
-        """Return what has to be gone on with before the card goes its way."""
-        cut = {record.open_operation.kind for record in self._books().records if record.open_operation}
-        return {OperationKind(kind) for kind in cut} & {OperationKind.REGISTER, OperationKind.UNREGISTER}
-
-    def _state(self) -> State:
-        record = judge.record_of(self.world.card.memory, self._books())
+    async def _state(self) -> State:
+        record = judge.record_of(self.world.card.memory, await self.world.books())
         return record.state if record is not None else State.UNREGISTERED
 
 
 def _state_in(records: Mapping[RecordId, CardRecord], record_id: RecordId) -> State:
     return records[record_id].state if record_id in records else State.UNREGISTERED
+
+
+def _goes_to(kind: OperationKind, record: CardRecord | None) -> State | None:
+    """Return where an operation brings a card; one that was cut when it had its record already goes on from nothing."""
+    cut = record.open_operation if record is not None else None
+    begun = record is None or (kind is OperationKind.REGISTER and cut is not None and cut.kind == kind)
+    return _ends(kind, State.UNREGISTERED if begun or record is None else record.state)
 
 
 def _ends(kind: OperationKind, state: State) -> State | None:

@@ -4,7 +4,7 @@ import os
 import random
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +16,7 @@ from kiosk.station.relay import Relay, RelayParts
 from server.ports.keystore import KeyStore
 from server.ports.store import LedgerEntry
 from shared.clock import SystemClock
-from shared.credential.model import CardRecord
+from shared.credential.model import CardRecord, CertificateAction, RecordId, RequestId
 from shared.piv.ids import ProfileName
 from shared.relay import Begin, OperationKind
 from shared.virtual.card import VirtualCard
@@ -38,6 +38,11 @@ class Books:
     records: Sequence[CardRecord]
     ledger: Sequence[LedgerEntry] = field(repr=False)
     keystore: KeyStore = field(repr=False)
+
+    @property
+    def queue(self) -> Mapping[RequestId, CertificateAction]:
+        """What the certificate authority still has to do, by the request of the certificate."""
+        return {task.request_id: task.action for record in self.records for task in record.tasks}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +142,10 @@ class World(ABC):
     @abstractmethod
     async def renew_master_key(self) -> None:
         """Have the server make the next generation of its master key."""
+
+    @abstractmethod
+    async def decide(self, record_id: RecordId, kind: OperationKind, reason: str) -> None:
+        """Have an operator at the second desk decide about a card that is not there."""
 
     @abstractmethod
     async def books(self) -> Books:
