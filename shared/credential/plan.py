@@ -253,10 +253,7 @@ def plan_issue(
     # the CHUID tells the end of the last credential, or of none
     stale = record is not None and record.state is State.RETIRED
     stale = stale or (facts.chuid is not None and facts.chuid.expires == NO_EXPIRY)
-    steps = [
-        *_owning(template, generation, facts, record, stale=stale),
-        *_other_retries(template, facts, record),
-    ]
+    steps = _owning(template, generation, facts, record, stale=stale)
     requests: list[Request] = []
     for spec in template.certificates:
         if _key_holds(spec, facts, record):
@@ -265,7 +262,8 @@ def plan_issue(
         else:
             steps.append(Generate(spec=spec))
             requests.append(Request(spec=spec))
-    steps += [SetTransportPin(), RotatePuk(), *_lost(record, requests), *requests]
+    steps += [*_other_retries(template, facts, record), SetTransportPin(), RotatePuk()]
+    steps += [*_lost(record, requests), *requests]
     steps += [WriteCertificate(slot=spec.slot) for spec in template.certificates]
     steps += [WriteSecurityObject(), ReadBack()]
     return tuple(steps)

@@ -29,7 +29,7 @@ def test_a_card_lives_through_four_commands(fresh_card: Bench) -> None:
     (reader,) = seen.document["readers"]
     assert (reader["reader"], reader["virtual"], reader["present"]) == (READER, True, True)
     assert reader["record"]["state"] == "unregistered"
-    assert reader["record"]["reachable"] == ["issue"]
+    assert reader["record"]["reachable"] == ["issue", "register"]
 
     issued = bench.run("do", "issue", "--holder", bench.holder, "--template", TEMPLATE, "--json")
     assert issued.code == 0, issued.err

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from server.operations.identify import Identified, Sighting, identify
-from server.ports.store import Opening
+from server.ports.store import Opening, OperationClosed
 from server.store.memory import MemoryStore
 from shared.clock import SystemClock
 from shared.credential.model import (
@@ -36,7 +36,12 @@ class Shelf:
         self.cards = MemoryStore(SystemClock()).cards
 
     async def add(
-        self, key: SecretRecord, *, serial: int | None = SERIAL, state: State = State.REGISTERED
+        self,
+        key: SecretRecord,
+        *,
+        serial: int | None = SERIAL,
+        state: State = State.REGISTERED,
+        closed: bool = False,
     ) -> CardRecord:
         card = CardRecord(
             record_id=RecordId(uuid4()),
@@ -49,7 +54,7 @@ class Shelf:
             puk=SecretRecord(proven=FACTORY),
             pin=PinState.FACTORY,
         )
-        await self.cards.open(
+        lease = await self.cards.open(
             Opening(
                 operation_id=OperationId(uuid4()),
                 kind="issue",
@@ -58,6 +63,8 @@ class Shelf:
                 new_card=card,
             )
         )
+        if closed:
+            await self.cards.apply(lease, [OperationClosed(code="done")])
         return card
 
     async def find(
@@ -149,3 +156,33 @@ async def test_another_product_with_the_same_number(shelf: Shelf) -> None:
     await shelf.add(NEW)
     seen = Sighting(profile="yubikey-4", serial=SERIAL, guid=None, factory_management_key=None)
     assert await identify(shelf.cards, seen) == Identified(None)
+
+
+@pytest.mark.parametrize("factory", [None, False, True])
+@pytest.mark.parametrize("key", [NEW, OURS])
+async def test_a_card_that_was_given_back_is_new(
+    shelf: Shelf, key: SecretRecord, *, factory: bool | None
+) -> None:
+    """Whatever it still says; and it raises no alarm, for we brought it back to its factory state."""
+    card = await shelf.add(key, state=State.UNREGISTERED, closed=True)
+    assert await shelf.find(guid=card.record_id, factory=factory) == (None, None)
+    assert await shelf.find(factory=factory) == (None, None)
+
+
+@pytest.mark.parametrize("factory", [None, True])
+async def test_giving_back_goes_on_until_it_is_closed(shelf: Shelf, *, factory: bool | None) -> None:
+    card = await shelf.add(NEW, state=State.UNREGISTERED)
+    assert await shelf.find(guid=card.record_id, factory=factory) == (card.record_id, None)
+    assert await shelf.find(factory=factory) == (card.record_id, None)
+
+
+async def test_a_deleted_card_that_turns_up_is_known_by_its_key(shelf: Shelf) -> None:
+    """By GUID or number; in factory state it is a new one, and nobody waits for it."""
+    card = await shelf.add(OURS, state=State.DELETED)
+    assert await shelf.find(guid=card.record_id, factory=False) == (card.record_id, None)
+    assert await shelf.find(factory=False) == (card.record_id, None)
+    assert await shelf.find(factory=True) == (None, None)
+    again = await shelf.add(OURS)
+    await shelf.add(OURS, state=State.DELETED)
+    assert await shelf.find(factory=False) == (again.record_id, None), "the one that is not deleted"
+    assert await shelf.find(factory=True) == (None, again.record_id)

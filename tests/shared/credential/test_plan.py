@@ -26,6 +26,7 @@ from shared.credential.model import (
     State,
 )
 from shared.credential.plan import (
+    ChangeRetries,
     Generate,
     Own,
     ReadBack,
@@ -40,13 +41,15 @@ from shared.credential.plan import (
     WriteSecurityObject,
     der,
     plan_issue,
+    plan_register,
 )
+from shared.credential.template import Template
 from shared.credential.template_reading import parse_template
 from shared.piv.ccc import Ccc
-from shared.piv.chuid import Chuid
+from shared.piv.chuid import NO_EXPIRY, Chuid
 from shared.piv.fascn import FascN
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Origin, PinPolicyId, Slot, TouchPolicyId
-from shared.piv.inspect import CardFacts, SlotFacts
+from shared.piv.inspect import CardFacts, ReferenceFacts, SlotFacts
 from shared.piv.profiles import YUBIKEY_4, YUBIKEY_5_7, Answers
 from shared.piv.publickey import PublicKey
 from shared.piv.select import Selected
@@ -220,6 +223,73 @@ def test_retry_counters_are_set_only_while_factory_values_are_in_force() -> None
     assert of_kind(steps(facts(ours=True), cut, text=text), SetRetries) == wanted
     assert of_kind(steps(facts(ours=True), record(), text=text), SetRetries) == []
     assert of_kind(steps(facts(), None), SetRetries) == []
+
+
+@pytest.mark.parametrize(
+    ("total", "wanted"),
+    [((5, 4), []), ((5, 3), [(5, 4)]), ((3, 4), [(5, 4)]), ((None, None), [(5, 4)])],
+)
+def test_a_card_of_ours_gets_other_counters_than_it_says_it_has(
+    total: tuple[int | None, int | None], wanted: list[tuple[int, int]]
+) -> None:
+    text = TEXT + "\n[pin]\ntries = 5\npuk-tries = 4\n"
+    told = replace(
+        facts(ours=True),
+        pin=ReferenceFacts(tries_total=total[0]),
+        puk=ReferenceFacts(tries_total=total[1]),
+    )
+    found = of_kind(steps(told, record(), text=text), ChangeRetries)
+    assert [(step.pin_tries, step.puk_tries) for step in found] == wanted
+    assert all(step.line.key == "retries" for step in found)
+    assert of_kind(steps(told, record()), ChangeRetries) == []
+    assert of_kind(steps(facts(), None, text=text), ChangeRetries) == []
+
+
+def test_the_chuid_of_a_card_in_stock_is_written_anew() -> None:
+    known = facts(ours=True)
+    assert known.chuid is not None
+    stocked = replace(known, chuid=replace(known.chuid, expires=NO_EXPIRY))
+    assert of_kind(steps(stocked, record()), WriteChuid) == [WriteChuid()]
+    assert of_kind(steps(known, record()), WriteChuid) == []
+
+
+# --- a card for stock -----------------------------------------------------------------------------------
+
+
+def stock(
+    facts: CardFacts, record: CardRecord | None, template: Template | None = None, generation: int = 1
+) -> list[type]:
+    planned = plan_register(template=template, generation=generation, facts=facts, record=record)
+    return [type(step) for step in planned]
+
+
+LOCKED = [SetTransportPin, RotatePuk, ReadBack]
+
+
+def test_a_blank_card_is_owned_and_nothing_else_is_on_it() -> None:
+    assert stock(facts(), None) == [Own, WriteChuid, WriteCcc, *LOCKED]
+    (own, *_) = plan_register(template=None, generation=3, facts=facts(shown={}), record=None)
+    assert own == Own(algorithm=ManagementAlgorithm.AES256, generation=3), "the best that the card has"
+
+
+def test_a_template_says_how_a_card_is_owned() -> None:
+    text = TEXT.replace("\n\n", '\nmanagement-key = "AES-128"\n\n', 1) + "\n[pin]\ntries = 5\npuk-tries = 4\n"
+    planned = plan_register(template=parse_template(text), generation=1, facts=facts(shown={}), record=None)
+    assert planned[:2] == (
+        Own(algorithm=ManagementAlgorithm.AES128, generation=1),
+        SetRetries(pin_tries=5, puk_tries=4),
+    )
+
+
+def test_a_registration_that_was_cut_does_what_is_missing() -> None:
+    pending = record(management=SecretRecord(proven=FACTORY, pending=OURS))
+    assert stock(facts(), pending) == [Own, WriteChuid, WriteCcc, *LOCKED]
+    assert stock(facts(ours=True), pending) == [Own, WriteCcc, *LOCKED]
+    chuid = facts(ours=True).chuid
+    assert chuid is not None
+    stocked = replace(facts(ours=True), chuid=replace(chuid, expires=NO_EXPIRY))
+    assert stock(stocked, record()) == LOCKED
+    assert stock(replace(stocked, ccc=None), record()) == [WriteCcc, *LOCKED]
 
 
 def test_another_guid_is_overwritten() -> None:

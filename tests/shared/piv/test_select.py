@@ -6,7 +6,14 @@ from shared import errors
 from shared.iso7816.apdu import ColdReset, Response
 from shared.iso7816.conversation import Conversation, drive, nothing
 from shared.iso7816.tlv import encode
-from shared.piv.data import delete_object, get_data, read_object, read_optional, write_object
+from shared.piv.data import (
+    delete_object,
+    get_data,
+    read_object,
+    read_optional,
+    still_there,
+    write_object,
+)
 from shared.piv.ids import Algorithm, ManagementAlgorithm, ObjectId, ProfileName
 from shared.piv.management import authenticated_singly, factory_key
 from shared.piv.select import fresh, select
@@ -161,3 +168,16 @@ def test_writing_needs_the_management_key_and_room() -> None:
         terminal.drive(fresh(write_object(ObjectId.CHUID, b"x")))
     with pytest.raises(errors.CardFull):
         drive(write_object(ObjectId.CHUID, bytes(3000)), Script(0x6A84))
+
+
+def test_a_card_may_refuse_to_delete_what_it_has_not() -> None:
+    with pytest.raises(errors.CardError):
+        drive(delete_object(ObjectId.IRIS), Script(0x6A82))
+    drive(delete_object(ObjectId.IRIS, missing_ok=True), Script(0x6A82))
+
+
+@pytest.mark.parametrize(
+    ("answer", "there"), [(said("53026162"), True), (said("5300"), False), (0x6A82, False), (0x6982, False)]
+)
+def test_what_is_still_there_can_be_read(answer: int | Response, there: bool) -> None:  # noqa: FBT001  # a parameter
+    assert drive(still_there(ObjectId.IRIS), Script(answer)) is there
