@@ -10,7 +10,7 @@ What is replaced is revoked as superseded, last, by tasks that wait for the cert
 Source: card-rules, "Order of writes" and "Certificate authorities"; [RFC 5280] 5.3.1.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -108,24 +108,26 @@ async def _nothing_on_card(op: Operation, job: Replacement) -> tuple[Certificate
 
 
 async def _on_card(op: Operation, job: Replacement) -> Sequence[CertificateRecord]:
-    """Bring the card to where it should be; return the certificates that it has got."""
+    """Bring the card to where it should be; return the certificates that it has got.
+
+    Present keys sign with the PIN that was just typed: so it is known that it is right, and that this is the card,
+    before anything is stored or changed. Where none of them signs, the card proves its management key.
+    """
     uses = 1 + 2 * sum(1 for spec in job.specs if spec.algorithm.can_sign and wants_pin(spec))
-    random = op.services.keystore.random
-    signed: Sequence[enrol.Wanted]
-    if job.signed_first:
-        wanted = enrol.wanted_for(job.steps, job.before, job.names, _public_keys(job, {}))
-        requests, stated = await present_pin(
-            op, job.facts, Purpose.PROVE, uses=uses, then=lambda: _proofs(wanted, job, random)
-        )
-        signed = _with_requests(wanted, requests)
-        await _judge(op, job, signed, stated)
-        op.journal.note(*(enrol.intent(item) for item in signed if item.known is None))
-        await _open(op, job)
-        await op.advance(begun=ASKING)
-    else:
-        await present_pin(op, job.facts, Purpose.PROVE, uses=uses)
-        op.talk.stop_if_cancelled()
-        signed = await _prove(op, job, await _build(op, job))
+    present = _wanted(job, [spec for spec in job.specs if spec not in job.made])
+    answers = await present_pin(
+        op, job.facts, Purpose.PROVE, uses=uses, then=lambda: _proofs(op, job, present)
+    )
+    signed = _judge_present(op, job, present, *answers)
+    op.talk.stop_if_cancelled()
+    if job.builds or not any(item.request for item in signed):
+        await op.prove(job.before, job.facts)
+    op.journal.note(*(enrol.intent(item) for item in signed if item.known is None))
+    await _open(op, job)
+    await op.advance(begun=BUILDING)
+    if job.builds:
+        signed = (*signed, *await _new_keys(op, job))
+    await op.advance(done=BUILDING, begun=ASKING)
     op.talk.stop_if_cancelled()
     try:
         found = await enrol.obtain(op, signed, job.facts.profile.object_max)
@@ -147,7 +149,7 @@ async def _give_up(op: Operation, job: Replacement) -> None:
     record = await op.journal.record(job.record.record_id)
     pending = [each for each in record.certificates if each.state in PENDING] if record else []
     waits = any(each.state is CertificateState.REQUESTED for each in pending)
-    if not job.signed_first or waits or job.before.open_operation is not None:
+    if job.builds or waits or job.before.open_operation is not None:
         return
     await _revoke(op, job, pending)
     op.untouched = True
@@ -179,21 +181,77 @@ async def _open(op: Operation, job: Replacement) -> None:
     await op.open(job.record.record_id, template=job.ref)
 
 
-async def _build(op: Operation, job: Replacement) -> Sequence[enrol.Wanted]:
-    """Have the card prove the management key, then make room and keys; return the certificates that are wanted."""
-    await op.prove(job.before, job.facts)
-    await _open(op, job)
-    await op.advance(begun=BUILDING)
+# --- keys -----------------------------------------------------------------------------------------------
+
+
+def _wanted(
+    job: Replacement, specs: Sequence[CertificateSpec], made: Mapping[Slot, bytes] | None = None
+) -> tuple[enrol.Wanted, ...]:
+    """Return the certificates that are to be had for these slots; `made` are public keys (DER) that are new."""
+    requests = [request for request in job.requests if request.spec in specs]
+    keys = {slot: key.public_key for slot, key in job.before.keys.items()}
+    return enrol.wanted_for(requests, job.before, job.names, {**keys, **(made or {})})
+
+
+def _proofs(op: Operation, job: Replacement, wanted: Sequence[enrol.Wanted]) -> Conversation[tuple[Any, ...]]:
+    """Have keys prove themselves, and the card attest them where the template asks for it."""
+    attested = replace(job.template, certificates=tuple(item.spec for item in wanted))
+    return together(
+        enrol.sign_requests(wanted, PIN, op.services.keystore.random, agreement=False), attestations(attested)
+    )
+
+
+def _judge_present(
+    op: Operation,
+    job: Replacement,
+    wanted: Sequence[enrol.Wanted],
+    requests: Sequence[bytes],
+    stated: Mapping[Slot, bytes] | errors.CardError,
+) -> tuple[enrol.Wanted, ...]:
+    """Check that the keys of the record are on the card; return their requests.
+
+    Raises:
+        CardNotGenuine: they are not.
+    """
+    signed = _with_requests(wanted, requests)
+    for item in signed:
+        enrol.check_request(item)
+    template = replace(job.template, certificates=tuple(item.spec for item in signed))
+    keys = {item.spec.slot: item.public_key for item in signed}
+    check_attestations(op, template, job.facts, keys, stated)
+    return signed
+
+
+def _with_requests(wanted: Sequence[enrol.Wanted], requests: Sequence[bytes]) -> tuple[enrol.Wanted, ...]:
+    return tuple(replace(item, request=request) for item, request in zip(wanted, requests, strict=True))
+
+
+async def _new_keys(op: Operation, job: Replacement) -> Sequence[enrol.Wanted]:
+    """Make room and keys, and have these prove themselves; from then on the record knows what is asked for them.
+
+    The card has just proven its management key, which is open.
+
+    Raises:
+        CardNotGenuine: the keys are not what the card said; the next insertion makes them anew.
+    """
     moves = [move_key(step.source, step.destination) for step in job.steps if isinstance(step, plan.Move)]
     removes = [_remove(job, step.slot) for step in job.steps if isinstance(step, plan.Remove)]
     makes = [generate_key(spec.slot, spec.algorithm, spec.pin_policy, spec.touch_policy) for spec in job.made]
     values = await op.talk.converse(together(*moves, *removes, *makes))
-    made = {
-        spec.slot: plan.der(key)
-        for spec, key in zip(job.made, values[len(moves) + len(removes) :], strict=True)
-    }
-    await op.advance(done=BUILDING, begun=ASKING)
-    return enrol.wanted_for(job.steps, job.before, job.names, _public_keys(job, made))
+    made = values[len(moves) + len(removes) :]
+    public = {spec.slot: plan.der(key) for spec, key in zip(job.made, made, strict=True)}
+    wanted = _wanted(job, job.made, public)
+    try:
+        requests, stated = await op.talk.converse(fresh(_proofs(op, job, wanted), chuid=job.facts.chuid_raw))
+    except errors.CardNotGenuine:
+        doubt_keys(op, wanted)
+        raise
+    signed = _with_requests(wanted, requests)
+    template = replace(job.template, certificates=job.made)
+    await judge_keys(op, job.record.record_id, template, job.facts, signed, stated)
+    op.journal.note(*(enrol.intent(item) for item in signed))
+    await op.journal.commit()
+    return signed
 
 
 def _remove(job: Replacement, slot: Slot) -> Conversation[Any]:
@@ -205,70 +263,6 @@ def _remove(job: Replacement, slot: Slot) -> Conversation[Any]:
         else generate_key(slot, held.algorithm)
     )
     return together(delete_object(slot.certificate_object), key)
-
-
-def _public_keys(job: Replacement, made: Mapping[Slot, bytes]) -> dict[Slot, bytes]:
-    return {**{slot: key.public_key for slot, key in job.record.keys.items()}, **made}
-
-
-async def _prove(op: Operation, job: Replacement, wanted: Sequence[enrol.Wanted]) -> Sequence[enrol.Wanted]:
-    """Have every key prove itself; from then on the record knows the keys and what is asked for."""
-    proofs = fresh(_proofs(wanted, job, op.services.keystore.random), chuid=job.facts.chuid_raw)
-    try:
-        requests, stated = await op.talk.converse(proofs)
-    except errors.CardNotGenuine:
-        doubt_keys(op, _of(wanted, job.made))
-        raise
-    signed = _with_requests(wanted, requests)
-    await _judge(op, job, signed, stated)
-    op.journal.note(*(enrol.intent(item) for item in signed if item.known is None))
-    await op.journal.commit()
-    return signed
-
-
-def _proofs(
-    wanted: Sequence[enrol.Wanted], job: Replacement, random: Callable[[int], bytes]
-) -> Conversation[tuple[Any, ...]]:
-    attested = replace(job.template, certificates=job.specs)
-    return together(
-        enrol.sign_requests(wanted, PIN, random, agreement=False),
-        attestations(attested),
-    )
-
-
-def _with_requests(wanted: Sequence[enrol.Wanted], requests: Sequence[bytes]) -> tuple[enrol.Wanted, ...]:
-    return tuple(replace(item, request=request) for item, request in zip(wanted, requests, strict=True))
-
-
-def _of(wanted: Sequence[enrol.Wanted], specs: Sequence[CertificateSpec]) -> list[enrol.Wanted]:
-    return [item for item in wanted if item.spec in specs]
-
-
-async def _judge(
-    op: Operation,
-    job: Replacement,
-    signed: Sequence[enrol.Wanted],
-    stated: Mapping[Slot, bytes] | errors.CardError,
-) -> None:
-    """Check that present keys signed, and that new ones are what the card said; only these are ever made again.
-
-    Raises:
-        CardNotGenuine: they did not, or are not.
-    """
-    present = [item for item in signed if item.spec not in job.made]
-    for item in present:
-        enrol.check_request(item)
-    if present:
-        check_attestations(
-            op,
-            replace(job.template, certificates=tuple(item.spec for item in present)),
-            job.facts,
-            {item.spec.slot: item.public_key for item in present},
-            stated,
-        )
-    if job.made:
-        template = replace(job.template, certificates=job.made)
-        await judge_keys(op, job.record.record_id, template, job.facts, _of(signed, job.made), stated)
 
 
 # --- write, read back, confirm --------------------------------------------------------------------------

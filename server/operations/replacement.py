@@ -96,10 +96,9 @@ class Replacement:
         return any(not isinstance(step, ENDING) for step in self.steps)
 
     @property
-    def signed_first(self) -> bool:
-        """Whether signatures of present keys show that it is the card, before anything is stored or changed."""
-        builds = any(isinstance(step, BUILDING) and not isinstance(step, plan.Keep) for step in self.steps)
-        return not builds and any(spec.algorithm.can_sign for spec in self.specs)
+    def builds(self) -> bool:
+        """Whether keys are made, moved or deleted."""
+        return any(isinstance(step, BUILDING) and not isinstance(step, plan.Keep) for step in self.steps)
 
 
 async def prepare(op: Operation) -> Replacement:
@@ -182,9 +181,9 @@ async def _intent(
     if op.begin.operation is OperationKind.RENEW:
         return intend_renewal(template, record, slots)
     room = Room()
-    if facts.profile.features.move_key and needs_room(template, present, record, slots):
+    if facts.profile.features.move_key and needs_room(template, present, facts, record, slots):
         room = await _room(op, template, record, facts)
-    return intend_reissue(template, present, record, room, slots)
+    return intend_reissue(template, present, facts, record, room, slots)
 
 
 async def _room(op: Operation, template: Template, record: CardRecord, facts: CardFacts) -> Room:

@@ -109,11 +109,17 @@ def intend_renewal(template: Template, record: CardRecord, slots: Sequence[str])
 
 
 def intend_reissue(
-    template: Template, present: Template, record: CardRecord, room: Room, slots: Sequence[str]
+    template: Template,
+    present: Template,
+    facts: CardFacts,
+    record: CardRecord,
+    room: Room,
+    slots: Sequence[str],
 ) -> Intent:
     """Return what it takes to give a credential new keys, all or those of the slots that were named.
 
-    `present` is the version of the template that the credential has now; `template` the one that it is to have.
+    `present` is the version of the template that the credential has now; `template` the one that it is to have. A key
+    that somebody else has deleted or replaced is lost already, and is made anew.
 
     Raises:
         Invalid: a slot that the template does not have.
@@ -123,7 +129,7 @@ def intend_reissue(
     intent, free = Intent(), list(room.free) if room.moves else []
     before = {spec.slot: spec for spec in present.certificates}
     for spec in chosen(template, slots):
-        if spec.accept_loss or not spec.decrypts or not _has_key(record, spec.slot):
+        if spec.accept_loss or not spec.decrypts or not _holds(facts, record, spec.slot):
             intent = replace(intent, make=(*intent.make, spec))
         elif free and spec.slot is TO_HISTORY:
             step = Move(source=spec.slot, destination=free.pop(0))
@@ -133,7 +139,7 @@ def intend_reissue(
         else:
             raise _would_be_lost(template, spec.slot)
     for slot in before.keys() - {spec.slot for spec in template.certificates}:
-        if before[slot].decrypts and not before[slot].accept_loss and _has_key(record, slot):
+        if before[slot].decrypts and not before[slot].accept_loss and _holds(facts, record, slot):
             if not (free and slot is TO_HISTORY):
                 raise _would_be_lost(template, slot)
             intent = replace(intent, move=(*intent.move, Move(source=slot, destination=free.pop(0))))
@@ -141,12 +147,14 @@ def intend_reissue(
     return replace(intent, remove=tuple(sorted(intent.remove)))
 
 
-def needs_room(template: Template, present: Template, record: CardRecord, slots: Sequence[str]) -> bool:
+def needs_room(
+    template: Template, present: Template, facts: CardFacts, record: CardRecord, slots: Sequence[str]
+) -> bool:
     """Whether a reissue would move a key, so that it must be known which slots are empty."""
     specs = {spec.slot: spec for spec in (*present.certificates, *chosen(template, slots))}
     asked = not slots or any(text.upper() == TO_HISTORY.text for text in slots)
     spec = specs.get(TO_HISTORY)
-    return asked and spec is not None and not spec.accept_loss and _has_key(record, TO_HISTORY)
+    return asked and spec is not None and not spec.accept_loss and _holds(facts, record, TO_HISTORY)
 
 
 def _check_card(template: Template, present: Template, algorithm: ManagementAlgorithm) -> None:
@@ -162,6 +170,11 @@ def _check_card(template: Template, present: Template, algorithm: ManagementAlgo
 def _has_key(record: CardRecord, slot: Slot) -> bool:
     key = record.keys.get(slot)
     return key is not None and key.state is KeyState.PROVEN
+
+
+def _holds(facts: CardFacts, record: CardRecord, slot: Slot) -> bool:
+    """Whether the recorded key is in a slot, as far as the card tells."""
+    return _has_key(record, slot) and shown(facts, slot) in {None, record.keys[slot].public_key}
 
 
 def _same_key(spec: CertificateSpec, before: CertificateSpec | None) -> bool:

@@ -220,6 +220,25 @@ async def test_a_key_that_somebody_replaced_gets_no_certificate(lab: Lab, profil
     assert "9A" in said(outcome, "card-not-genuine")
 
 
+@pytest.mark.parametrize("profile", [ProfileName.YUBIKEY_5_7, ProfileName.YUBIKEY_5_4])
+async def test_a_reissue_mends_keys_that_somebody_replaced(lab: Lab, profile: ProfileName) -> None:
+    """Also the one that decrypts: it is gone already, so nothing is kept of what took its place."""
+    card = await active_card(lab, profile)
+    foreign = card.memory.keys[C]
+    card.alter(card.memory.without_key(A).with_key(D, foreign))
+    assert (await lab.perform(OperationKind.REISSUE, Holder(current_pins=[PIN]))).error is None
+    assert foreign not in (await judge(lab)).keys.values()
+
+
+async def test_a_key_that_was_to_stay_proves_itself_before_others_are_destroyed(lab: Lab) -> None:
+    """This card does not say what is in its slots; only a signature shows that it is not the key of the record."""
+    card = await active_card(lab, ProfileName.YUBIKEY_4)
+    card.alter(card.memory.with_key(D, card.memory.keys[C]))
+    async with nothing_changes(lab):
+        outcome = await lab.perform(OperationKind.REISSUE, Holder(current_pins=[PIN]))
+    assert "9D" in said(outcome, "card-not-genuine")
+
+
 async def test_new_keys_are_attested_where_the_template_asks_for_it(lab: Lab) -> None:
     slots = (
         certificate(A, Algorithm.P256),

@@ -217,7 +217,7 @@ def test_there_must_be_a_key_to_renew_for() -> None:
 
 
 def test_a_key_that_decrypts_moves_where_there_is_room() -> None:
-    intent = intend_reissue(TEMPLATE, TEMPLATE, RECORD, MOVES, ())
+    intent = intend_reissue(TEMPLATE, TEMPLATE, TOLD, RECORD, MOVES, ())
     assert intent.make == TEMPLATE.certificates
     assert intent.move == (Move(source=D, destination=OLD),)
     assert (intent.renew, intent.keep) == ((), ())
@@ -225,41 +225,52 @@ def test_a_key_that_decrypts_moves_where_there_is_room() -> None:
 
 @pytest.mark.parametrize("room", [STAYS, Room(moves=True), Room(free=(OLD,))])
 def test_it_stays_and_is_renewed_where_there_is_none(room: Room) -> None:
-    intent = intend_reissue(TEMPLATE, TEMPLATE, RECORD, room, ())
+    intent = intend_reissue(TEMPLATE, TEMPLATE, TOLD, RECORD, room, ())
     assert (intent.make, intent.renew) == (TEMPLATE.certificates[:1], TEMPLATE.certificates[1:])
     assert (intent.keep, intent.move) == ((D,), ())
     with pytest.raises(errors.TemplateImpossible):
-        intend_reissue(TEMPLATE, TEMPLATE, RECORD, room, ["9D"])
+        intend_reissue(TEMPLATE, TEMPLATE, TOLD, RECORD, room, ["9D"])
 
 
 def test_it_is_replaced_where_its_loss_is_accepted_or_nothing_is_lost() -> None:
-    assert intend_reissue(ACCEPTING, TEMPLATE, RECORD, MOVES, ()) == Intent(make=ACCEPTING.certificates)
+    assert intend_reissue(ACCEPTING, TEMPLATE, TOLD, RECORD, MOVES, ()) == Intent(make=ACCEPTING.certificates)
     lost = replace(RECORD, keys={A: key(A), D: key(D, KeyState.INTENDED)})
-    assert intend_reissue(TEMPLATE, TEMPLATE, lost, STAYS, ()) == Intent(make=TEMPLATE.certificates)
+    assert intend_reissue(TEMPLATE, TEMPLATE, TOLD, lost, STAYS, ()) == Intent(make=TEMPLATE.certificates)
+
+
+def test_one_that_somebody_deleted_or_replaced_is_lost_already() -> None:
+    for held in ({A: KEYS[A]}, {A: KEYS[A], D: OTHER_KEY}):
+        seen = facts(held)
+        assert intend_reissue(TEMPLATE, TEMPLATE, seen, RECORD, MOVES, ()) == Intent(
+            make=TEMPLATE.certificates
+        )
+        assert not needs_room(TEMPLATE, TEMPLATE, seen, RECORD, ())
+        assert intend_reissue(ONLY_9A, TEMPLATE, seen, RECORD, STAYS, ()).remove == (D,)
+    assert intend_reissue(TEMPLATE, TEMPLATE, facts(), RECORD, STAYS, ()).keep == (D,)
 
 
 def test_one_of_another_kind_cannot_stay() -> None:
     for change in (("P-256", "P-384"), ('slot = "9D"', 'slot = "9D"\npin-policy = "always"')):
         wanted = parse_template(change[1].join(TEXT.rsplit(change[0], 1)))
         with pytest.raises(errors.TemplateImpossible):
-            intend_reissue(wanted, TEMPLATE, RECORD, STAYS, ())
-        assert intend_reissue(wanted, TEMPLATE, RECORD, MOVES, ()).make == wanted.certificates
+            intend_reissue(wanted, TEMPLATE, TOLD, RECORD, STAYS, ())
+        assert intend_reissue(wanted, TEMPLATE, TOLD, RECORD, MOVES, ()).make == wanted.certificates
 
 
 def test_one_in_a_slot_for_retired_keys_has_nowhere_to_go() -> None:
     wanted = parse_template(TEXT.replace('"9D"', '"82"'))
     record = replace(RECORD, keys={A: key(A), OLD: key(OLD)})
-    intent = intend_reissue(wanted, wanted, record, Room(moves=True, free=(OLDER,)), ())
+    intent = intend_reissue(wanted, wanted, TOLD, record, Room(moves=True, free=(OLDER,)), ())
     assert intent.keep == (OLD,)
 
 
 def test_the_slot_that_the_template_does_not_have_any_more_is_emptied_but_not_of_what_decrypts() -> None:
-    moved = intend_reissue(ONLY_9A, TEMPLATE, RECORD, MOVES, ())
+    moved = intend_reissue(ONLY_9A, TEMPLATE, TOLD, RECORD, MOVES, ())
     assert (moved.remove, moved.move) == ((D,), (Move(source=D, destination=OLD),))
-    accepted = intend_reissue(ONLY_9A, ACCEPTING, RECORD, STAYS, ())
+    accepted = intend_reissue(ONLY_9A, ACCEPTING, TOLD, RECORD, STAYS, ())
     assert (accepted.remove, accepted.move) == ((D,), ())
     with pytest.raises(errors.TemplateImpossible):
-        intend_reissue(ONLY_9A, TEMPLATE, RECORD, STAYS, ())
+        intend_reissue(ONLY_9A, TEMPLATE, TOLD, RECORD, STAYS, ())
 
 
 @pytest.mark.parametrize(
@@ -276,14 +287,14 @@ def test_the_slot_that_the_template_does_not_have_any_more_is_emptied_but_not_of
 def test_whether_a_card_is_asked_for_room(
     template: Template, present: Template, slots: tuple[str, ...], *, needed: bool
 ) -> None:
-    assert needs_room(template, present, RECORD, slots) is needed
+    assert needs_room(template, present, TOLD, RECORD, slots) is needed
 
 
 @pytest.mark.parametrize("line", ['management-key = "AES-128"', "[pin]\ntries = 5\npuk-tries = 5"])
 def test_what_only_a_card_without_a_holder_can_be_given(line: str) -> None:
     wanted = parse_template(TEXT.replace("\n[[", f"\n{line}\n\n[[", 1))
     with pytest.raises(errors.TemplateImpossible):
-        intend_reissue(wanted, TEMPLATE, RECORD, MOVES, ())
+        intend_reissue(wanted, TEMPLATE, TOLD, RECORD, MOVES, ())
 
 
 # --- plans ----------------------------------------------------------------------------------------------
@@ -305,7 +316,7 @@ def test_a_renewal_asks_writes_and_revokes() -> None:
 
 
 def test_a_reissue_moves_first_and_keeps_the_certificate_that_moved() -> None:
-    intent = intend_reissue(TEMPLATE, TEMPLATE, RECORD, MOVES, ())
+    intent = intend_reissue(TEMPLATE, TEMPLATE, TOLD, RECORD, MOVES, ())
     record = intended(intent)
     steps = planned(intent, record)
     assert kinds(steps) == (
@@ -320,7 +331,7 @@ def test_a_reissue_moves_first_and_keeps_the_certificate_that_moved() -> None:
 
 
 def test_what_stays_is_said() -> None:
-    intent = intend_reissue(TEMPLATE, TEMPLATE, RECORD, STAYS, ())
+    intent = intend_reissue(TEMPLATE, TEMPLATE, TOLD, RECORD, STAYS, ())
     steps = planned(intent, intended(intent))
     assert kinds(steps)[:4] == (Keep, Generate, Request, Request)
     assert revoked(steps) == [1, 2]
@@ -328,13 +339,13 @@ def test_what_stays_is_said() -> None:
 
 def test_named_slots_leave_the_others_alone() -> None:
     broken = replace(RECORD, keys={A: key(A), D: key(D, KeyState.INTENDED)})
-    intent = intend_reissue(TEMPLATE, TEMPLATE, broken, MOVES, ["9A"])
+    intent = intend_reissue(TEMPLATE, TEMPLATE, TOLD, broken, MOVES, ["9A"])
     steps = planned(intent, intended(intent, broken))
     assert [step.spec.slot for step in steps if isinstance(step, Generate | Request)] == [A, A]
 
 
 def test_a_slot_that_goes_is_emptied() -> None:
-    intent = intend_reissue(ONLY_9A, ACCEPTING, RECORD, STAYS, ())
+    intent = intend_reissue(ONLY_9A, ACCEPTING, TOLD, RECORD, STAYS, ())
     record = intended(intent)
     steps = planned(intent, record, template=ONLY_9A, present=ACCEPTING)
     assert kinds(steps) == (Remove, Generate, Request, WriteCertificate, *READ, Revoke, Revoke)
@@ -361,13 +372,13 @@ def test_a_key_that_somebody_replaced_gets_no_certificate() -> None:
 
 
 def test_before_the_first_key_was_made_everything_is_still_to_be_done() -> None:
-    intent = intend_reissue(TEMPLATE, TEMPLATE, RECORD, MOVES, ())
+    intent = intend_reissue(TEMPLATE, TEMPLATE, TOLD, RECORD, MOVES, ())
     record = intended(intent)
     assert planned(None, record) == planned(intent, record)
 
 
 def test_a_key_that_was_moved_is_not_moved_again() -> None:
-    record = intended(intend_reissue(TEMPLATE, TEMPLATE, RECORD, MOVES, ()))
+    record = intended(intend_reissue(TEMPLATE, TEMPLATE, TOLD, RECORD, MOVES, ()))
     steps = planned(None, record, seen=facts({A: KEYS[A], D: OTHER_KEY}))
     assert kinds(steps)[:2] == (Generate, Generate)
     assert moving(record, {A, D}) == (Move(source=D, destination=OLD),)
