@@ -41,6 +41,25 @@ class CaSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """`[server.jobs]`: how long something may wait.
+
+    What certificate authorities have to do is late after `warn_after_hours`, overdue after `limit_hours`. After
+    `orphan_after_days` certificates of a card are revoked whose issue was cut and not gone on with.
+    """
+
+    warn_after_hours: int = 12
+    limit_hours: int = 18
+    orphan_after_days: int = 7
+
+    def __post_init__(self) -> None:
+        """Refuse deadlines that come in the wrong order, or at once."""
+        if not 1 <= self.warn_after_hours <= self.limit_hours or self.orphan_after_days < 1:
+            message = "warn-after-hours must be 1 to limit-hours, and orphan-after-days at least 1"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileDirectorySettings:
     """`[server.directory.NAME]` with `kind = "file"`: people in a CSV or LDIF file."""
 
@@ -95,6 +114,7 @@ class ServerSettings:
     allow_lab: bool = False
     key_store: KeyStoreSettings = field(default_factory=KeyStoreSettings)
     ca: CaSettings = field(default_factory=CaSettings)
+    jobs: JobSettings = field(default_factory=JobSettings)
     directory: dict[str, DirectorySettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -23,6 +24,7 @@ from server.authority.keys import MasterKeyGenerations
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.templates import Templates
+from server.authority.work import Work
 from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.ca.issuing import Publication
@@ -32,11 +34,18 @@ from server.connectors.directory.ldap import LdapDirectory, LdapSettings, TlsMod
 from server.connectors.directory.schema import ACTIVE_DIRECTORY, OPENLDAP
 from server.connectors.keystore.software import SoftwareKeyStore
 from server.identity import Identity, load_identity, make_identity, pem
+from server.jobs.certificate_tasks import certificate_tasks
+from server.jobs.orphans import orphans
+from server.jobs.renewal import renewal
+from server.jobs.runner import Job, Runner
+from server.jobs.temporary import temporary
 from server.operations.engine import OperationEngine
+from server.operations.lateness import Deadlines
 from server.operations.services import ContentSigner, Services
 from server.ports.directory import Directory
 from server.ports.keystore import Derivation, KeyPurpose
 from server.ports.store import AuditKind, AuditRecord, Store
+from server.probes import probes
 from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
 from server.scratch import rehearsals
 from server.settings import FileDirectorySettings, LdapDirectorySettings, ServerSettings
@@ -236,10 +245,10 @@ async def station_token(parts: Parts, name: str, *, lab: bool, valid_for: timede
 
 
 class Server:
-    """The three listeners over one set of parts."""
+    """The three listeners and the jobs over one set of parts."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Take the data folder and bind all listeners.
+    def __init__(self, parts: Parts, *, work: bool = True) -> None:
+        """Take the data folder and bind all listeners; without `work`, no job is done.
 
         Raises:
             StoreUnavailable: another server uses the data folder.
@@ -250,6 +259,14 @@ class Server:
         self._version = version("issuance-kiosk")
         access = Access(parts.store.stations, parts.clock, parts.store.audit)
         tls = ServerTls(key=identity.key, chain=identity.chain)
+        self._deadlines = Deadlines(
+            warning=timedelta(hours=settings.jobs.warn_after_hours),
+            limit=timedelta(hours=settings.jobs.limit_hours),
+        )
+        self._jobs = _jobs(parts, self._deadlines) if work else ()
+        self._runner = Runner(
+            parts.services, self._jobs, holder=str(uuid4()), random=secrets.SystemRandom().random
+        )
         self._alone = hold(settings.data_folder)
         try:
             self._admin = bind_admin(settings.admin_socket_file, access=access)
@@ -267,10 +284,11 @@ class Server:
         return (self._stations, self._joining, self._admin)
 
     async def start(self) -> None:
-        """Serve; that the key store was opened for it leaves evidence."""
+        """Serve, and do the jobs; that the key store was opened for it leaves evidence."""
         parts = self._parts
         await self._evidence("started")
         await parts.store.cards.release_all()
+        await parts.store.jobs.release_all(parts.clock.now())
         name = parts.settings.names[0]
         store, services = parts.store, parts.services
         console = Console(
@@ -287,7 +305,15 @@ class Server:
             stations=store.stations,
             templates=parts.templates,
             keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit),
-            probes=_probes(parts),
+            work=Work(services, self._deadlines, {job.name: job.every for job in self._jobs}),
+            probes=probes(
+                services,
+                parts.keystore,
+                connection=BUILT_IN,
+                issuing=parts.identity.issuers.issuing,
+                deadlines=self._deadlines,
+                jobs=self._jobs,
+            ),
             clock=parts.clock,
         )
         await self._stations.serve_stations(
@@ -303,9 +329,11 @@ class Server:
         )
         await self._joining.serve_joining(parts.enrolment)
         await self._admin.serve_admin(admin)
+        self._runner.start()
 
     async def stop(self) -> None:
-        """Take no more calls, let operations record where they are, close the database."""
+        """Take no more calls, stop the jobs, let operations record where they are, close the database."""
+        await self._runner.stop()
         await asyncio.gather(*(endpoint.stop() for endpoint in self.endpoints))
         await self._evidence("stopped")
         await self._parts.store.close()
@@ -317,29 +345,12 @@ class Server:
         await self._parts.store.audit.append([record])
 
 
-def _probes(parts: Parts) -> Mapping[str, Callable[[], Awaitable[dict[str, Fact]]]]:
-    """Return what `kiosk-server doctor` tries."""
-
-    async def store() -> dict[str, Fact]:
-        return {"stations": len(await parts.store.stations.all()), "commits": parts.store.commits}
-
-    async def keystore() -> dict[str, Fact]:
-        return {"generation": parts.keystore.generation}
-
-    async def authority() -> dict[str, Fact]:
-        issuing = x509.load_der_x509_certificate(parts.identity.issuers.issuing)
-        return {"issuer": issuing.subject.rfc4514_string(), "until": issuing.not_valid_after_utc.isoformat()}
-
-    def directory(name: str) -> Callable[[], Awaitable[dict[str, Fact]]]:
-        async def probe() -> dict[str, Fact]:
-            people = await parts.services.directories[name].search("", 1)
-            return {"answers": len(people)}
-
-        return probe
-
-    return {
-        "store": store,
-        "key-store": keystore,
-        f"ca:{BUILT_IN}": authority,
-        **{f"directory:{name}": directory(name) for name in parts.services.directories},
-    }
+def _jobs(parts: Parts, deadlines: Deadlines) -> tuple[Job, ...]:
+    """Return what the server does again and again on its own."""
+    store, settings = parts.store, parts.settings.jobs
+    return (
+        certificate_tasks(store, deadlines),
+        orphans(timedelta(days=settings.orphan_after_days)),
+        temporary(),
+        renewal(store),
+    )

@@ -267,6 +267,18 @@ class TemplateImpossible(PolicyError):
     code = "template-impossible"
 
 
+class LimitReached(PolicyError):
+    """The holder has as many of these credentials as may be. Facts: `limit`, `template`, `credentials` (their ids)."""
+
+    code = "limit-reached"
+
+
+class PlaceRefused(PolicyError):
+    """A credential cannot be made in the place of another one. Fact: `why`."""
+
+    code = "place-refused"
+
+
 class OperationInterrupted(PolicyError):
     """The card's last operation was cut and is for somebody else; it goes on first. Fact: `operation`."""
 
@@ -434,6 +446,20 @@ class NotSupported(ConnectorError):
     """A connector lacks an ability that the configuration needs. Facts: `connection`, `what`."""
 
     code = "not-supported"
+
+
+class TasksLate(ConnectorError):
+    """Certificate authorities have not done in time what was decided. Facts: `late`, `overdue` (how many), `hours`."""
+
+    code = "tasks-late"
+    retryable = True
+
+
+class JobFailed(ConnectorError):
+    """A job of the server failed when it was last done, or has not been done for long. Facts: `job`, `reason`."""
+
+    code = "job-failed"
+    retryable = True
 
 
 # --- record, configuration, wire ------------------------------------------------------------------------

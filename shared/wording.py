@@ -47,6 +47,8 @@ _FAILURES: Final[dict[str, str]] = {
     "code-rejected": "The unblock code is wrong, was used already, or is too old.",
     "card-needed": "For this the card has to be in a reader.",
     "operation-interrupted": "The last operation on this card (“{operation}”) was cut, and it is for somebody else.",
+    "limit-reached": "The person has as many of these as may be[ ({limit} of “{template}”)]: {credentials}.",
+    "place-refused": "A credential cannot be made in the place of that one: {why}.",
     "cannot-rehearse": "A dry run cannot tell what would be done to this card: {why}.",
     "holder-disabled": "The directory says that this person is disabled.",
     "template-impossible": "The template asks for what this card or the certificate authority cannot do: {why}.",
@@ -72,6 +74,9 @@ _FAILURES: Final[dict[str, str]] = {
     "passphrase-rejected": "The key store does not open with this passphrase.",
     "key-store-damaged": "The key store's file is damaged: {why}.",
     "not-supported": "The connection “{connection}” cannot do what the configuration needs: {what}.",
+    "tasks-late": "Certificate authorities let what was decided wait: {late} for too long, {overdue} of them for more than "
+    "{hours} hours.",
+    "job-failed": "The job “{job}” was not done: {reason}.",
     # record, configuration, wire
     "store-unavailable": "The record cannot be opened[: {why}].",
     "store-conflict": "It was changed or made already[: {what}].",

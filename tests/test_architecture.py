@@ -31,6 +31,7 @@ CATCHES_EVERYTHING: Final = {
     "server/rpc/interceptors.py": "the border of the server's process",
     "server/rpc/operations.py": "the same border, inside a stream that began well",
     "server/operations/engine.py": "an operation that failed must be recorded",
+    "server/jobs/runner.py": "a job that failed must be recorded, and must not end the others",
     "kiosk/tui/app.py": "a fault must not show its variables on a station's screen",
     "kiosk/cli.py": "the last line of the command line",
     "server/cli.py": "the last line of the command line",

@@ -8,12 +8,24 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from server.authority.keys import MasterKeyGenerations
-from server.authority.services import Check, KeyGeneration, ServerStatus, TemplateLine, TemplateText
+from server.authority.services import (
+    Check,
+    JobView,
+    KeyGeneration,
+    Retried,
+    ServerStatus,
+    TaskView,
+    TemplateLine,
+    TemplateText,
+    WaitingTasks,
+)
 from server.authority.stations import Enrolment
 from server.authority.templates import Templates
+from server.authority.work import Work
 from server.ports.store import StationRecord, StationStore
 from shared import errors
 from shared.clock import Clock
+from shared.credential.model import RequestId
 from shared.errors import Fact
 
 ACTOR: Final = "admin"
@@ -39,6 +51,7 @@ class Admin:
         stations: StationStore,
         templates: Templates,
         keys: MasterKeyGenerations,
+        work: Work,
         probes: Mapping[str, Probe],
         clock: Clock,
     ) -> None:
@@ -49,6 +62,7 @@ class Admin:
         self._stations = stations
         self._templates = templates
         self._keys = keys
+        self._work = work
         self._probes = probes
         self._started_at = clock.now()
 
@@ -99,3 +113,28 @@ class Admin:
             Invalid: there is no reason, or a very long one.
         """
         return await self._keys.make(why, ACTOR)
+
+    async def tasks(self) -> WaitingTasks:
+        """Return what certificate authorities still have to do, the oldest first."""
+        return await self._work.tasks()
+
+    async def retry_tasks(self, connection: str, *, given_up: bool) -> Retried:
+        """Have tasks tried now: all of them, or those of one connection.
+
+        Raises:
+            Invalid: there is no such connection.
+        """
+        return await self._work.retry(connection, ACTOR, given_up=given_up)
+
+    async def give_up_task(self, request_id: RequestId, why: str) -> TaskView:
+        """Stop trying a task; it is kept.
+
+        Raises:
+            Invalid: there is no such task, or no reason, or a very long one.
+            StoreConflict: it was done just now.
+        """
+        return await self._work.give_up(request_id, why, ACTOR)
+
+    async def jobs(self) -> Sequence[JobView]:
+        """Return the server's jobs, by name."""
+        return await self._work.jobs()

@@ -8,9 +8,11 @@ from typing import Protocol
 from uuid import UUID
 
 from server.authority.access import Caller
+from server.operations.lateness import Lateness
 from server.ports.store import StationRecord
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.credential.lifecycle import OperationKind
+from shared.credential.model import CertificateTask, RequestId
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
 from shared.rehearsal import Rehearsal, RehearsalRequest
@@ -169,6 +171,49 @@ class KeyGeneration:
     actor: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """What a certificate authority still has to do, or what was given up, and about whose card.
+
+    `holder` is a name, or an id where the credential was never made; empty where the record is closed.
+    """
+
+    task: CertificateTask
+    lateness: Lateness
+    slot: str
+    holder: str = ""
+    serial: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingTasks:
+    """The oldest tasks, and how many there are."""
+
+    tasks: tuple[TaskView, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What came of trying tasks. `left` were not tried: their authority does not answer, or there are too many."""
+
+    done: int
+    failed: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job of the server: how often it is done, when it was last, and how that went."""
+
+    name: str
+    every: timedelta
+    last_run_at: datetime | None = None
+    note: str = ""
+    running: bool = False
+    failed: bool = False
+
+
 class AdminService(Protocol):
     """What `kiosk-server` commands ask of the running server, over its Unix socket."""
 
@@ -207,4 +252,29 @@ class AdminService(Protocol):
         Raises:
             Invalid: there is no reason, or a very long one.
         """
+        ...
+
+    async def tasks(self) -> WaitingTasks:
+        """Return what certificate authorities still have to do, the oldest first."""
+        ...
+
+    async def retry_tasks(self, connection: str, *, given_up: bool) -> Retried:
+        """Have tasks tried now: all of them, or those of one connection.
+
+        Raises:
+            Invalid: there is no such connection.
+        """
+        ...
+
+    async def give_up_task(self, request_id: RequestId, why: str) -> TaskView:
+        """Stop trying a task; it is kept.
+
+        Raises:
+            Invalid: there is no such task, or no reason, or a very long one.
+            StoreConflict: it was done just now.
+        """
+        ...
+
+    async def jobs(self) -> Sequence[JobView]:
+        """Return the server's jobs, by name."""
         ...

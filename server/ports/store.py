@@ -33,13 +33,14 @@ from server.ports.changes import StateChanged as StateChanged  # noqa: PLC0414  
 from server.ports.credentials import CodeStore as CodeStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import CredentialStore as CredentialStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import UnblockCode as UnblockCode  # noqa: PLC0414  # likewise
+from server.ports.tasks import FAILED as FAILED  # noqa: PLC0414  # likewise
 from server.ports.tasks import JobRecord as JobRecord  # noqa: PLC0414  # likewise
 from server.ports.tasks import JobStore as JobStore  # noqa: PLC0414  # likewise
 from server.ports.tasks import TaskStore as TaskStore  # noqa: PLC0414  # likewise
 from shared.credential.model import (
     CardRecord,
-    OperationId,
     CredentialId,
+    OperationId,
     RecordId,
     RequestId,
     StationId,
@@ -70,9 +71,9 @@ class Opening:
     seen: CardRecord | None = None
     changes: tuple[Change, ...] = ()
     reason: str = ""
-    supersedes: OperationId | None = None
     replaces: CredentialId | None = None
     primary: CredentialId | None = None
+    supersedes: OperationId | None = None
     let_go: bool = False
 
 

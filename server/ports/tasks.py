@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from server.ports.audit import AuditRecord
 from shared.credential.model import CertificateRecord, CertificateTask
@@ -55,6 +55,10 @@ class TaskStore(Protocol):
         ...
 
 
+FAILED: Final = "failed: "
+"""How the note on a job begins that failed; an error's code follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """A job that is done again and again: who has it until when, when it last ended, and how."""
@@ -64,6 +68,11 @@ class JobRecord:
     expires_at: datetime
     last_run_at: datetime | None = None
     note: str = ""
+
+    @property
+    def failure(self) -> str:
+        """What was wrong when it last ended; empty where nothing was."""
+        return self.note.removeprefix(FAILED) if self.note.startswith(FAILED) else ""
 
 
 class JobStore(Protocol):

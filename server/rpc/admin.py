@@ -9,15 +9,21 @@ import grpc.aio
 
 from server.authority.services import (
     AdminService,
+    JobView,
     KeyGeneration,
+    Retried,
     ServerStatus,
+    TaskView,
     TemplateLine,
     TemplateText,
+    WaitingTasks,
 )
 from server.ports.store import StationRecord
 from server.rpc import admin_messages as messages
+from server.rpc import work_messages as work
 from server.rpc.interceptors import Context
 from shared import errors
+from shared.credential.model import RequestId
 from shared.proto import admin_pb2 as pb
 from shared.proto import admin_pb2_grpc
 from shared.proto.convert_facts import MAX_NAME, bounded
@@ -78,6 +84,26 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         """Make the next generation of the master key."""
         why = bounded(request.why, messages.MAX_WHY, "why")
         return messages.encode_generation(await self._service.new_key_generation(why))
+
+    async def ListTasks(self, request: pb.ListTasksRequest, context: Context) -> pb.ListTasksReply:
+        """Return what certificate authorities still have to do."""
+        return work.encode_tasks(await self._service.tasks())
+
+    async def RetryTasks(self, request: pb.RetryTasksRequest, context: Context) -> pb.RetryTasksReply:
+        """Have tasks tried now."""
+        connection = bounded(request.connection, MAX_NAME, "connection")
+        retried = await self._service.retry_tasks(connection, given_up=request.given_up)
+        return pb.RetryTasksReply(done=retried.done, failed=retried.failed, left=retried.left)
+
+    async def GiveUpTask(self, request: pb.GiveUpTaskRequest, context: Context) -> pb.CertificateTask:
+        """Stop trying a task."""
+        request_id = RequestId(messages.decode_id(request.request_id))
+        why = bounded(request.why, messages.MAX_WHY, "why")
+        return work.encode_task(await self._service.give_up_task(request_id, why))
+
+    async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsReply:
+        """Return the server's jobs."""
+        return work.encode_jobs(await self._service.jobs())
 
 
 class AdminClient:
@@ -144,6 +170,27 @@ class AdminClient:
         """Make the next generation of the master key and return it."""
         call = self._stub.NewKeyGeneration(pb.NewKeyGenerationRequest(why=why), timeout=CALL_TIMEOUT_S)
         return messages.decode_generation(await self._call(call))
+
+    async def tasks(self) -> WaitingTasks:
+        """Return what certificate authorities still have to do, the oldest first."""
+        call = self._stub.ListTasks(pb.ListTasksRequest(), timeout=CALL_TIMEOUT_S)
+        return work.decode_tasks(await self._call(call))
+
+    async def retry_tasks(self, connection: str, *, given_up: bool) -> Retried:
+        """Have tasks tried now: all of them, or those of one connection."""
+        request = pb.RetryTasksRequest(connection=connection, given_up=given_up)
+        reply = await self._call(self._stub.RetryTasks(request, timeout=CALL_TIMEOUT_S))
+        return Retried(done=reply.done, failed=reply.failed, left=reply.left)
+
+    async def give_up_task(self, request_id: RequestId, why: str) -> TaskView:
+        """Stop trying a task; it is kept."""
+        request = pb.GiveUpTaskRequest(request_id=request_id.bytes, why=why)
+        return work.decode_task(await self._call(self._stub.GiveUpTask(request, timeout=CALL_TIMEOUT_S)))
+
+    async def jobs(self) -> Sequence[JobView]:
+        """Return the server's jobs, by name."""
+        call = self._stub.ListJobs(pb.ListJobsRequest(), timeout=CALL_TIMEOUT_S)
+        return work.decode_jobs(await self._call(call))
 
     async def _call(self, call: Awaitable[R]) -> R:
         try:

@@ -51,8 +51,8 @@ def encode_stations(stations: Sequence[StationRecord]) -> pb.ListStationsReply:
                 fingerprint=station.fingerprint,
                 lab=station.lab,
                 state=_STATES[station.state],
-                joined_at=_timestamp(station.joined_at),
-                not_after=_timestamp(station.not_after),
+                joined_at=timestamp(station.joined_at),
+                not_after=timestamp(station.not_after),
             )
             for station in stations
         ]
@@ -63,13 +63,13 @@ def decode_stations(message: pb.ListStationsReply) -> tuple[StationRecord, ...]:
     """Read stations; `Garbled` for a state that nobody knows or an id of another length."""
     return tuple(
         StationRecord(
-            station_id=StationId(_uuid(station.station_id)),
+            station_id=StationId(decode_id(station.station_id)),
             name=station.name,
             fingerprint=station.fingerprint,
             lab=station.lab,
             state=member(_STATE_OF, station.state, "station's state"),
-            joined_at=_moment(station.joined_at),
-            not_after=_moment(station.not_after),
+            joined_at=moment(station.joined_at),
+            not_after=moment(station.not_after),
         )
         for station in message.stations
     )
@@ -130,7 +130,7 @@ def decode_lines(message: pb.TemplateLines) -> tuple[TemplateLine, ...]:
 def encode_status(status: ServerStatus) -> pb.ServerStatusReply:
     """Turn the server's status into a message."""
     message = pb.ServerStatusReply(
-        server=status.server, version=status.version, started_at=_timestamp(status.started_at)
+        server=status.server, version=status.version, started_at=timestamp(status.started_at)
     )
     for check in status.checks:
         entry = message.checks.add(subject=check.subject)
@@ -145,7 +145,7 @@ def decode_status(message: pb.ServerStatusReply) -> ServerStatus:
     return ServerStatus(
         server=message.server,
         version=message.version,
-        started_at=_moment(message.started_at),
+        started_at=moment(message.started_at),
         checks=tuple(
             Check(
                 subject=check.subject,
@@ -161,7 +161,7 @@ def encode_generation(generation: KeyGeneration) -> pb.KeyGeneration:
     """Turn a generation of the master key into a message."""
     return pb.KeyGeneration(
         generation=generation.generation,
-        created_at=_timestamp(generation.created_at),
+        created_at=timestamp(generation.created_at),
         cards=generation.cards,
         why=generation.why,
         actor=generation.actor,
@@ -172,24 +172,27 @@ def decode_generation(message: pb.KeyGeneration) -> KeyGeneration:
     """Read a generation of the master key."""
     return KeyGeneration(
         generation=message.generation,
-        created_at=_moment(message.created_at),
+        created_at=moment(message.created_at),
         cards=message.cards,
         why=message.why,
         actor=message.actor,
     )
 
 
-def _timestamp(moment: datetime) -> Timestamp:
+def timestamp(at: datetime) -> Timestamp:
+    """Turn a moment into a message."""
     message = Timestamp()
-    message.FromDatetime(moment)
+    message.FromDatetime(at)
     return message
 
 
-def _moment(message: Timestamp) -> datetime:
+def moment(message: Timestamp) -> datetime:
+    """Read a moment."""
     return message.ToDatetime(tzinfo=UTC)
 
 
-def _uuid(raw: bytes) -> UUID:
+def decode_id(raw: bytes) -> UUID:
+    """Read an id; `Garbled` for another length."""
     if len(raw) != 16:
         raise errors.Garbled(why="an id has 16 bytes")
     return UUID(bytes=raw)

@@ -59,6 +59,46 @@ TEMPLATE_ACTION_KEEP: TemplateAction.ValueType  # 3
 TEMPLATE_ACTION_REFUSE: TemplateAction.ValueType  # 4
 Global___TemplateAction: _TypeAlias = TemplateAction  # noqa: Y015
 
+class _CertificateAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CertificateActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CertificateAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CERTIFICATE_ACTION_UNSPECIFIED: _CertificateAction.ValueType  # 0
+    CERTIFICATE_ACTION_REVOKE: _CertificateAction.ValueType  # 1
+    CERTIFICATE_ACTION_HOLD: _CertificateAction.ValueType  # 2
+    CERTIFICATE_ACTION_RELEASE: _CertificateAction.ValueType  # 3
+
+class CertificateAction(_CertificateAction, metaclass=_CertificateActionEnumTypeWrapper): ...
+
+CERTIFICATE_ACTION_UNSPECIFIED: CertificateAction.ValueType  # 0
+CERTIFICATE_ACTION_REVOKE: CertificateAction.ValueType  # 1
+CERTIFICATE_ACTION_HOLD: CertificateAction.ValueType  # 2
+CERTIFICATE_ACTION_RELEASE: CertificateAction.ValueType  # 3
+Global___CertificateAction: _TypeAlias = CertificateAction  # noqa: Y015
+
+class _Lateness:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LatenessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Lateness.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LATENESS_UNSPECIFIED: _Lateness.ValueType  # 0
+    LATENESS_WAITING: _Lateness.ValueType  # 1
+    LATENESS_LATE: _Lateness.ValueType  # 2
+    LATENESS_OVERDUE: _Lateness.ValueType  # 3
+    LATENESS_GIVEN_UP: _Lateness.ValueType  # 4
+
+class Lateness(_Lateness, metaclass=_LatenessEnumTypeWrapper): ...
+
+LATENESS_UNSPECIFIED: Lateness.ValueType  # 0
+LATENESS_WAITING: Lateness.ValueType  # 1
+LATENESS_LATE: Lateness.ValueType  # 2
+LATENESS_OVERDUE: Lateness.ValueType  # 3
+LATENESS_GIVEN_UP: Lateness.ValueType  # 4
+Global___Lateness: _TypeAlias = Lateness  # noqa: Y015
+
 @_typing.final
 class CreateStationTokenRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -456,3 +496,253 @@ class KeyGeneration(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KeyGeneration: _TypeAlias = KeyGeneration  # noqa: Y015
+
+@_typing.final
+class ListTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksRequest: _TypeAlias = ListTasksRequest  # noqa: Y015
+
+@_typing.final
+class ListTasksReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """There may be more than are listed."""
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateTask]: ...
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___CertificateTask] | None = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTasksReply: _TypeAlias = ListTasksReply  # noqa: Y015
+
+@_typing.final
+class CertificateTask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ASKED_AT_FIELD_NUMBER: _builtins.int
+    NEXT_AT_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    LATENESS_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.bytes
+    """16 bytes."""
+    record_id: _builtins.bytes
+    """16 bytes."""
+    connection: _builtins.str
+    action: Global___CertificateAction.ValueType
+    reason: _builtins.str
+    """The authority's word ([RFC 5280] 5.3.1)."""
+    attempts: _builtins.int
+    failure: _builtins.str
+    lateness: Global___Lateness.ValueType
+    slot: _builtins.str
+    holder: _builtins.str
+    """A name, or an id; empty where nobody is known."""
+    serial: _builtins.int
+    @_builtins.property
+    def asked_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def next_at(self) -> _timestamp_pb2.Timestamp:
+        """None for one that was given up."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.bytes = ...,
+        record_id: _builtins.bytes = ...,
+        connection: _builtins.str = ...,
+        action: Global___CertificateAction.ValueType = ...,
+        reason: _builtins.str = ...,
+        asked_at: _timestamp_pb2.Timestamp | None = ...,
+        next_at: _timestamp_pb2.Timestamp | None = ...,
+        attempts: _builtins.int = ...,
+        failure: _builtins.str = ...,
+        lateness: Global___Lateness.ValueType = ...,
+        slot: _builtins.str = ...,
+        holder: _builtins.str = ...,
+        serial: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "asked_at", b"asked_at", "next_at", b"next_at", "serial", b"serial"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "action", b"action", "asked_at", b"asked_at", "attempts", b"attempts", "connection", b"connection", "failure", b"failure", "holder", b"holder", "lateness", b"lateness", "next_at", b"next_at", "reason", b"reason", "record_id", b"record_id", "request_id", b"request_id", "serial", b"serial", "slot", b"slot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__serial: _TypeAlias = _typing.Literal["serial"]  # noqa: Y015
+    _WhichOneofArgType__serial: _TypeAlias = _typing.Literal["_serial", b"_serial"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__serial) -> _WhichOneofReturnType__serial | None: ...
+
+Global___CertificateTask: _TypeAlias = CertificateTask  # noqa: Y015
+
+@_typing.final
+class RetryTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_FIELD_NUMBER: _builtins.int
+    connection: _builtins.str
+    """Empty for every connection."""
+    given_up: _builtins.bool
+    """Try those too that were given up."""
+    def __init__(
+        self,
+        *,
+        connection: _builtins.str = ...,
+        given_up: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection", b"connection", "given_up", b"given_up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTasksRequest: _TypeAlias = RetryTasksRequest  # noqa: Y015
+
+@_typing.final
+class RetryTasksReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    done: _builtins.int
+    failed: _builtins.int
+    left: _builtins.int
+    """Not tried: their authority does not answer, or there are too many."""
+    def __init__(
+        self,
+        *,
+        done: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "left", b"left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTasksReply: _TypeAlias = RetryTasksReply  # noqa: Y015
+
+@_typing.final
+class GiveUpTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.bytes
+    """16 bytes."""
+    why: _builtins.str
+    """Kept as evidence."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.bytes = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveUpTaskRequest: _TypeAlias = GiveUpTaskRequest  # noqa: Y015
+
+@_typing.final
+class ListJobsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListJobsRequest: _TypeAlias = ListJobsRequest  # noqa: Y015
+
+@_typing.final
+class ListJobsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOBS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job]: ...
+    def __init__(
+        self,
+        *,
+        jobs: _abc.Iterable[Global___Job] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListJobsReply: _TypeAlias = ListJobsReply  # noqa: Y015
+
+@_typing.final
+class Job(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EVERY_SECONDS_FIELD_NUMBER: _builtins.int
+    LAST_RUN_AT_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    every_seconds: _builtins.int
+    note: _builtins.str
+    running: _builtins.bool
+    failed: _builtins.bool
+    @_builtins.property
+    def last_run_at(self) -> _timestamp_pb2.Timestamp:
+        """None for one that was never done."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        every_seconds: _builtins.int = ...,
+        last_run_at: _timestamp_pb2.Timestamp | None = ...,
+        note: _builtins.str = ...,
+        running: _builtins.bool = ...,
+        failed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_run_at", b"last_run_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_seconds", b"every_seconds", "failed", b"failed", "last_run_at", b"last_run_at", "name", b"name", "note", b"note", "running", b"running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Job: _TypeAlias = Job  # noqa: Y015

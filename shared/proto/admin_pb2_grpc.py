@@ -70,6 +70,26 @@ class AdminStub:
                 request_serializer=shared_dot_proto_dot_admin__pb2.NewKeyGenerationRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_admin__pb2.KeyGeneration.FromString,
                 _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/kiosk.v1.Admin/ListTasks',
+                request_serializer=shared_dot_proto_dot_admin__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.ListTasksReply.FromString,
+                _registered_method=True)
+        self.RetryTasks = channel.unary_unary(
+                '/kiosk.v1.Admin/RetryTasks',
+                request_serializer=shared_dot_proto_dot_admin__pb2.RetryTasksRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.RetryTasksReply.FromString,
+                _registered_method=True)
+        self.GiveUpTask = channel.unary_unary(
+                '/kiosk.v1.Admin/GiveUpTask',
+                request_serializer=shared_dot_proto_dot_admin__pb2.GiveUpTaskRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.CertificateTask.FromString,
+                _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/kiosk.v1.Admin/ListJobs',
+                request_serializer=shared_dot_proto_dot_admin__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.ListJobsReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -123,6 +143,34 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTasks(self, request, context):
+        """What certificate authorities still have to do, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryTasks(self, request, context):
+        """Have tasks tried now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GiveUpTask(self, request, context):
+        """Stop trying a task that can never succeed; it is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """What the server does again and again on its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -160,6 +208,26 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.NewKeyGeneration,
                     request_deserializer=shared_dot_proto_dot_admin__pb2.NewKeyGenerationRequest.FromString,
                     response_serializer=shared_dot_proto_dot_admin__pb2.KeyGeneration.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.ListTasksRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.ListTasksReply.SerializeToString,
+            ),
+            'RetryTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTasks,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.RetryTasksRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.RetryTasksReply.SerializeToString,
+            ),
+            'GiveUpTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.GiveUpTask,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.GiveUpTaskRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.CertificateTask.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.ListJobsRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.ListJobsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -352,6 +420,114 @@ class Admin:
             '/kiosk.v1.Admin/NewKeyGeneration',
             shared_dot_proto_dot_admin__pb2.NewKeyGenerationRequest.SerializeToString,
             shared_dot_proto_dot_admin__pb2.KeyGeneration.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/ListTasks',
+            shared_dot_proto_dot_admin__pb2.ListTasksRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.ListTasksReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/RetryTasks',
+            shared_dot_proto_dot_admin__pb2.RetryTasksRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.RetryTasksReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GiveUpTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/GiveUpTask',
+            shared_dot_proto_dot_admin__pb2.GiveUpTaskRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.CertificateTask.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/ListJobs',
+            shared_dot_proto_dot_admin__pb2.ListJobsRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.ListJobsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,14 @@ class AdminStub:
     """The generations of the master key, the oldest first."""
     NewKeyGeneration: _grpc.UnaryUnaryMultiCallable[_admin_pb2.NewKeyGenerationRequest, _admin_pb2.KeyGeneration]
     """Make the next generation of the master key; cards of older ones go on working."""
+    ListTasks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTasksRequest, _admin_pb2.ListTasksReply]
+    """What certificate authorities still have to do, the oldest first."""
+    RetryTasks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RetryTasksRequest, _admin_pb2.RetryTasksReply]
+    """Have tasks tried now."""
+    GiveUpTask: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GiveUpTaskRequest, _admin_pb2.CertificateTask]
+    """Stop trying a task that can never succeed; it is kept."""
+    ListJobs: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListJobsRequest, _admin_pb2.ListJobsReply]
+    """What the server does again and again on its own."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -63,6 +71,14 @@ class AdminAsyncStub(AdminStub):
     """The generations of the master key, the oldest first."""
     NewKeyGeneration: _aio.UnaryUnaryMultiCallable[_admin_pb2.NewKeyGenerationRequest, _admin_pb2.KeyGeneration]  # type: ignore[assignment]
     """Make the next generation of the master key; cards of older ones go on working."""
+    ListTasks: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTasksRequest, _admin_pb2.ListTasksReply]  # type: ignore[assignment]
+    """What certificate authorities still have to do, the oldest first."""
+    RetryTasks: _aio.UnaryUnaryMultiCallable[_admin_pb2.RetryTasksRequest, _admin_pb2.RetryTasksReply]  # type: ignore[assignment]
+    """Have tasks tried now."""
+    GiveUpTask: _aio.UnaryUnaryMultiCallable[_admin_pb2.GiveUpTaskRequest, _admin_pb2.CertificateTask]  # type: ignore[assignment]
+    """Stop trying a task that can never succeed; it is kept."""
+    ListJobs: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListJobsRequest, _admin_pb2.ListJobsReply]  # type: ignore[assignment]
+    """What the server does again and again on its own."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     """Administration, over the Unix socket in a folder that only the server's own user may enter."""
@@ -120,5 +136,37 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.KeyGeneration, _abc.Awaitable[_admin_pb2.KeyGeneration]]:
         """Make the next generation of the master key; cards of older ones go on working."""
+
+    @_abc_1.abstractmethod
+    def ListTasks(
+        self,
+        request: _admin_pb2.ListTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListTasksReply, _abc.Awaitable[_admin_pb2.ListTasksReply]]:
+        """What certificate authorities still have to do, the oldest first."""
+
+    @_abc_1.abstractmethod
+    def RetryTasks(
+        self,
+        request: _admin_pb2.RetryTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RetryTasksReply, _abc.Awaitable[_admin_pb2.RetryTasksReply]]:
+        """Have tasks tried now."""
+
+    @_abc_1.abstractmethod
+    def GiveUpTask(
+        self,
+        request: _admin_pb2.GiveUpTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CertificateTask, _abc.Awaitable[_admin_pb2.CertificateTask]]:
+        """Stop trying a task that can never succeed; it is kept."""
+
+    @_abc_1.abstractmethod
+    def ListJobs(
+        self,
+        request: _admin_pb2.ListJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListJobsReply, _abc.Awaitable[_admin_pb2.ListJobsReply]]:
+        """What the server does again and again on its own."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

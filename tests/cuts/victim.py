@@ -122,7 +122,7 @@ def serve(config: Path, control: Connection) -> None:
 
 async def _serve(config: Path, control: Connection) -> None:
     fuse = Fuse()
-    server = wiring.Server(await open_parts(config, fuse))
+    server = wiring.Server(await open_parts(config, fuse), work=False)  # commits are counted
     await server.start()
     stopping = asyncio.Event()
 

@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -13,17 +13,29 @@ import pytest
 from server.authority.services import (
     AdminService,
     Check,
+    JobView,
     KeyGeneration,
+    Retried,
     ServerStatus,
+    TaskView,
     TemplateAction,
     TemplateLine,
     TemplateText,
+    WaitingTasks,
 )
+from server.operations.lateness import Lateness
 from server.ports.store import StationRecord, StationState
 from server.rpc.admin import AdminClient
 from server.rpc.server import Endpoint, bind_admin
 from shared import errors
-from shared.credential.model import StationId
+from shared.credential.model import (
+    NEVER,
+    CertificateAction,
+    CertificateTask,
+    RecordId,
+    RequestId,
+    StationId,
+)
 from tests.server.rpc.test_gate import knock
 from tests.server.rpc.world import World
 
@@ -51,6 +63,43 @@ STATUS = ServerStatus(
 GENERATIONS = (
     KeyGeneration(generation=1, created_at=NOW, cards=2**32 - 1),
     KeyGeneration(generation=2, created_at=NOW, why="Desk 3 was stolen", actor="admin"),
+)
+
+REVOCATION = TaskView(
+    task=CertificateTask(
+        request_id=RequestId(uuid4()),
+        record_id=RecordId(uuid4()),
+        connection="msca",
+        action=CertificateAction.REVOKE,
+        reason="keyCompromise",
+        asked_at=NOW,
+        next_at=NOW + timedelta(minutes=30),
+        attempts=7,
+        failure="no answer in time",
+    ),
+    lateness=Lateness.OVERDUE,
+    slot="9A",
+    holder="Bob Smith",
+    serial=2**40,
+)
+GIVEN_UP = replace(
+    REVOCATION,
+    task=replace(REVOCATION.task, next_at=NEVER),
+    lateness=Lateness.GIVEN_UP,
+    holder="",
+    serial=None,
+)
+WAITING = WaitingTasks(tasks=(REVOCATION, GIVEN_UP), total=2000)
+JOBS = (
+    JobView(name="orphans", every=timedelta(hours=1)),
+    JobView(
+        name="renewal",
+        every=timedelta(hours=1),
+        last_run_at=NOW,
+        note="failed: store-unavailable",
+        running=True,
+        failed=True,
+    ),
 )
 
 
@@ -105,6 +154,20 @@ class Admin:
         self.asked.append(why)
         return GENERATIONS[-1]
 
+    async def tasks(self) -> WaitingTasks:
+        return WAITING
+
+    async def retry_tasks(self, connection: str, *, given_up: bool) -> Retried:
+        self.asked.append((connection, given_up))
+        return Retried(done=3, failed=2, left=1)
+
+    async def give_up_task(self, request_id: RequestId, why: str) -> TaskView:
+        self.asked.append((request_id, why))
+        return GIVEN_UP
+
+    async def jobs(self) -> Sequence[JobView]:
+        return JOBS
+
 
 @dataclass(slots=True)
 class Room:
@@ -140,6 +203,12 @@ async def test_both_ends_agree(room: Room) -> None:
     assert await service.key_generations() == GENERATIONS
     assert await service.new_key_generation("Desk 3 was stolen") == GENERATIONS[-1]
     assert room.admin.asked[-1:] == ["Desk 3 was stolen"]
+    assert await service.tasks() == WAITING
+    assert await service.retry_tasks("msca", given_up=True) == Retried(done=3, failed=2, left=1)
+    request_id = REVOCATION.task.request_id
+    assert await service.give_up_task(request_id, "the authority is gone") == GIVEN_UP
+    assert room.admin.asked[-2:] == [("msca", True), (request_id, "the authority is gone")]
+    assert await service.jobs() == JOBS
 
 
 async def test_errors_arrive(room: Room) -> None:
@@ -152,6 +221,8 @@ async def test_errors_arrive(room: Room) -> None:
         await room.client.plan_templates(())
     with pytest.raises(errors.Invalid):
         await room.client.new_key_generation("x" * 5000)
+    with pytest.raises(errors.Invalid):
+        await room.client.give_up_task(REVOCATION.task.request_id, "x" * 5000)
 
 
 async def test_only_the_owner_may_open_it(room: Room) -> None:
