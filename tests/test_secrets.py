@@ -221,6 +221,11 @@ class Work:
         assert outcome.error.code == "pin-blocked"
         outcome = await self.do(OperationKind.UNBLOCK, Holder(new_pins=[NEXT]))
         assert (outcome.error, outcome.state) == (None, "active")
+        await self.cut(Ins.GENERATE_ASYMMETRIC, OperationKind.REISSUE, Holder(current_pins=[NEXT] * 2))
+        outcome = await self.do(OperationKind.REISSUE, Holder(current_pins=[WRONG, NEXT]))
+        assert (outcome.error, outcome.state) == (None, "active")
+        outcome = await self.do(OperationKind.RENEW, Holder(current_pins=[NEXT]))
+        assert (outcome.error, outcome.state) == (None, "active")
 
 
 async def test_a_station_and_a_server(
