@@ -6,9 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from server.authority.access import Caller
-from server.operations.decide import Decisions
 from server.operations.disclose import Disclosures
 from server.operations.services import Services
+from server.operations.succession import Succession
 from server.ports.store import Store
 from shared.credential.lifecycle import CONTINUED, WITHOUT_CARD, OperationKind, reachable
 from shared.credential.model import CardRecord, CredentialId, HolderId, PinState, RecordId
@@ -25,7 +25,7 @@ class Credentials:
     def __init__(self, services: Services) -> None:
         """Work with `services`."""
         self._store: Store = services.store
-        self._decisions = Decisions(services)
+        self._decisions = Succession(services)
         self._disclosures = Disclosures(services)
 
     async def find(self, caller: Caller, text: str, limit: int) -> FoundCredentials:
@@ -39,7 +39,7 @@ class Credentials:
     async def decide(
         self, caller: Caller, record_id: UUID, operation: OperationKind, reason: str
     ) -> DecisionView:
-        """Suspend, resume, revoke or delete; raises as `Decisions.decide`."""
+        """Suspend, resume, revoke or delete, with all that follows; raises as `Decisions.decide`."""
         decided = await self._decisions.decide(caller, RecordId(record_id), operation, reason)
         return DecisionView(state=decided.state, facts=decided.facts)
 

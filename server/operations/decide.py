@@ -7,9 +7,10 @@ next appears. So a stolen card is worth nothing although nobody has it.
 Source: card-rules, "Certificate authorities"; [FIPS 201-3] 2.9.4 (18 hours).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 from uuid import uuid4
 
@@ -60,6 +61,9 @@ EVENTS: Final = {
     OperationKind.DELETE: "deleted",
 }
 """How evidence calls a decision."""
+
+Facts = Mapping[str, errors.Fact]
+NOTHING_MORE: Final[Facts] = MappingProxyType({})
 
 FOR_GOOD: Final = frozenset({OperationKind.REVOKE, OperationKind.RETIRE, OperationKind.DELETE})
 
@@ -236,11 +240,18 @@ class Decisions:
         self._services = services
 
     async def decide(
-        self, caller: Caller, record_id: RecordId, operation: OperationKind, reason: str
+        self,
+        caller: Caller,
+        record_id: RecordId,
+        operation: OperationKind,
+        reason: str,
+        *,
+        before: Callable[[CardRecord], Awaitable[None]],
     ) -> Decided:
         """Take a decision, and have the certificate authorities carry it out as far as they answer.
 
         An operation that was cut gives way: what it left is revoked, and the card is healed when it is seen again.
+        `before` is done to the record when the decision may be taken, and before it is.
 
         Raises:
             UnknownCard: there is no such card.
@@ -258,7 +269,25 @@ class Decisions:
         decided = await decision(self._services, record, operation, reason)
         if operation is OperationKind.RESUME and record.pin is not PinState.HOLDER:
             raise errors.CardNeeded(operation=operation.value)
-        facts = await self._take(caller, record, decided)
+        await before(record)
+        return await self._carry_out(caller, record, decided)
+
+    async def follow(
+        self, caller: Caller, record: CardRecord, operation: OperationKind, cause: Cause, because: Facts
+    ) -> Decided:
+        """Take a decision that another credential makes necessary; `because` goes into its evidence.
+
+        Raises:
+            CardLeased: a station is working on the card.
+            StoreConflict: something was done to it since its record was read.
+        """
+        decided = await _decision(self._services, record, operation, cause)
+        return await self._carry_out(caller, record, decided, because)
+
+    async def _carry_out(
+        self, caller: Caller, record: CardRecord, decided: Decision, because: Facts = NOTHING_MORE
+    ) -> Decided:
+        facts = await self._take(caller, record, decided, because)
         waiting = await attempt(self._services, decided.record.tasks)
         return Decided(state=decided.record.state, facts={**facts, "waiting": waiting}, waiting=waiting)
 
@@ -272,11 +301,13 @@ class Decisions:
         decided = await _decision(self._services, record, OperationKind.REVOKE, Cause.ENDED)
         await self._take(ITSELF, record, decided)
 
-    async def _take(self, caller: Caller, record: CardRecord, decided: Decision) -> dict[str, errors.Fact]:
+    async def _take(
+        self, caller: Caller, record: CardRecord, decided: Decision, because: Facts = NOTHING_MORE
+    ) -> dict[str, errors.Fact]:
         """Write a decision down, in one commit; return what faces are told of it."""
         journal = Journal(self._services.store.cards, caller)
         journal.note(*decided.changes)
-        facts = note_evidence(journal, decided)
+        facts = note_evidence(journal, decided, because)
         journal.note(OperationClosed(code="done"))
         cut = record.open_operation
         await journal.open(
@@ -295,7 +326,9 @@ class Decisions:
         return facts
 
 
-def note_evidence(journal: Journal, decided: Decision) -> dict[str, errors.Fact]:
+def note_evidence(
+    journal: Journal, decided: Decision, because: Facts = NOTHING_MORE
+) -> dict[str, errors.Fact]:
     """Note the evidence of a decision; return what faces are told of it."""
     record = decided.record
     facts: dict[str, errors.Fact] = {"holder": record.credential.holder_name if record.credential else ""}
@@ -313,6 +346,7 @@ def note_evidence(journal: Journal, decided: Decision) -> dict[str, errors.Fact]
         EVENTS[decided.operation],
         record.record_id,
         **({"reason": decided.cause.value} if decided.cause else {}),
+        **because,
         **tombstone,
     )
     return facts

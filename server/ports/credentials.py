@@ -36,7 +36,10 @@ class CredentialStore(Protocol):
         ...
 
     async def succeeding(self) -> Sequence[CardRecord]:
-        """Return cards with a credential in use that is temporary, or replaces one that is still in use."""
+        """Return cards with a credential in use that is temporary, or replaces one that is still in use.
+
+        And those whose open operation makes one that replaces such a one.
+        """
         ...
 
     async def expiring(self, before: datetime) -> Sequence[CardRecord]:

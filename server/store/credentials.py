@@ -4,8 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, or_, select
+from sqlalchemy import Column, ColumnElement, Select, and_, bindparam, exists, or_, select
 
 from server.store.card_rows import CREDENTIAL, credential_of, read_card
 from server.store.columns import Instant
@@ -65,19 +66,27 @@ _SEARCH: Final = Prepared(
 _ENDING: Final = Prepared(
     _cards(credential.c.ends_at <= _BEFORE, _USED).order_by(credential.c.ends_at, credential.c.number)
 )
+
+
+def _still_used(replaced: Column[UUID | None]) -> ColumnElement[bool]:
+    return exists(
+        select(_older.c.number).where(
+            _older.c.credential_id == replaced,
+            or_(*(_older.c.state == state for state in sorted(USED_CREDENTIAL))),
+        )
+    )
+
+
 _SUCCEEDING: Final = Prepared(
     _cards(
         _USED,
-        or_(
-            credential.c.primary_id.is_not(None),
-            exists(
-                select(_older.c.number).where(
-                    _older.c.credential_id == credential.c.replaces_id,
-                    or_(*(_older.c.state == state for state in sorted(USED_CREDENTIAL))),
-                )
-            ),
-        ),
+        or_(credential.c.primary_id.is_not(None), _still_used(credential.c.replaces_id)),
     ).order_by(credential.c.number)
+)
+_BEING_MADE: Final = Prepared(
+    select(operation.c.record_id)
+    .where(operation.c.ended_at.is_(None), _still_used(operation.c.replaces_id))
+    .order_by(operation.c.began_at, operation.c.operation_id)
 )
 _EXPIRING: Final = Prepared(
     _cards(
@@ -160,7 +169,7 @@ class CredentialTables:
 
     async def succeeding(self) -> Sequence[CardRecord]:
         """Return cards with a credential in use that is temporary, or replaces one that is still in use."""
-        return await self._found((_SUCCEEDING,))
+        return await self._found((_SUCCEEDING, _BEING_MADE))
 
     async def expiring(self, before: datetime) -> Sequence[CardRecord]:
         """Return cards with a credential in use and a confirmed certificate that expires by then."""

@@ -68,11 +68,15 @@ class MemoryCredentials:
         """Return cards with a credential in use that is temporary, or replaces one that is still in use."""
         state = self._book.state
         used = {key for key, (_, each) in state.credentials.items() if each.state in USED_CREDENTIAL}
-        return tuple(
-            card
+        found = {
+            card.record_id: card
             for card, credential in _shown(state, USED_CREDENTIAL)
             if credential.primary is not None or credential.replaces in used
-        )
+        }
+        for card in _cut(state):
+            if card.open_operation is not None and card.open_operation.replaces in used:
+                found.setdefault(card.record_id, card)
+        return tuple(found.values())
 
     async def expiring(self, before: datetime) -> Sequence[CardRecord]:
         """Return cards with a credential in use and a confirmed certificate that expires by then."""

@@ -56,6 +56,10 @@ def management_algorithm(template: Template | None, profile: Profile) -> Managem
 
 def check_card(template: Template, profile: Profile) -> list[errors.TemplateImpossible]:
     """Return everything that this card cannot do of the template."""
+    if template.cards and profile.name not in template.cards:
+        titles = ", ".join(PROFILES[name].title for name in template.cards)
+        why = f"it is for {titles}, and this is a {profile.title}"
+        return [errors.TemplateImpossible(template=template.name, why=why)]
     reasons = [why_not_management(profile, management_algorithm(template, profile))]
     if template.pin.tries is not None and not profile.features.set_retries:
         reasons.append(f"{profile.title} has no command that sets retry counters")

@@ -5,11 +5,19 @@ its canonical form names it in the record.
 """
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum, unique
 
 from shared.credential.pins import PinPolicy
 from shared.credential.reasons import Consequences
-from shared.piv.ids import Algorithm, ManagementAlgorithm, PinPolicyId, Slot, TouchPolicyId
+from shared.piv.ids import (
+    Algorithm,
+    ManagementAlgorithm,
+    PinPolicyId,
+    ProfileName,
+    Slot,
+    TouchPolicyId,
+)
 
 
 @unique
@@ -86,10 +94,23 @@ class Attestation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Temporary:
+    """The `[temporary]` table: its credentials end after `lasts`, and stand in for another one of their holders.
+
+    `suspend_primary`: while it is in use, that other one is not.
+    """
+
+    lasts: timedelta
+    suspend_primary: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """A template, read. `digest` is the SHA-256 of its canonical form: the parsed TOML as JSON with sorted keys.
 
-    `reasons` says what a cause means for the certificates when the credential is taken out of use.
+    `reasons` says what a cause means for the certificates when the credential is taken out of use. `cards` are the kinds
+    of card that it may be issued on (empty: any that can do it), `limit` how many credentials of it a person may have
+    at a time (None: any number).
     """
 
     name: str
@@ -102,3 +123,6 @@ class Template:
     attestation: Attestation = field(default_factory=Attestation)
     expires_after_days: int = 1825
     reasons: Consequences = field(default_factory=dict)
+    cards: tuple[ProfileName, ...] = ()
+    limit: int | None = None
+    temporary: Temporary | None = None

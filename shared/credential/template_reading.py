@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import timedelta
 from enum import Enum
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -23,8 +24,9 @@ from shared.credential.template import (
     ManagementKeyChoice,
     PinSettings,
     Template,
+    Temporary,
 )
-from shared.piv.ids import Algorithm, PinPolicyId, Slot, TouchPolicyId
+from shared.piv.ids import Algorithm, PinPolicyId, ProfileName, Slot, TouchPolicyId
 
 E = TypeVar("E", bound=Enum)
 
@@ -56,7 +58,7 @@ class _Reader:
             root,
             {
                 "name", "title", "directory", "expires-after-days", "management-key",
-                "pin", "attestation", "certificate", "reasons",
+                "pin", "attestation", "certificate", "reasons", "cards", "limit", "temporary",
             },
         )  # fmt: skip
         canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), default=str)
@@ -84,7 +86,32 @@ class _Reader:
             attestation=self._attestation(self._table(root, "attestation")),
             expires_after_days=self._number(root, "expires-after-days", 1825, 1, 7300),
             reasons=self._reasons(root),
+            cards=self._cards(root),
+            limit=self._number(root, "limit", 1, 1, 100) if "limit" in root else None,
+            temporary=self._temporary(root["temporary"]) if "temporary" in root else None,
         )
+
+    def _cards(self, root: Mapping[str, Any]) -> tuple[ProfileName, ...]:
+        names = self._texts(root, "cards", ())
+        if "cards" in root and not names:
+            self._fail("cards", "no card could be issued; leave cards out to allow any")
+        known = [name.value for name in ProfileName]
+        for name in names:
+            if name not in known:
+                (near,) = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+                self._fail("cards", f"no kind of card {name}", near)
+        return tuple(map(ProfileName, names))
+
+    def _temporary(self, table: Mapping[str, Any]) -> Temporary:
+        if not isinstance(table, dict):
+            self._fail("temporary", "temporary is a table")
+        self._known(table, {"days", "hours", "suspend-primary"})
+        lasts = timedelta(
+            days=self._number(table, "days", 0, 0, 365), hours=self._number(table, "hours", 0, 0, 23)
+        )
+        if not lasts:
+            self._fail("temporary", "a temporary credential lasts for some days, or hours")
+        return Temporary(lasts=lasts, suspend_primary=self._flag(table, "suspend-primary", default=True))
 
     def _certificate(self, table: Mapping[str, Any]) -> CertificateSpec:
         if not isinstance(table, dict):

@@ -184,7 +184,12 @@ async def test_a_cut_operation_remembers_whose_place_it_was_for(store: Store) ->
     old_id, other_id = old.credential.credential_id, other.credential.credential_id
     card = a_card()
     await store.cards.open(replace(an_opening(card, HERE), reason="lost", replaces=old_id, primary=other_id))
-    cut = (await read(store, card)).open_operation
+    assert list(await store.credentials.succeeding()) == []
+    used = await apply(store, old, now(old, State.SUSPENDED))
+    card = await read(store, card)
+    assert list(await store.credentials.succeeding()) == [card]
+    assert used.open_operation is None
+    cut = card.open_operation
     assert cut is not None
     assert (cut.replaces, cut.primary, cut.reason) == (old_id, other_id, "lost")
 
