@@ -4,18 +4,22 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from uuid import uuid4
 
 from server.authority.access import Caller
+from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.keystore.memory import MemoryKeyStore
+from server.operations.services import Services
+from server.operations.tasks import attempt
 from server.store.memory_state import Draft
 from shared.credential.model import RecordId, StationId
 from shared.piv.ids import ProfileName
 from shared.relay import OperationKind, StationTurn
 from shared.virtual.card import VirtualCard
 from shared.virtual.memory import Memory
+from tests.cuts.authority import MoodyAuthority
 from tests.cuts.cut import FAULTS, MESSAGES, Counts, Cut, DyingWire
 from tests.cuts.holder import Holder
 from tests.cuts.world import DESKS, Books, Line, World
@@ -37,10 +41,11 @@ class Inside(World):
     kinds = (*FAULTS, *MESSAGES)
     subject = BOB.holder
 
-    def __init__(self, lab: Lab) -> None:
-        """Work with the server of `lab`."""
+    def __init__(self, lab: Lab, authority: MoodyAuthority) -> None:
+        """Work with the server of `lab` and its certificate authority."""
         super().__init__()
         self._lab = lab
+        self.authority = authority
         self._new = lab.store._book.state.copy()
         self._moments: dict[str, _Moment] = {}
         self._callers = [
@@ -51,7 +56,16 @@ class Inside(World):
     @classmethod
     async def start(cls) -> Self:
         """Start a server."""
-        return cls(await Lab.start())
+        moody: list[MoodyAuthority] = []
+
+        def adapt(services: Services) -> Services:
+            built_in = services.authorities["built-in"]
+            assert isinstance(built_in, BuiltinAuthority)
+            moody.append(MoodyAuthority(built_in))
+            return replace(services, authorities={"built-in": moody[0]})
+
+        lab = await Lab.start(adapt=adapt)
+        return cls(lab, moody[0])
 
     async def new_card(self, profile: ProfileName, chance: random.Random) -> None:
         """Begin with a card from the factory, and a server that never saw one."""
@@ -82,6 +96,10 @@ class Inside(World):
         """Open a line that dies at `cut`."""
         backend = DirectBackend(self._lab.engine, self._lab.backend._console, self._callers[desk])
         yield _Line(backend, cut, self._lab)
+
+    async def work_queue(self) -> int:
+        """Have the certificate authority do everything that waits for it; return how much is left."""
+        return await attempt(self._lab.services, await self._lab.store.tasks.all())
 
     async def renew_master_key(self) -> None:
         """Make the next generation in the key store."""

@@ -1,9 +1,10 @@
 """Whatever is done to a card, in whatever order, cut wherever: the record goes only the ways that the table knows.
 
 Operations, wrong PINs, cuts, reinsertions at either station, a card that is taken to the other one while its holder is
-asked for a PIN, and what other people do to a card behind our back. And every certificate that was issued is on its
-card, or revoked, or its key is gone; while an operation stands open, the record at least knows of it. Where the record
-says that the PIN is the holder's, it is. Where nobody else touched the card, it comes to its goal in the end.
+asked for a PIN, decisions without the card, a certificate authority that is not reached or not heard, and what other
+people do to a card behind our back. And every certificate that was issued is on its card, or revoked, or waits to be, or
+its key is gone; while an operation stands open, the record at least knows of it. Where the record says that the PIN is
+the holder's, it is. Where nobody else touched the card, it comes to its goal in the end.
 """
 
 import asyncio
@@ -20,15 +21,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from shared import errors
 from shared.credential.drift_kinds import Kind
-from shared.credential.lifecycle import CONTINUED, OperationKind, target
+from shared.credential.lifecycle import CONTINUED, WITHOUT_CARD, OperationKind, target
 from shared.credential.model import CardRecord, PinState, RecordId, State
 from shared.credential.plan import LIVE
+from shared.credential.update import due_at_sight
 from shared.piv.chuid import Chuid
 from shared.piv.ids import ObjectId, ProfileName, Slot
 from shared.virtual.factory import blank
 from shared.virtual.memory import Memory
 from shared.virtual.profiles import PROFILES as MADE
 from tests.cuts import judge
+from tests.cuts.authority import Mood
 from tests.cuts.cut import Cut
 from tests.cuts.inside import Inside
 from tests.cuts.operations import OPERATIONS, PROFILES, reason_for
@@ -48,6 +51,7 @@ WAY: Final = {
     State.UNREGISTERED: OperationKind.ISSUE,
     State.REGISTERED: OperationKind.ISSUE,
     State.ISSUED: OperationKind.ACTIVATE,
+    State.SUSPENDED: OperationKind.RESUME,
 }
 """How a card comes to its goal: its holder uses it."""
 
@@ -149,6 +153,21 @@ class Life(RuleBasedStateMachine):
     def go_on(self, desk: int, cut: Cut | None) -> None:
         """Do what brings the card nearer to its goal; what its holder does then."""
         self.run(self._operate(self.run(self._next()) or OperationKind.CHANGE_PIN, desk, cut, 0))
+
+    @rule(kind=st.sampled_from(sorted(WITHOUT_CARD)))
+    def decide(self, kind: OperationKind) -> None:
+        """Decide about the card from the other desk, while it is not there."""
+        self.run(self._decide(kind))
+
+    @rule(mood=st.sampled_from(Mood))
+    def authority(self, mood: Mood) -> None:
+        """Have the certificate authority answer, or not."""
+        self.world.authority.mood = mood
+
+    @rule()
+    def work_queue(self) -> None:
+        """Time passes: what waits for the certificate authority is tried again."""
+        self.run(self.world.work_queue())
 
     @rule(what=st.sampled_from(sorted(FOREIGN)))
     def somebody_else(self, what: str) -> None:
@@ -253,8 +272,24 @@ class Life(RuleBasedStateMachine):
                 assert self.world.card.memory.pin.left == self.world.card.memory.pin.tries
         return await self._state()
 
+    async def _decide(self, kind: OperationKind) -> None:
+        record = judge.record_of(self.world.card.memory, await self.world.books())
+        if record is None:
+            return
+        before, memory = await self._records(), self.world.card.memory
+        try:
+            await self.world.decide(record.record_id, kind, reason_for(kind))
+        except errors.KioskError:
+            assert await self._records() == before
+        else:
+            after = (await self._records())[record.record_id]
+            assert after.state is _ends(kind, record.state)
+            assert after.open_operation is None
+        assert self.world.card.memory == memory
+
     async def _comes_to_its_goal(self) -> None:
-        """Go its way until nothing is left to do: what was cut, then what brings the card to its holder."""
+        """Go its way until nothing is left to do: what was cut, then what brings the card to its holder, if anybody."""
+        self.world.authority.mood = Mood.ANSWERS
         if not self.world.readers.cards():
             return
         for insertion in range(INSERTIONS):
@@ -263,6 +298,7 @@ class Life(RuleBasedStateMachine):
                 break
             await self._operate(kind, insertion % 2, None, 0)
         assert await self._next() is None
+        assert await self.world.work_queue() == 0
         assert judge.orphans(self.world.card.memory, await self.world.books()) == []
 
     async def _next(self) -> OperationKind | None:
@@ -273,6 +309,8 @@ class Life(RuleBasedStateMachine):
         for cut in (each.open_operation for each in shown):
             if cut is not None and cut.kind in continued:
                 return OperationKind(cut.kind)
+        if record is not None and due_at_sight(record):
+            return OperationKind.UPDATE
         return WAY.get(record.state if record is not None else State.UNREGISTERED)
 
     # --- what is seen -----------------------------------------------------------------------------------
