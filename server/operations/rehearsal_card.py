@@ -18,10 +18,11 @@ from server.operations.talk import Talk
 from server.ports.store import Opening, OperationClosed
 from shared.console import CardHints
 from shared.credential import plan
-from shared.credential.model import FACTORY, CardRecord, OperationId, PinState
+from shared.credential.model import FACTORY, CardRecord, OperationId, PinState, State
 from shared.credential.sight import Sight, digest
 from shared.iso7816.conversation import drive
 from shared.piv.certificate import CertificateContainer
+from shared.piv.chuid import NO_EXPIRY
 from shared.piv.ids import ObjectId, Origin, ProfileName, TouchPolicyId
 from shared.piv.inspect import ReferenceFacts, inspect
 from shared.relay import Begin
@@ -156,8 +157,9 @@ async def _as_recorded(
     if hints.guid == record.record_id:
         facts = drive(inspect(), partial(transmit, card))
         ours = (plan.WriteChuid(), plan.WriteCcc())
-        today = scratch.services.clock.now().date()
-        identity = await identity_objects(op, record.record_id, ours, facts, today)
+        in_stock = record.state is State.REGISTERED and record.open_operation is None
+        expires = NO_EXPIRY if in_stock else scratch.services.clock.now().date()
+        identity = await identity_objects(op, record.record_id, ours, facts, expires)
         memory = memory.with_object(ObjectId.CHUID, identity.chuid)
         if (hints.sight or Sight()).objects.get(ObjectId.CCC) == digest(identity.ccc):
             memory = memory.with_object(ObjectId.CCC, identity.ccc)

@@ -10,7 +10,7 @@ Source: card-rules, "Deleting keys"; design, section 6.
 from collections.abc import Sequence
 from typing import Final
 
-from server.operations.decide import revocation
+from server.operations.decide import UNCONFIRMED, VALID, revocation
 from server.operations.empty import IDENTIFYING, empty
 from server.operations.factory import give_factory_secrets, proven_factory
 from server.operations.operation import Ended, Operation
@@ -32,7 +32,6 @@ from shared.credential.model import (
     FACTORY,
     CardRecord,
     CertificateAction,
-    CertificateState,
     CertificateTask,
     PinState,
     SecretKind,
@@ -47,9 +46,6 @@ from shared.piv.management import authenticated_singly, factory_key
 from shared.piv.profiles import Profile
 from shared.piv.select import fresh
 from shared.relay import StepChange, StepLine
-
-GONE: Final = frozenset({CertificateState.REVOKED, CertificateState.REFUSED})
-"""Certificates that are worth nothing any more, or never were."""
 
 GIVING_BACK: Final = (
     StepLine(key="empty"),
@@ -117,12 +113,16 @@ def _known(op: Operation) -> CardRecord:
 
 
 def _revocations(op: Operation, record: CardRecord) -> list[CertificateTask]:
-    """Return what certificate authorities have to revoke, although nothing should be left when it comes to this."""
+    """Return what certificate authorities have to revoke: what never reached the card, although nothing should be left.
+
+    When the credential ended, its certificates had their due; those that its template then left as they are stay so.
+    """
     asked = {task.request_id for task in record.tasks if task.action is CertificateAction.REVOKE}
+    lost = UNCONFIRMED | VALID if record.state is State.REGISTERED else UNCONFIRMED
     return [
         revocation(record.record_id, certificate, Reason.CESSATION_OF_OPERATION, op.services.clock.now())
         for certificate in record.certificates
-        if certificate.state not in GONE and certificate.request_id not in asked
+        if certificate.state in lost and certificate.request_id not in asked
     ]
 
 

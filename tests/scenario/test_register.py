@@ -29,6 +29,7 @@ from tests.scenario.cards import ListeningCard, listening
 from tests.scenario.judging import WatchedCard, evidence, nothing_changes, put, said
 from tests.scenario.lab import BOB, Holder, Lab
 from tests.scenario.promises import keeps_promises
+from tests.scenario.rehearsing import rehearse, seen
 from tests.scenario.templates import EMPLOYEE, certificate, template
 
 OWNABLE = [
@@ -334,3 +335,14 @@ async def test_another_operation_does_not_go_on_with_a_registration_that_was_cut
     said(await register(lab, "employee"), "operation-interrupted")
     assert (await register(lab)).error is None
     assert (await issue(lab)).error is None
+
+
+async def test_a_dry_run_knows_a_registered_card(lab: Lab) -> None:
+    await lab.apply(TRIES, version=2)
+    await lab.insert(ProfileName.YUBIKEY_5_7)
+    await lab.settle()
+    assert (await register(lab)).error is None
+    rehearsed = await rehearse(lab, await seen(lab))
+    real = await issue(lab)
+    assert real.error is None
+    assert (len(rehearsed.round_trips), rehearsed.commands) == (real.round_trips, real.commands)

@@ -2,15 +2,19 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from kiosk.station.faces import Outcome
+from server.ports.store import CertificateChanged, Opening, OperationClosed
 from shared.credential.model import (
     CardRecord,
+    CertificateState,
+    OperationId,
     RecordId,
     State,
+    StationId,
 )
 from shared.credential.reasons import Cause
 from shared.piv.chuid import Chuid
@@ -337,3 +341,30 @@ async def test_only_giving_back_goes_on_with_a_card_that_was_cut(lab: Lab) -> No
     assert view.record.interrupted is OperationKind.UNREGISTER
     said(await issue(lab), "operation-interrupted")
     assert (await unregister(lab)).error is None
+
+
+# --- certificates ---------------------------------------------------------------------------------------
+
+
+async def test_what_the_template_left_valid_stays_so_and_what_never_reached_the_card_is_revoked() -> None:
+    lab = await Lab.start(template=EMPLOYEE.replace("[[cert", '[reasons]\nleft = "leave"\n\n[[cert', 1))
+    try:
+        record_id = await retired(lab, ProfileName.YUBIKEY_5_7)
+        lost, *_ = (await record(lab, record_id)).certificates
+        lease = await lab.store.cards.open(
+            Opening(
+                operation_id=OperationId(uuid4()),
+                kind="update",
+                record_id=RecordId(record_id),
+                station=StationId(uuid4()),
+            )
+        )
+        unconfirmed = CertificateChanged(certificate=replace(lost, state=CertificateState.ISSUED))
+        await lab.store.cards.apply(lease, [unconfirmed, OperationClosed(code="done")])
+        assert (await unregister(lab)).error is None
+        given_back(lab)
+        issued = [entry for entry in lab.store._book.state.ledger.values() if entry.request_id]
+        assert {entry.request_id for entry in issued if entry.revoked_at} == {lost.request_id}
+        assert len(issued) == 4
+    finally:
+        await lab.close()
