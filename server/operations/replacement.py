@@ -204,7 +204,7 @@ async def _check_authorities(op: Operation, job: Replacement) -> None:
     """
     if not job.made:
         return
-    some_key = next(key.public_key for key in job.before.keys.values() if key.public_key)
+    some_key = job.before.certificates[-1].public_key
     for spec in {spec.ca: spec for spec in job.made}.values():
         authority = op.services.authorities[spec.ca]
         await authority.trust()

@@ -11,8 +11,9 @@ from server.operations.services import Services
 from server.operations.tasks import attempt
 from server.ports.ca import Abilities, Issued, Outcome, Pending, Reason, Refused, SignRequest
 from shared import errors
-from shared.credential.model import CertificateState, State
+from shared.credential.model import CertificateState, KeyState, State
 from shared.iso7816.apdu import Command
+from shared.iso7816.status import SW
 from shared.piv.ids import Algorithm, Ins, PinPolicyId, ProfileName, Slot
 from shared.relay import Ask, Exchange, OperationKind, ServerTurn, StationTurn
 from shared.virtual.faults import Fault, FaultKind
@@ -269,6 +270,18 @@ async def test_a_key_that_another_card_has_shown_is_not_taken(lab: Lab) -> None:
     outcome = await lab.perform(OperationKind.REISSUE, Holder(current_pins=[PIN]), slots=["9A", "9C"])
     said(outcome, "card-not-genuine")
     card.transmit = generate  # type: ignore[method-assign]
+    assert (await lab.perform(OperationKind.REISSUE, Holder(current_pins=[PIN]))).error is None
+    await judge(lab)
+
+
+async def test_a_new_key_that_cannot_be_used_is_made_again(lab: Lab) -> None:
+    """The third use of a key is the first of the new one: challenge and answer of the management key come before."""
+    await active_card(lab)
+    fault = Fault(kind=FaultKind.STATUS, ins=Ins.GENERAL_AUTHENTICATE, at=3, sw=SW.CONDITIONS_NOT_SATISFIED)
+    lab.readers.arm("card", fault)
+    outcome = await lab.perform(OperationKind.REISSUE, Holder(current_pins=[PIN]), slots=["9A"])
+    assert "9A" in said(outcome, "card-not-genuine")
+    assert (await record_of(lab)).keys[A].state is KeyState.INTENDED
     assert (await lab.perform(OperationKind.REISSUE, Holder(current_pins=[PIN]))).error is None
     await judge(lab)
 
