@@ -95,7 +95,7 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
     chance = random.Random(f"{seed} {case}")
     row = OPERATIONS[case.operation]
     await prepare(world, row, case.profile, chance)
-    before = judge.shape(world.card.memory, await world.books())
+    before = judge.shape(world.card.memory, await world.books()) if row.once else None
     wanted = [case.cut, *_more_cuts(world, uncut.counts, chance)]
     cuts: list[Cut] = []
     again = 0
@@ -109,7 +109,7 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
             cuts.append(cut)
             again += insertion > 0
         problems += await judge.unknown_secrets(world.card.memory, await world.books())
-        if _reached(ran.outcome, row, kind) or await _is_there(world, row, before, uncut.shape):
+        if _reached(ran.outcome, row, kind) or await _is_there(world, before, uncut.shape):
             break
         outcomes.append(str(ran.outcome.error))
     else:
@@ -154,9 +154,9 @@ def _reached(outcome: Outcome, row: Row, kind: OperationKind) -> bool:
     return isinstance(outcome.error, errors.TransitionForbidden | errors.UnknownCard | None)
 
 
-async def _is_there(world: World, row: Row, before: judge.Shape, uncut: judge.Shape) -> bool:
+async def _is_there(world: World, before: judge.Shape | None, uncut: judge.Shape) -> bool:
     """Whether everybody sees that nothing is left to be done, although nobody was told that it is done."""
-    if not row.once:
+    if before is None:
         return False
     shape = judge.shape(world.card.memory, await world.books())
     return shape == uncut and shape != before
