@@ -17,7 +17,7 @@ from uuid import uuid4
 from server.authority.access import ITSELF, Caller
 from server.operations.journal import Journal
 from server.operations.services import Services
-from server.operations.tasks import attempt
+from server.operations.tasks import HEAD_START, attempt
 from server.ports.store import (
     AuditKind,
     CertificateTaskAsked,
@@ -137,7 +137,7 @@ async def tasks_for(
                 action=meant.action,
                 reason=meant.reason.value,
                 asked_at=now,
-                next_at=now,
+                next_at=now + HEAD_START,
             )
         )
     return tuple(tasks)
@@ -154,7 +154,7 @@ def revocation(
         action=CertificateAction.REVOKE,
         reason=reason.value,
         asked_at=now,
-        next_at=now,
+        next_at=now + HEAD_START,
     )
 
 
