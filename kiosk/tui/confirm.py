@@ -36,8 +36,7 @@ class Confirm(Dialog[bool]):
         """Compose the facts, the question, and the two ways out."""
         with self.box():
             if self._facts:
-                rows = [row for name, value in self._facts for row in _fact(name, value)]
-                yield Static(Content("\n").join(rows), classes="facts")
+                yield Static(Content("\n").join(fact_rows(self._facts)), classes="facts")
             yield Static(
                 Content.styled(self._text, "bold $text-warning" if self._risky else "bold"),
                 classes="question",
@@ -74,9 +73,13 @@ class Confirm(Dialog[bool]):
         self.dismiss(result=False)
 
 
-def _fact(name: str, value: str) -> list[Content]:
-    """Return a label and its value; what does not fit beside it goes on below."""
-    first, *more = textwrap.wrap(value, FACT_WIDTH) or [""]
+def fact_rows(facts: Sequence[tuple[str, str]], width: int = FACT_WIDTH) -> list[Content]:
+    """Return labels and values as a table; what does not fit into `width` beside its label goes on below."""
+    return [row for name, value in facts for row in _fact(name, value, width)]
+
+
+def _fact(name: str, value: str, width: int) -> list[Content]:
+    first, *more = textwrap.wrap(value, width) or [""]
     return [
         Content.assemble((name.ljust(LABEL_WIDTH), "$text-dim"), first),
         *(Content(" " * LABEL_WIDTH + part) for part in more),

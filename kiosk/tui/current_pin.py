@@ -16,9 +16,11 @@ from shared.secret import Secret
 class CurrentPin(Dialog[Secret]):
     """The holder proves to be there; the answer is a `Secret`."""
 
-    def __init__(self, tries_left: int | None, problem: KioskError | None, subject: str) -> None:
-        """`problem` is why the last one was refused; `subject` says whose card."""
-        super().__init__("Present PIN")
+    def __init__(
+        self, tries_left: int | None, problem: KioskError | None, subject: str, heading: str
+    ) -> None:
+        """`problem` is why the last one was refused; `subject` says whose card, `heading` what for."""
+        super().__init__(f"{heading} · Present PIN")
         self._tries_left, self._problem, self._subject = tries_left, problem, subject
 
     def compose(self) -> ComposeResult:

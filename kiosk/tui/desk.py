@@ -14,8 +14,16 @@ from textual.widgets import Static
 from kiosk.station import wording
 from kiosk.station.faces import ReaderView, StationView
 from kiosk.station.offers import offered
-from kiosk.tui.labels import OPERATION_KEYS
-from kiosk.tui.messages import OutcomeSeen, Reread, StopWanted, VirtualWanted, Wanted
+from kiosk.tui.labels import FIND_KEY, MORE_KEY, OPERATION_KEYS
+from kiosk.tui.messages import (
+    FindWanted,
+    MoreWanted,
+    OutcomeSeen,
+    Reread,
+    StopWanted,
+    VirtualWanted,
+    Wanted,
+)
 from kiosk.tui.offers import goal, ways
 from kiosk.tui.run import Run
 from kiosk.tui.widgets.card import CardPane
@@ -39,11 +47,13 @@ class Desk(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", show=False),
         *(
-            Binding(key, f"operate('{operation.value}')", wording.operation(operation))
+            Binding(key, f"operate('{operation.value}')", show=False)
             for operation, key in OPERATION_KEYS.items()
         ),
         Binding("x", "stop", "Stop"),
         Binding("escape", "seen", "Back to the card", key_display="Esc"),
+        Binding(MORE_KEY, "more", "More"),
+        Binding(FIND_KEY, "find", "Find"),
         Binding("down,j", "choose(1)", "Reader", key_display="↑↓ 1-9"),
         Binding("up,k", "choose(-1)", "Reader", show=False),
         *(Binding(str(number), f"choose_number({number})", show=False) for number in range(1, 10)),
@@ -65,13 +75,17 @@ class Desk(Screen[None]):
     @property
     def reader(self) -> ReaderView | None:
         """The chosen reader."""
-        readers = self.view.readers if self.view else ()
-        return next((reader for reader in readers if reader.name == self.chosen), None)
+        return self.named(self.chosen)
 
     @property
     def run(self) -> Run | None:
         """The chosen reader's operation, running or not yet put away."""
         return self._runs.get(self.chosen)
+
+    def named(self, name: str) -> ReaderView | None:
+        """Return a reader as it was last seen."""
+        readers = self.view.readers if self.view else ()
+        return next((reader for reader in readers if reader.name == name), None)
 
     @property
     def _drawn(self) -> bool:
@@ -151,6 +165,7 @@ class Desk(Screen[None]):
             return not running and OperationKind(str(parameters[0])) in offered(reader)
         allowed = {
             "next": not running,
+            "more": not running and len(offered(reader)) > 1,
             "stop": running and run is not None and not run.stopping,
             "seen": run is not None and not running,
             "virtual": self._virtual,
@@ -173,6 +188,14 @@ class Desk(Screen[None]):
             self.post_message(VirtualWanted(self.chosen))
         elif reader is not None and reader.present and reader.error is not None:
             self.post_message(Reread(self.chosen))
+
+    def action_more(self) -> None:
+        """Ask for the list of everything that may be done to this card."""
+        self.post_message(MoreWanted(self.chosen))
+
+    def action_find(self) -> None:
+        """Ask for a credential whose card need not be here."""
+        self.post_message(FindWanted())
 
     def action_stop(self) -> None:
         """Ask to stop what runs in the chosen reader."""

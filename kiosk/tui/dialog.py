@@ -19,6 +19,7 @@ class Dialog(ModalScreen[Reply | None], Generic[Reply]):
     Its app's keys do not reach through it, so that a typed text never starts an operation.
     """
 
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-high")]  # noqa: RUF012  # so declared by the framework
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back", key_display="Esc")]
 
     def __init__(self, heading: str) -> None:

@@ -16,7 +16,10 @@ from shared.errors import KioskError
 class Failure(Dialog[None]):
     """Shows a sentence and a stable code, never a traceback: a traceback's locals could hold a PIN."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "leave", "Go on", key_display="Enter")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "leave", "Go on", key_display="Enter"),
+        Binding("escape", "leave", show=False),
+    ]
 
     def __init__(self, error: KioskError | None, code: str = "", words: str = UNFORESEEN) -> None:
         """Show `error`, or `words` and `code` where there is no error of ours."""

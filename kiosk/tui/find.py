@@ -1,6 +1,7 @@
-"""Find a person in the directory, as you type."""
+"""Find one of many, as you type: a line to type in, a table, a line that says how it goes."""
 
-from typing import ClassVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar, Final, Generic, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,102 +18,140 @@ from shared.console import Found
 from shared.credential.model import Person
 from shared.errors import KioskError
 
-COLUMNS = ("Name", "Department", "Mail")
+One = TypeVar("One")
+
+LIMIT: Final = 50
+"""How many are asked for; whoever wants more types more letters."""
+CELL_PADDING: Final = 2
+LEAST_WIDTH: Final = 40
 
 
-class FindPerson(Dialog[Person]):
-    """Asks who gets the card. Posts `Search` for every change; the app answers with `show` or `fail`."""
+class Find(Dialog[One], Generic[One]):
+    """Posts `Search` for every change; the app answers by calling `search` when the typing has come to rest.
+
+    A kind of list says what its columns are, what one of many fills them with, and who is asked.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "pick", "This person", key_display="Enter", priority=True),
+        Binding("enter", "pick", "This one", key_display="Enter", priority=True),
         Binding("down", "move(1)", "Choose", key_display="↑↓", priority=True),
         Binding("up", "move(-1)", "Choose", show=False, priority=True),
         Binding("pagedown", "move(10)", "Choose", show=False, priority=True),
         Binding("pageup", "move(-10)", "Choose", show=False, priority=True),
     ]
 
-    def __init__(self, subject: str) -> None:
-        """`subject` says for which card."""
-        super().__init__(f"Who gets this card?  {subject}")
-        self._found: tuple[Person, ...] = ()
-        self._shares = (0, 0, 0)
+    COLUMNS: ClassVar[Sequence[tuple[str, int]]]
+    """Names of columns, and each one's share of the width in hundredths; the last one takes what is left."""
+    PLACEHOLDER: ClassVar[str]
+    NONE: ClassVar[str]
+    """What is said when nothing is found."""
+    KIND: ClassVar[tuple[str, str]]
+    """What is counted: one, many."""
+
+    def __init__(self, heading: str, text: str = "") -> None:
+        """`text` is what is looked for at first."""
+        super().__init__(heading)
+        self._text = text
+        self._found: Sequence[One] = ()
+        self._shares: Sequence[int] = ()
+
+    async def ask(self, text: str) -> tuple[Sequence[One], bool]:
+        """Return what is found, and whether there is more.
+
+        Raises:
+            KioskError: nobody answers.
+        """
+        raise NotImplementedError
+
+    def cells(self, one: One) -> Sequence[Content]:
+        """Return what the columns say of one."""
+        raise NotImplementedError
+
+    def about(self, one: One) -> Content:  # noqa: ARG002  # what a list with enough columns needs
+        """Return what there is to say of the one under the cursor beside its columns."""
+        return Content("")
 
     def compose(self) -> ComposeResult:
         """Compose the line to type in, the table, and a line that says how it goes."""
         with self.box():
-            yield Input(placeholder="name, mail or number", id="text", select_on_focus=False)
+            yield Input(self._text, placeholder=self.PLACEHOLDER, id="text", select_on_focus=False)
             table: DataTable[Content] = DataTable(cursor_type="row", zebra_stripes=False, id="people")
             table.can_focus = False
             yield table
+            yield Static(id="about")
             yield Static(id="state")
 
     def on_mount(self) -> None:
-        """Show some people at once."""
+        """Show some at once."""
         self._columns()
-        self._ask("")
+        self._ask(self._text)
 
     def on_resize(self) -> None:
         """Fit the columns to the new width."""
         self._columns()
         self._fill()
 
+    @on(DataTable.RowHighlighted)
+    def _tell(self) -> None:
+        words = self.about(self._found[self._at]) if self._found else Content("")
+        about = self.query_one("#about", Static)
+        about.display = bool(words)
+        about.update(words)
+
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         self._ask(event.value)
 
     def _ask(self, text: str) -> None:
+        self._text = text
         self.query_one("#state", Static).update(Content.styled(f"{RUNNING} searching …", "$accent"))
         self.post_message(Search(text))
 
-    def show(self, found: Found) -> None:
-        """Show whom the directory found; an answer that comes after the screen has gone is dropped."""
-        if not self.is_mounted or not self.is_active:
-            return
-        self._found = found.people
-        self._fill()
-        count = len(found.people)
-        if not count:
-            words = "Nobody found. Try fewer letters, or another part of the name."
-        elif found.more:
-            words = f"The first {count} people. Type more letters to see fewer."
+    async def search(self, text: str) -> None:
+        """Ask, and show the answer or why there is none; typing tries again."""
+        try:
+            found, more = await self.ask(text)
+        except KioskError as error:
+            words = Content.assemble((f"{FAILED} ", "bold $text-error"), wording.failure(error))
+            self.show((), words)
         else:
-            words = "1 person" if count == 1 else f"{count} people"
-        self.query_one("#state", Static).update(Content.styled(words, "$text-dim"))
-        self.refresh_bindings()
+            self.show(found, Content.styled(self._count(len(found), more=more), "$text-dim"))
 
-    def fail(self, error: KioskError) -> None:
-        """Show why there is no answer; typing tries again."""
+    def show(self, found: Sequence[One], words: Content) -> None:
+        """Show what was found; an answer that comes after the screen has gone is dropped."""
         if not self.is_mounted or not self.is_active:
             return
-        self._found = ()
+        self._found = found
         self._fill()
-        words = Content.assemble((f"{FAILED} ", "bold $text-error"), wording.failure(error))
+        self._tell()
         self.query_one("#state", Static).update(words)
         self.refresh_bindings()
 
+    def _count(self, count: int, *, more: bool) -> str:
+        one, many = self.KIND
+        if not count:
+            return self.NONE
+        if more:
+            return f"The first {count} {many}. Type more letters to see fewer."
+        return f"1 {one}" if count == 1 else f"{count} {many}"
+
     def _columns(self) -> None:
         table: DataTable[Content] = self.query_one(DataTable)
-        width = max(40, table.size.width or 70) - 6
+        room = max(LEAST_WIDTH, table.size.width or 70) - CELL_PADDING * len(self.COLUMNS)
         table.clear(columns=True)
-        first, second = width * 36 // 100, width * 28 // 100
-        self._shares = (first, second, width - first - second)
-        for name, share in zip(COLUMNS, self._shares, strict=True):
+        shares = [room * share // 100 for _, share in self.COLUMNS[:-1]]
+        self._shares = (*shares, room - sum(shares))
+        for (name, _), share in zip(self.COLUMNS, self._shares, strict=True):
             table.add_column(name, width=share, key=name)
 
     def _fill(self) -> None:
         table: DataTable[Content] = self.query_one(DataTable)
         table.clear()
-        for person in self._found:
-            name = (
-                Content(person.name)
-                if person.enabled
-                else Content.assemble(person.name, (" ! disabled", "dim"))
-            )
-            cells = (name, *(Content(person.attributes.get(key, "")) for key in (DEPARTMENT, MAIL)))
+        for one in self._found:
             table.add_row(
                 *(
                     cell.truncate(width, ellipsis=True)
-                    for cell, width in zip(cells, self._shares, strict=True)
+                    for cell, width in zip(self.cells(one), self._shares, strict=True)
                 )
             )
 
@@ -126,7 +165,37 @@ class FindPerson(Dialog[Person]):
         table.move_cursor(row=max(0, min(len(self._found) - 1, table.cursor_row + by)))
 
     def action_pick(self) -> None:
-        """Answer with the person under the cursor."""
-        table: DataTable[Content] = self.query_one(DataTable)
+        """Answer with the one under the cursor."""
         if self._found:
-            self.dismiss(self._found[max(0, min(table.cursor_row, len(self._found) - 1))])
+            self.dismiss(self._found[self._at])
+
+    @property
+    def _at(self) -> int:
+        table: DataTable[Content] = self.query_one(DataTable)
+        return max(0, min(table.cursor_row, len(self._found) - 1))
+
+
+class FindPerson(Find[Person]):
+    """Asks who gets the card."""
+
+    COLUMNS = (("Name", 36), ("Department", 28), ("Mail", 36))
+    PLACEHOLDER = "name, mail or number"
+    NONE = "Nobody found. Try fewer letters, or another part of the name."
+    KIND = ("person", "people")
+
+    def __init__(self, subject: str, people: Callable[[str, int], Awaitable[Found]]) -> None:
+        """`subject` says for which card, `people` is who knows them."""
+        super().__init__(f"Who gets this card?  {subject}")
+        self._people = people
+
+    async def ask(self, text: str) -> tuple[Sequence[Person], bool]:
+        """Ask the directory."""
+        found = await self._people(text, LIMIT)
+        return found.people, found.more
+
+    def cells(self, one: Person) -> Sequence[Content]:
+        """Return name, department and mail."""
+        name = Content(one.name)
+        if not one.enabled:
+            name = Content.assemble(one.name, (" ! disabled", "dim"))
+        return (name, *(Content(one.attributes.get(key, "")) for key in (DEPARTMENT, MAIL)))

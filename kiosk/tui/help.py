@@ -11,14 +11,28 @@ from textual.widgets import Static
 
 from kiosk.station import wording
 from kiosk.tui.dialog import Dialog
-from kiosk.tui.labels import DONE, OPERATION_KEYS, PRESENT, RUNNING, WAITING
+from kiosk.tui.labels import (
+    DONE,
+    FIND_KEY,
+    GROUPS,
+    MORE_KEY,
+    OPERATION_KEYS,
+    PRESENT,
+    RUNNING,
+    WAITING,
+)
+
+KEY_WIDTH: Final = 6
+COLUMN_WIDTH: Final = 36
 
 GENERAL: Final = (
-    ("Enter", "do what the button says: the obvious next step"),
-    ("1 … 9  ↑ ↓", "choose a reader"),
+    ("Enter", "the obvious next step"),
+    (MORE_KEY, "all that may be done now"),
+    (FIND_KEY, "find, without the card"),
+    ("1-9", "choose a reader, or ↑ ↓"),
     ("r", "read the card again"),
-    ("x", "stop an operation after the step it is in"),
-    ("Esc", "put an outcome away, leave a question"),
+    ("x", "stop after this step"),
+    ("Esc", "leave; put an outcome away"),
     ("q", "quit"),
 )
 LEGEND: Final = (
@@ -41,21 +55,23 @@ class Help(Dialog[None]):
     def compose(self) -> ComposeResult:
         """Compose keys and legend."""
         with self.box():
-            operations = _pairs([(key, wording.operation(what)) for what, key in OPERATION_KEYS.items()])
-            lab = [("v", "insert or pull a virtual card")] if self._virtual else []
-            yield Static(_table([*operations, *lab, *GENERAL]), classes="facts")
-            yield Static(_table(LEGEND), classes="facts")
+            operations = [
+                (OPERATION_KEYS[what], wording.operation(what)) for group in GROUPS.values() for what in group
+            ]
+            lab = [("v", "insert, pull a virtual card")] if self._virtual else []
+            yield Static(_columns(operations), classes="facts")
+            yield Static(_columns([*GENERAL, *lab]), classes="facts")
+            yield Static(Content("\n").join(_entry(*entry) for entry in LEGEND), classes="facts")
 
 
-def _pairs(entries: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Put two operations into one row, so that a small screen has room for all."""
-    rows = []
-    for first, second in zip_longest(entries[::2], entries[1::2], fillvalue=("", "")):
-        rows.append((first[0], f"{first[1]:<24}{second[0]:<4}{second[1]}".rstrip()))
-    return rows
-
-
-def _table(rows: Sequence[tuple[str, str]]) -> Content:
+def _columns(entries: Sequence[tuple[str, str]]) -> Content:
+    """Draw entries in two columns, so that a small screen has room for all."""
+    half = (len(entries) + 1) // 2
     return Content("\n").join(
-        Content.assemble((key.ljust(12), "bold $primary"), words) for key, words in rows
+        Content.assemble(_entry(*left).truncate(COLUMN_WIDTH, pad=True), _entry(*right))
+        for left, right in zip_longest(entries[:half], entries[half:], fillvalue=("", ""))
     )
+
+
+def _entry(key: str, words: str) -> Content:
+    return Content.assemble((key.ljust(KEY_WIDTH), "bold $primary"), words)

@@ -21,8 +21,8 @@ OPERATION_KEYS: Final = {
     OperationKind.RENEW: "w",
     OperationKind.REISSUE: "c",
     OperationKind.SUSPEND: "s",
-    OperationKind.RESUME: "m",
-    OperationKind.UNREGISTER: "y",
+    OperationKind.RESUME: "b",
+    OperationKind.UNREGISTER: "z",
     OperationKind.DELETE: "d",
 }
 """The key that starts an operation, the same on every screen."""
@@ -104,13 +104,122 @@ CAUSES: Final = {
 }
 """Why a credential ends, as an operator would say it."""
 
-ENDINGS: Final = {
-    OperationKind.REVOKE: "Its certificates are revoked and nobody knows its PIN. This cannot be undone.",
-    OperationKind.RETIRE: "Its certificates are revoked, its keys deleted. This cannot be undone.",
-    OperationKind.SUSPEND: "Its certificates are put on hold where their authority can; nobody knows its PIN.",
-    OperationKind.DELETE: "Its certificates are revoked and its record is closed. This cannot be undone.",
+CAUSES_OF: Final = {
+    OperationKind.SUSPEND: (Cause.FORGOTTEN, Cause.LOST, Cause.STOLEN, Cause.COMPROMISED, Cause.LEFT),
+    OperationKind.REVOKE: (
+        Cause.LOST,
+        Cause.STOLEN,
+        Cause.COMPROMISED,
+        Cause.LEFT,
+        Cause.DAMAGED,
+        Cause.NAME_CHANGED,
+        Cause.REPLACED,
+    ),
+    OperationKind.RETIRE: (
+        Cause.LEFT,
+        Cause.REPLACED,
+        Cause.NAME_CHANGED,
+        Cause.DAMAGED,
+        Cause.COMPROMISED,
+        Cause.LOST,
+        Cause.STOLEN,
+    ),
+    OperationKind.DELETE: (
+        Cause.DAMAGED,
+        Cause.LOST,
+        Cause.STOLEN,
+        Cause.LEFT,
+        Cause.REPLACED,
+        Cause.NAME_CHANGED,
+        Cause.COMPROMISED,
+    ),
 }
-"""What ends a credential, and what is said before."""
+"""The reasons that make sense for an operation, the likely one first."""
+
+ENDINGS: Final = {
+    OperationKind.SUSPEND: "Its certificates are put on hold where their authority can, until it is resumed.",
+    OperationKind.REVOKE: "Its certificates are revoked, as its template says for the reason.",
+    OperationKind.RETIRE: "Its certificates are revoked, as its template says for the reason; its keys are deleted.",
+    OperationKind.DELETE: "Its certificates are revoked, as its template says for the reason; its record is closed.",
+}
+"""What is said before a credential is taken out of use; what follows for the PIN is said beside it."""
+
+GIVING_BACK: Final = "Everything on it is deleted, and its PIN, unblocking code and key are the factory's again. Its record is closed."
+"""What is asked before a card is unregistered."""
+
+PIN_TAKEN: Final = {
+    OperationKind.SUSPEND: "Nobody knows its PIN then.",
+    OperationKind.REVOKE: "Nobody knows its PIN then.",
+    OperationKind.RETIRE: "",
+    OperationKind.DELETE: "Nobody knows its PIN then.",
+}
+PIN_TAKEN_LATER: Final = "Its PIN is taken when the card is next at a station."
+"""The same, where the card is not here."""
+
+RESUMED: Final = "Its certificates are in force again; its card was away, and keeps the PIN that it has."
+"""What is said before a credential is resumed without its card."""
+
+FINAL: Final = frozenset({OperationKind.REVOKE, OperationKind.RETIRE, OperationKind.DELETE})
+FINAL_WORDS: Final = "This cannot be undone."
+
+READ_OUT_FIRST: Final = (
+    "Are you sure who is on the telephone? The code counts as disclosed from now on, and is replaced when the card is "
+    "next at a station."
+)
+UNBLOCK_CODE_FIRST: Final = "Give it to nobody but the holder: with it and the card anybody can set a PIN. An earlier code no longer counts."
+
+OPERATION_WORDS: Final = {
+    OperationKind.ISSUE: "makes it the card of a person",
+    OperationKind.ACTIVATE: "its holder sets the first PIN",
+    OperationKind.CHANGE_PIN: "the holder knows the present one",
+    OperationKind.UNBLOCK: "forgotten or blocked: a new PIN",
+    OperationKind.RESUME: "back in use; the holder sets a PIN",
+    OperationKind.UPDATE: "newest keys, without the holder",
+    OperationKind.RENEW: "same keys; asks for the PIN",
+    OperationKind.REISSUE: "new keys; asks for the PIN",
+    OperationKind.SUSPEND: "for a time; takes its PIN",
+    OperationKind.REVOKE: "ends it for good; cannot be undone",
+    OperationKind.RETIRE: "empties the card; cannot be undone",
+    OperationKind.DELETE: "closes the record; cannot be undone",
+    OperationKind.REGISTER: "into stock, for a later issue",
+    OperationKind.UNREGISTER: "as from the factory, not ours",
+}
+"""What an operation does, beside its name in a menu."""
+
+OPERATION_WORDS_AWAY: Final = {
+    OperationKind.SUSPEND: "for a time",
+    OperationKind.RESUME: "back in use, with the PIN it has",
+    OperationKind.REVOKE: "ends it for good; cannot be undone",
+    OperationKind.DELETE: "closes the record; cannot be undone",
+}
+"""The same, where the card is not here."""
+
+MORE_KEY: Final = "m"
+FIND_KEY: Final = "f"
+READ_OUT_KEY: Final = "h"
+UNBLOCK_CODE_KEY: Final = "t"
+
+GROUPS: Final = {
+    "Every day": (
+        OperationKind.ISSUE,
+        OperationKind.ACTIVATE,
+        OperationKind.CHANGE_PIN,
+        OperationKind.UNBLOCK,
+        OperationKind.RESUME,
+    ),
+    "Keys and certificates": (OperationKind.UPDATE, OperationKind.RENEW, OperationKind.REISSUE),
+    "Out of use": (
+        OperationKind.SUSPEND,
+        OperationKind.REVOKE,
+        OperationKind.RETIRE,
+        OperationKind.DELETE,
+    ),
+    "Stock": (OperationKind.REGISTER, OperationKind.UNREGISTER),
+}
+"""Operations by what they are for, as menus and the help show them."""
+
+SELDOM: Final = frozenset({OperationKind.REISSUE, *GROUPS["Out of use"], OperationKind.UNREGISTER})
+"""Operations that stand beside the button only where they are the obvious one; else they are in the menu."""
 
 LAB: Final = "VIRTUAL CARDS — LAB"
 

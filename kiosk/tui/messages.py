@@ -16,6 +16,18 @@ class Wanted(Message):
 
 
 @dataclass
+class MoreWanted(Message):
+    """List everything that may be done to the card in this reader."""
+
+    reader: str
+
+
+@dataclass
+class FindWanted(Message):
+    """Find a credential whose card need not be here."""
+
+
+@dataclass
 class StopWanted(Message):
     """Stop the operation in this reader at the next border between two steps."""
 
@@ -45,7 +57,7 @@ class VirtualWanted(Message):
 
 @dataclass
 class Search(Message):
-    """Find people; a newer search replaces an older one."""
+    """Find what the open list is about; a newer search replaces an older one."""
 
     text: str
 

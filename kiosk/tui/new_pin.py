@@ -29,9 +29,9 @@ class NewPin(Dialog[Secret]):
         Binding("shift+tab,up", "other", show=False),
     ]
 
-    def __init__(self, policy: PinPolicy, problem: KioskError | None, subject: str) -> None:
-        """`problem` is why the last one was refused; `subject` says whose card."""
-        super().__init__("Choose a new PIN")
+    def __init__(self, policy: PinPolicy, problem: KioskError | None, subject: str, heading: str) -> None:
+        """`problem` is why the last one was refused; `subject` says whose card, `heading` what for."""
+        super().__init__(f"{heading} · Choose a new PIN")
         self._policy, self._problem, self._subject = policy, problem, subject
 
     def compose(self) -> ComposeResult:

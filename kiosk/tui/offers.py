@@ -1,10 +1,13 @@
-"""What is offered for the card in a reader, as the desk draws it: the way to each state, and where a run leads."""
+"""What is offered for the card in a reader, as the desk draws it: the way to each state, a menu, where a run leads."""
 
+from kiosk.station import wording
 from kiosk.station.faces import ReaderView
 from kiosk.station.offers import offered
-from kiosk.tui.labels import OPERATION_KEYS
+from kiosk.tui.labels import GROUPS, OPERATION_KEYS, OPERATION_WORDS
+from kiosk.tui.menu import Entry, Menu
 from kiosk.tui.run import Run
-from shared.credential.lifecycle import LIFECYCLE
+from kiosk.tui.widgets.readers import card_name, holder_name
+from shared.credential.lifecycle import LIFECYCLE, OperationKind
 from shared.credential.model import State
 
 
@@ -24,3 +27,22 @@ def ways(reader: ReaderView | None) -> dict[State, str]:
 def goal(run: Run) -> State | None:
     """Return the state that an operation leads to, None where it leaves the card as it is."""
     return next(way.target for way in LIFECYCLE if way.operation is run.job.operation)
+
+
+def menu(reader: ReaderView) -> Menu[OperationKind]:
+    """Return everything that may be done to the card in a reader, by what it is for."""
+    possible = offered(reader)
+    entries = [
+        Entry(
+            choice=operation,
+            key=OPERATION_KEYS[operation],
+            name=wording.operation(operation),
+            words=OPERATION_WORDS[operation],
+            group=group,
+        )
+        for group, operations in GROUPS.items()
+        for operation in operations
+        if operation in possible
+    ]
+    parts = (holder_name(reader), card_name(reader.card) if reader.card else reader.name)
+    return Menu(" · ".join(filter(None, parts)), entries)

@@ -19,23 +19,29 @@ Reply = TypeVar("Reply")
 class Questions:
     """A `Person` of the station. `turn` is shared by all operations: people read one question at a time."""
 
-    def __init__(self, app: App[None], turn: asyncio.Lock, subject: str) -> None:
-        """`subject` says in every question which card it is about."""
-        self._app, self._turn, self._subject = app, turn, subject
+    def __init__(self, app: App[None], turn: asyncio.Lock, subject: str, *, heading: str) -> None:
+        """`subject` says in every question which card it is about, `heading` what for."""
+        self._app, self._turn, self._subject, self._heading = app, turn, subject, heading
 
     async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
         """Ask for a new PIN, typed twice."""
-        return await self._ask(NewPin(policy, problem, self._subject))
+        return await self._ask(NewPin(policy, problem, self._subject, self._heading))
 
     async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:
         """Ask for the present PIN."""
-        return await self._ask(CurrentPin(tries_left, problem, self._subject))
+        return await self._ask(CurrentPin(tries_left, problem, self._subject, self._heading))
 
     async def confirm_few_tries(self, tries_left: int) -> bool:
         """Ask whether to go on although few tries are left."""
         left = "only one try" if tries_left == 1 else f"only {tries_left} tries"
         text = f"A wrong PIN was entered: {left} left, then the PIN is blocked. Go on?"
-        dialog = Confirm("Few tries left", text, yes="Go on", facts=(("Card", self._subject),), risky=True)
+        dialog = Confirm(
+            "Few tries left",
+            text,
+            yes="Go on",
+            facts=(("For", self._heading), ("Card", self._subject)),
+            risky=True,
+        )
         return await self._ask(dialog) or False
 
     async def _ask(self, dialog: Dialog[Reply]) -> Reply | None:

@@ -1,4 +1,4 @@
-"""Choose why a credential ends."""
+"""Choose why a credential is taken out of use."""
 
 from typing import ClassVar
 
@@ -8,28 +8,29 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from kiosk.tui.dialog import Dialog
-from kiosk.tui.labels import CAUSES
-from shared.credential.reasons import OFFERED, Cause
+from kiosk.tui.labels import CAUSES, CAUSES_OF
+from shared.credential.lifecycle import OperationKind
+from shared.credential.reasons import Cause
 
 
 class ChooseReason(Dialog[Cause]):
-    """Asks for the reason, and says what cannot be undone."""
+    """Asks for the reason, and says what follows; the likely reasons of the operation stand first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "pick", "This is why", key_display="Enter", priority=True),
     ]
 
-    def __init__(self, heading: str, warning: str) -> None:
-        """`heading` names what is about to end, `warning` what that means."""
+    def __init__(self, heading: str, meaning: str, operation: OperationKind) -> None:
+        """`heading` names what is about to end, `meaning` what that means."""
         super().__init__(heading)
-        self._warning = warning
-        self._causes = OFFERED
+        self._meaning = meaning
+        self._causes = CAUSES_OF[operation]
 
     def compose(self) -> ComposeResult:
         """Compose the reasons, and what follows from choosing one."""
         with self.box():
             yield OptionList(*(Option(CAUSES[cause]) for cause in self._causes), id="templates")
-            yield Static(self._warning, classes="facts", markup=False)
+            yield Static(self._meaning, classes="facts", markup=False)
 
     def action_pick(self) -> None:
         """Answer with the reason under the cursor."""

@@ -44,10 +44,13 @@ class Run:
     steps in one frame cost one paint.
     """
 
-    def __init__(self, job: Job, subject: str, clock: Clock, changed: Callable[[], None]) -> None:
-        """Begin to count the time; `subject` says for whom."""
+    def __init__(
+        self, job: Job, subject: str, clock: Clock, changed: Callable[[], None], *, why: str = ""
+    ) -> None:
+        """Begin to count the time; `subject` says for whom, `why` what began it where no operator did."""
         self.job = job
         self.subject = subject
+        self.why = why
         self.began = clock.monotonic()
         self.ended = 0.0
         self.states: list[StepState] = []

@@ -11,7 +11,7 @@ from uuid import UUID
 from kiosk.station.faces import CardSeen, Job, Outcome, Person, ReaderView, StationView, Watcher
 from shared import errors
 from shared.console import CardView, Comparison, Found, ServerView, TemplateView
-from shared.credential.lifecycle import ASKING_PIN, OperationKind, reachable, target
+from shared.credential.lifecycle import ASKING_PIN, WITHOUT_CARD, OperationKind, reachable, target
 from shared.credential.model import HolderId, State
 from shared.credential.model import Person as Holder
 from shared.credential.pins import PinPolicy
@@ -99,6 +99,15 @@ def reader(
     return replace(view, **fields)  # type: ignore[arg-type]  # the caller's fields
 
 
+SETTING_PIN = {
+    OperationKind.ACTIVATE,
+    OperationKind.CHANGE_PIN,
+    OperationKind.UNBLOCK,
+    OperationKind.RESUME,
+}
+"""Operations whose person chooses a PIN."""
+
+
 class ScriptedStation:
     """Plays readers; `perform` goes through steps, asks what the operation asks, and moves the card's state."""
 
@@ -120,6 +129,8 @@ class ScriptedStation:
         self.tasks: list[str] = []
         self.credentials: Sequence[CredentialView] = ()
         self.decision_error: errors.KioskError | None = None
+        self.waiting = 0
+        """What certificate authorities have yet to do after a decision."""
         self._changed = asyncio.Condition()
 
     async def show(self, view: StationView) -> None:
@@ -211,7 +222,7 @@ class ScriptedStation:
         return None
 
     async def _pins(self, job: Job, person: Person) -> errors.KioskError | None:
-        if job.operation in {OperationKind.UPDATE, OperationKind.REGISTER, OperationKind.UNREGISTER}:
+        if job.operation not in ASKING_PIN | SETTING_PIN:
             return None
         if self.few_tries is not None and not await person.confirm_few_tries(self.few_tries):
             return errors.Cancelled(question="confirm")
@@ -221,7 +232,7 @@ class ScriptedStation:
                 return errors.Cancelled(question="current-pin")
             self.pins.append(present.reveal())
             present.wipe()
-        if job.operation in {OperationKind.RENEW, OperationKind.REISSUE}:
+        if job.operation not in SETTING_PIN:
             return None
         new = await person.new_pin(self.policy, self.problem)
         if new is None:
@@ -237,7 +248,11 @@ class ScriptedStation:
     async def find_credentials(self, text: str, limit: int = 50) -> FoundCredentials:
         self.asked.append(("find credentials", text))
         wanted = text.casefold()
-        found = tuple(each for each in self.credentials if wanted in each.holder_name.casefold())
+        if self.search_error is not None:
+            raise self.search_error
+        found = tuple(
+            each for each in self.credentials if wanted in each.holder_name.casefold() or text == each.holder
+        )
         return FoundCredentials(credentials=found[:limit], more=len(found) > limit)
 
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
@@ -245,7 +260,11 @@ class ScriptedStation:
         if self.decision_error is not None:
             raise self.decision_error
         view = next(each for each in self.credentials if each.record_id == record_id)
-        return DecisionView(state=target(operation, view.state), facts={"holder": view.holder_name})
+        after = target(operation, view.state)
+        ways = tuple(way for way in reachable(after) if way in WITHOUT_CARD)
+        decided = replace(view, state=after, reason=reason, reachable=ways, waiting=self.waiting)
+        self.credentials = [decided if each is view else each for each in self.credentials]
+        return DecisionView(state=after, facts={"holder": view.holder_name, "waiting": self.waiting})
 
     async def read_out(self, record_id: UUID) -> CodeView:
         self.asked.append(("read out", record_id))
@@ -261,6 +280,27 @@ class ScriptedStation:
 
     async def close(self) -> None:
         self.asked.append("close")
+
+
+def credential(number: int, state: State, **fields: object) -> CredentialView:
+    """Return the credential of one of `PEOPLE`, whose card is not here."""
+    holder = PEOPLE[number]
+    view = CredentialView(
+        record_id=UUID(int=number + 1),
+        credential_id=UUID(int=number + 101),
+        state=state,
+        holder=holder.holder,
+        holder_name=holder.name,
+        template="employee",
+        template_title="Employee badge",
+        template_version=7,
+        profile="yubikey-5.7",
+        serial=20114000 + number,
+        issued_at="2026-11-01T08:00:00+00:00",
+        since="2026-11-20T13:02:00+00:00",
+        reachable=tuple(way for way in reachable(state) if way in WITHOUT_CARD),
+    )
+    return replace(view, **fields)  # type: ignore[arg-type]  # the caller's fields
 
 
 class ScriptedVirtualDesk:

@@ -11,7 +11,6 @@ from kiosk.station.faces import Job
 from kiosk.tui.app import SEARCH_MAX
 from kiosk.tui.find import FindPerson
 from shared import errors
-from shared.console import Found
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from tests.tui.conftest import Desk
@@ -269,7 +268,7 @@ async def test_a_question_of_another_reader_waits_for_its_turn(desk: Desk, stati
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("2", "i")
         await shows(pilot, "6 people")
-        app._begin(Job(operation=OperationKind.ACTIVATE, reader="Virtual reader 3"), "Dana Fischer")
+        app._jobs.begin(Job(operation=OperationKind.ACTIVATE, reader="Virtual reader 3"), "Dana Fischer")
         await until(pilot, lambda: station.reader("Virtual reader 3").busy)
         await shows(pilot, "Who gets this card?")
         await pilot.press("escape")
@@ -286,25 +285,8 @@ async def test_an_answer_that_comes_too_late_is_dropped(desk: Desk, station: Scr
         assert isinstance(screen, FindPerson)
         await pilot.press("escape")
         await until(pilot, lambda: not app.screen.is_modal)
-        screen.show(Found(people=tuple(PEOPLE)))
-        screen.fail(errors.ConnectorUnreachable(connection="people", reason="gone"))
+        await screen.search("")
+        station.search_error = errors.ConnectorUnreachable(connection="people", reason="gone")
+        await screen.search("")
         await pilot.pause()
         assert not app.screen.is_modal
-
-
-async def test_a_credential_ends_for_a_reason(desk: Desk, station: ScriptedStation) -> None:
-    await station.put(reader(1, State.ACTIVE, PEOPLE[0]))
-    app = desk()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("e")
-        await shows(pilot, "Retire: why?", "It was stolen", "Its certificates are revoked")
-        await pilot.press("escape")
-        await until(pilot, lambda: not app.screen.is_modal)
-        assert station.asked == []
-        await pilot.press("e")
-        await shows(pilot, "Retire: why?")
-        await pilot.press("down", "enter")
-        await until(pilot, lambda: bool(station.asked))
-        assert station.asked == [
-            Job(operation=OperationKind.RETIRE, reader="Virtual reader 1", reason="damaged")
-        ]

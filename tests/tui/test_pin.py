@@ -188,7 +188,7 @@ async def test_the_question_goes_when_nobody_waits_for_the_answer(
         await pilot.press(*CANARY)
         field = app.screen.query_one("#first", PinField)
         typed = field._typed
-        app._operations["Virtual reader 1"].cancel()
+        app._jobs._workers["Virtual reader 1"].cancel()
         await until(pilot, lambda: not app.screen.is_modal)
         assert not any(typed)
 
@@ -289,8 +289,8 @@ async def test_a_question_taken_back_under_another_screen_goes_when_that_one_doe
         await pilot.press(*CANARY)
         typed = app.screen.query_one("#first", PinField)._typed
         await app.push_screen(Failure(errors.ServerUnreachable(server="s", reason="r")))
-        app._operations["Virtual reader 1"].cancel()
-        await until(pilot, lambda: not app._operations)
+        app._jobs._workers["Virtual reader 1"].cancel()
+        await until(pilot, lambda: not app._jobs._workers)
         await shows(pilot, "The server s does not answer (r).")
         await pilot.press("enter")
         await until(pilot, lambda: not app.screen.is_modal)

@@ -11,9 +11,10 @@ from kiosk.tui import labels
 from kiosk.tui.picture import picture
 from kiosk.tui.run import Mark, Run
 from shared import errors
-from shared.credential.lifecycle import OperationKind
+from shared.credential.lifecycle import ENDING, WITHOUT_CARD, OperationKind
 from shared.credential.model import State
 from shared.credential.pins import Characters
+from shared.credential.reasons import OFFERED
 from shared.relay import StepLine
 from tests.tui.conftest import Desk, StillClock
 from tests.tui.look import lines, shows, text
@@ -109,7 +110,10 @@ async def test_every_question_fits(desk: Desk, size: tuple[int, int]) -> None:
             (("escape", "2", "i"), "6 people"),
             (("enter",), "9E  P-256"),
             (("enter",), "No, go back"),
-            (("escape", "1", "p"), "Tries"),
+            (("escape", "1", "m"), "closes the record"),
+            (("d",), "Delete the record: why?"),
+            (("enter",), "This cannot be undone."),
+            (("escape", "p"), "Tries"),
             ((*"123456", "enter"), "no rows such as"),
         ):
             for key in keys:
@@ -120,7 +124,7 @@ async def test_every_question_fits(desk: Desk, size: tuple[int, int]) -> None:
             assert app.screen.region.contains_region(box.region)
             assert box.max_scroll_y == 0, "something in the box is cut"
             for child in box.walk_children(Widget):
-                assert box.region.contains_region(child.region), child
+                assert not child.display or box.region.contains_region(child.region), child
             shown = "\n".join(lines(app))
             assert all(corner in shown for corner in "╔╗╚╝")
 
@@ -128,11 +132,22 @@ async def test_every_question_fits(desk: Desk, size: tuple[int, int]) -> None:
 def test_every_operation_state_and_kind_of_character_has_words() -> None:
     assert set(labels.OPERATION_KEYS) == set(OperationKind)
     assert len(set(labels.OPERATION_KEYS.values())) == len(OperationKind)
-    assert not set(labels.OPERATION_KEYS.values()) & set("qvrxjk?")
+    assert not set(labels.OPERATION_KEYS.values()) & set("qvrxjkmfhty?")
     assert set(labels.OPERATION_BUTTONS) == set(labels.CONTINUE_BUTTONS) == set(OperationKind)
     assert set(labels.OPERATION_CUT) == set(OperationKind)
     assert set(labels.STATE_NAMES) == set(State)
     assert all(wording.characters(kind) for kind in Characters)
+    assert set(labels.OPERATION_WORDS) == set(OperationKind)
+    assert set(labels.OPERATION_WORDS_AWAY) == WITHOUT_CARD
+    grouped = [operation for group in labels.GROUPS.values() for operation in group]
+    assert sorted(grouped) == sorted(OperationKind)
+    assert set(labels.CAUSES_OF) == set(labels.ENDINGS) == set(labels.PIN_TAKEN) == ENDING
+    assert set().union(*labels.CAUSES_OF.values()) == set(OFFERED)
+
+
+def test_y_agrees_and_begins_nothing() -> None:
+    """Whoever agrees twice has agreed once: the second key must not start what is in reach after the first."""
+    assert "y" not in labels.OPERATION_KEYS.values()
 
 
 def test_a_changed_plan_keeps_the_marks_of_what_is_the_same() -> None:

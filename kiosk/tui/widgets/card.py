@@ -23,6 +23,7 @@ from kiosk.tui.labels import (
     RUNNING,
 )
 from kiosk.tui.widgets.drift import drift_rows
+from kiosk.tui.widgets.others import Others
 from kiosk.tui.widgets.readers import card_name
 from kiosk.tui.widgets.text import cut, line, stack, wrapped
 from shared.credential.drift_kinds import Kind
@@ -140,7 +141,7 @@ class CardPane(Vertical):
         yield CardFacts()
         with Horizontal(id="actions"):
             yield Static(id="next", classes="button")
-            yield Static(id="others")
+            yield Others(id="others")
 
     def watch_reader(self) -> None:
         """Show another card."""
@@ -157,13 +158,13 @@ class CardPane(Vertical):
         self._buttons()
 
     def _buttons(self) -> None:
-        obvious, others = self.query_one("#next", Static), self.query_one("#others", Static)
+        obvious, others = self.query_one("#next", Static), self.query_one(Others)
         label = None if self.running else self._obvious()
         obvious.display = label is not None
         if label is not None:
             key, words = label
             obvious.update(Content.assemble((f" {key} ", "bold reverse"), f"  {words}"))
-        others.update(Content("") if self.running else self._others())
+        others.possible = () if self.running else offered(self.reader)
 
     def _obvious(self) -> tuple[str, str] | None:
         reader = self.reader
@@ -178,15 +179,3 @@ class CardPane(Vertical):
             return None
         cut = reader.record is not None and reader.record.interrupted is operation
         return OPERATION_KEYS[operation], (CONTINUE_BUTTONS if cut else OPERATION_BUTTONS)[operation]
-
-    def _others(self) -> Content:
-        possible = offered(self.reader)
-        if not possible:
-            return Content("")
-        parts = [
-            Content.assemble(
-                (f" {OPERATION_KEYS[other]} ", "bold reverse"), f" {wording.operation(other)}   "
-            )
-            for other in possible[1:]
-        ]
-        return Content("").join([Content.styled("  or Enter   ", DIM), *parts])

@@ -7,7 +7,7 @@ carries its key on its frame. Only characters of the oldest terminal fonts are u
 import itertools
 import operator
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,20 +43,23 @@ PLACES: Final = {
     State.SUSPENDED: Place(3, lower=True),
     State.REVOKED: Place(2, lower=True),
     State.RETIRED: Place(1, lower=True),
+    State.DELETED: Place(0, lower=True),
 }
 
-ROUND: Final = (
-    State.UNREGISTERED,
-    State.REGISTERED,
-    State.ISSUED,
-    State.ACTIVE,
-    State.SUSPENDED,
-    State.REVOKED,
-    State.RETIRED,
-)
-"""The way round, in the order in which a card goes it."""
+NEIGHBOURS: Final = {
+    State.UNREGISTERED: (State.REGISTERED,),
+    State.REGISTERED: (State.UNREGISTERED, State.ISSUED),
+    State.ISSUED: (State.ACTIVE,),
+    State.ACTIVE: (State.SUSPENDED,),
+    State.SUSPENDED: (State.ACTIVE, State.REVOKED),
+    State.REVOKED: (State.RETIRED,),
+    State.RETIRED: (State.REGISTERED, State.DELETED),
+    State.DELETED: (State.UNREGISTERED,),
+}
+"""The arrows: every way that the table has is drawn as steps between neighbours, however much is left out of it on the
+way. An empty card of ours is as good as one in stock. A record may be closed from anywhere; that has its key."""
 
-WIDTHS: Final = (9, 14, 12, 13)
+WIDTHS: Final = (11, 14, 11, 13)
 LOW_BOX: Final = 3
 HIGH_BOX: Final = 5
 LEAST_RISE: Final = 2
@@ -127,7 +130,7 @@ class LifePicture(Widget):
     def _strip(self, width: int) -> Content:
         """Say it in one line, where there is no room for a picture."""
         parts = []
-        for state in ROUND:
+        for state in PLACES:
             key, name = self.ways.get(state, ""), STATE_NAMES[state]
             if state is self.state:
                 parts.append(Content.styled(f" {PRESENT} {name.upper()} ", FILLED))
@@ -153,29 +156,28 @@ class _Drawing:
     def draw(self) -> Content:
         for state, place in PLACES.items():
             self._box(state, place)
-        self._across(State.UNREGISTERED, State.REGISTERED)
+        self._between(State.UNREGISTERED, State.REGISTERED)
         self._across(State.REGISTERED, State.ISSUED)
         self._across(State.ISSUED, State.ACTIVE)
         self._across(State.SUSPENDED, State.REVOKED)
         self._across(State.REVOKED, State.RETIRED)
+        self._across(State.RETIRED, State.DELETED)
+        self._up(State.DELETED, State.UNREGISTERED)
+        self._up(State.RETIRED, State.REGISTERED)
         self._up_and_down()
-        self._home()
         return self._canvas.content()
 
     def _lit_ways(self) -> set[tuple[State, State]]:
-        """Return the arrows on the way from the present state to each reachable one, the way round."""
+        """Return the arrows on the shortest way from the present state to each reachable one.
+
+        The way to a closed record is lit by its last arrow only: it may be gone from anywhere, and its key says so.
+        """
         lit: set[tuple[State, State]] = set()
-        if self._state not in ROUND:
+        if self._state is None:
             return lit
         for goal in self._ways or ([self._goal] if self._goal else []):
-            if (self._state, goal) == (State.SUSPENDED, State.ACTIVE):
-                lit.add((self._state, goal))
-                continue
-            here: State = self._state
-            while here is not goal and goal in ROUND:
-                after = ROUND[(ROUND.index(here) + 1) % len(ROUND)]
-                lit.add((here, after))
-                here = after
+            arrows = way(self._state, goal)
+            lit.update(arrows if goal is not State.DELETED or len(arrows) == 1 else ())
         return lit
 
     def _style(self, source: State, goal: State) -> str:
@@ -208,6 +210,22 @@ class _Drawing:
             x, arrow = self._lefts[first] - self._gap, "◄" + "─" * (self._gap - 1)
         self._canvas.put(x, y, arrow, self._style(source, goal))
 
+    def _between(self, source: State, goal: State) -> None:
+        """Draw the arrow between two neighbours that lead to each other."""
+        x = self._lefts[PLACES[goal].column] - self._gap
+        y = self._upper + self._high // 2
+        there, back = self._style(source, goal), self._style(goal, source)
+        self._canvas.put(x, y, "◄", back)
+        self._canvas.put(x + 1, y, "─" * (self._gap - 2), there if there == BRIGHT else back)
+        self._canvas.put(x + self._gap - 1, y, "►", there)
+
+    def _up(self, source: State, goal: State) -> None:
+        """Draw the arrow from a box of the lower row to the one above it."""
+        column = PLACES[source].column
+        x, top = self._lefts[column] + WIDTHS[column] // 2, self._upper + self._high
+        for row in range(self._rise):
+            self._canvas.put(x, top + row, "│" if row else "▲", self._style(source, goal))
+
     def _up_and_down(self) -> None:
         """Draw suspension and its end, between the last column's boxes."""
         down, up = self._lefts[3] + 3, self._lefts[3] + WIDTHS[3] - 4
@@ -219,10 +237,13 @@ class _Drawing:
             )
             self._canvas.put(up, top + row, "▲" if first else "│", self._style(State.SUSPENDED, State.ACTIVE))
 
-    def _home(self) -> None:
-        """Draw the way from the end back to a card that nobody owns."""
-        style = self._style(State.RETIRED, State.UNREGISTERED)
-        x, y = self._lefts[0] + WIDTHS[0] // 2, self._lower + self._high // 2
-        self._canvas.put(x, y, "└" + "─" * (self._lefts[1] - x - 1), style)
-        for row in range(self._upper + self._high, y):
-            self._canvas.put(x, row, "▲" if row == self._upper + self._high else "│", style)
+
+def way(source: State, goal: State) -> Sequence[tuple[State, State]]:
+    """Return the arrows from one state to another, as few as there are; none where it stays."""
+    ways: dict[State, tuple[tuple[State, State], ...]] = {source: ()}
+    for here in (found := [source]):
+        for after in NEIGHBOURS[here]:
+            if after not in ways:
+                ways[after] = (*ways[here], (here, after))
+                found.append(after)
+    return ways.get(goal, ())

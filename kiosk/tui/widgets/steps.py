@@ -64,6 +64,7 @@ class StepsPane(Widget):
         width, height = self.size
         foot = self._foot(self.run, width)
         head = [cut(Content.styled(self.run.subject, "bold"), width)] if self.run.subject else []
+        head += wrapped(Content.styled(f"! {self.run.why}", "$text-warning"), width) if self.run.why else []
         if height > len(foot) + len(self.run.states) + 3:
             head += [Content("")] if head else []
         room = max(0, height - len(foot) - len(head))
@@ -111,6 +112,8 @@ class StepsPane(Widget):
             return [*head, *body, *state, *after, Content.styled(f"code {outcome.error.code}", DIM)]
         left = int(outcome.facts.get("waiting", 0))
         told = wrapped(Content(wording.waiting(left)), width) if left else []
+        if outcome.facts.get("pin") == "temporary":
+            told += wrapped(Content(wording.notice("pin-change-due")), width)
         took = seconds(outcome.seconds or run.seconds())
         if outcome.round_trips:
             took += f" · {outcome.round_trips} round trips · {outcome.commands} commands"

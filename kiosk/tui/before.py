@@ -1,0 +1,198 @@
+"""What an operation at the desk needs to know before it begins, and who is asked for it."""
+
+from dataclasses import dataclass
+from enum import Enum, auto, unique
+from typing import Final
+
+from textual.app import App
+
+from kiosk.station import wording
+from kiosk.station.faces import Job, ReaderView, Station
+from kiosk.tui.confirm import Confirm
+from kiosk.tui.failure import Failure
+from kiosk.tui.find import FindPerson
+from kiosk.tui.labels import (
+    CAUSES,
+    ENDINGS,
+    FINAL,
+    FINAL_WORDS,
+    GIVING_BACK,
+    NO_TEMPLATE,
+    PIN_TAKEN,
+    STATE_NAMES,
+)
+from kiosk.tui.menu import Entry, Menu
+from kiosk.tui.reason import ChooseReason
+from kiosk.tui.template import ChooseTemplate
+from kiosk.tui.widgets.card import DEPARTMENT, MAIL
+from kiosk.tui.widgets.readers import card_name
+from shared.console import CardView, TemplateView
+from shared.credential.lifecycle import ENDING, OperationKind
+from shared.credential.model import Person, State
+from shared.credential.reasons import Cause
+from shared.credentials import CredentialView
+
+HELD_MAX: Final = 6
+"""How many credentials of one person are shown before another one is made."""
+
+OPEN: Final = frozenset({State.REGISTERED, State.ISSUED, State.ACTIVE, State.SUSPENDED})
+"""States of a credential that its holder uses, or is about to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """An operation that may begin; `subject` says for whom."""
+
+    job: Job
+    subject: str
+
+
+@unique
+class Making(Enum):
+    """What a new card is to a person who has others."""
+
+    ANOTHER = auto()
+
+
+def at_once(operation: OperationKind, record: CardView) -> bool:
+    """Whether an operation begins without a question: it goes on, or nothing is lost by it."""
+    asks = operation in ENDING or operation in (OperationKind.ISSUE, OperationKind.UNREGISTER)
+    return record.interrupted is operation or not asks
+
+
+def ready(operation: OperationKind, reader: ReaderView, record: CardView) -> Ready:
+    """Return an operation that needs no question."""
+    holder = record.holder
+    job = Job(operation=operation, reader=reader.name)
+    if operation is OperationKind.ISSUE:
+        job = Job(
+            operation=operation,
+            reader=reader.name,
+            holder=holder.holder if holder else "",
+            template=record.template,
+        )
+    return Ready(job=job, subject=holder.name if holder else "")
+
+
+class Before:
+    """Asks what the person at the desk has to say before an operation; None means that nothing begins."""
+
+    def __init__(self, app: App[None], station: Station) -> None:
+        """Ask on `app`; what there is to choose from comes from `station`."""
+        self._app, self._station = app, station
+
+    async def ask(self, operation: OperationKind, reader: ReaderView, record: CardView) -> Ready | None:
+        """Ask whatever `operation` needs.
+
+        Raises:
+            KioskError: the server did not say what there is to choose from.
+        """
+        if operation is OperationKind.ISSUE:
+            return await self._issue(reader)
+        holder = record.holder
+        facts = [
+            *([("Person", holder.name)] if holder else []),
+            *([("Template", f"{record.template_title}  v{record.template_version}")] if holder else []),
+            ("Card", _card(reader)),
+            ("Reader", reader.name),
+        ]
+        subject = holder.name if holder else _card(reader)
+        if operation is OperationKind.UNREGISTER:
+            question = Confirm(
+                "Give this card back?", GIVING_BACK, yes="Give it back", facts=facts, risky=True
+            )
+            agreed = await self._app.push_screen_wait(question)
+            return (
+                Ready(job=Job(operation=operation, reader=reader.name), subject=subject) if agreed else None
+            )
+        cause = await self.why(
+            operation, subject, f"{ENDINGS[operation]} {PIN_TAKEN[operation]}".strip(), facts
+        )
+        if cause is None:
+            return None
+        return Ready(job=Job(operation=operation, reader=reader.name, reason=cause.value), subject=subject)
+
+    async def why(
+        self, operation: OperationKind, subject: str, meaning: str, facts: list[tuple[str, str]]
+    ) -> Cause | None:
+        """Ask for the reason; what cannot be undone is asked once more, by the name of whom it is about."""
+        final = operation in FINAL
+        heading = f"{wording.operation(operation)}: why?  {subject}"
+        warning = f"{meaning} {FINAL_WORDS}" if final else meaning
+        cause = await self._app.push_screen_wait(ChooseReason(heading, warning, operation))
+        if cause is None or not final:
+            return cause
+        question = Confirm(
+            f"{wording.operation(operation)}?  {subject}",
+            warning,
+            yes=wording.operation(operation),
+            facts=[*facts, ("Why", CAUSES[cause])],
+            risky=True,
+        )
+        return cause if await self._app.push_screen_wait(question) else None
+
+    # --- issue ------------------------------------------------------------------------------------------
+
+    async def _issue(self, reader: ReaderView) -> Ready | None:
+        """Ask who gets the card, which template, and whether all is right."""
+        card = _card(reader)
+        person = await self._app.push_screen_wait(FindPerson(card, self._station.find_people))
+        if person is None or await self._making(person) is None:
+            return None
+        templates = await self._station.templates()
+        if not templates:
+            self._app.push_screen(Failure(None, "no-template", NO_TEMPLATE))
+            return None
+        template: TemplateView | None = templates[0]
+        if len(templates) > 1:
+            template = await self._app.push_screen_wait(ChooseTemplate(templates, person.name))
+        if template is None:
+            return None
+        if not await self._app.push_screen_wait(_summary(reader, card, person, template)):
+            return None
+        job = Job(
+            operation=OperationKind.ISSUE, reader=reader.name, holder=person.holder, template=template.name
+        )
+        return Ready(job=job, subject=f"{person.name} · {template.title}")
+
+    async def _making(self, person: Person) -> Making | None:
+        """Show what the person has already, and ask what the new card is beside it."""
+        found = await self._station.find_credentials(person.holder, HELD_MAX)
+        held = [each for each in found.credentials if each.holder == person.holder and each.state in OPEN]
+        if not held:
+            return Making.ANOTHER
+        entry = Entry(
+            choice=Making.ANOTHER, key="a", name="Another card", words="beside what the person has already"
+        )
+        facts = [(STATE_NAMES[each.state], _held(each)) for each in held]
+        return await self._app.push_screen_wait(Menu(f"{person.name} has a card", [entry], facts=facts))
+
+
+def _card(reader: ReaderView) -> str:
+    return card_name(reader.card) if reader.card else reader.name
+
+
+def _held(view: CredentialView) -> str:
+    """Say which credential it is, and since when it has been so."""
+    since = (view.since or view.issued_at)[:10]
+    serial = "" if view.serial is None else f"serial {view.serial}"
+    return " · ".join(filter(None, (view.template_title, serial, f"since {since}" if since else "")))
+
+
+def _summary(reader: ReaderView, card: str, person: Person, template: TemplateView) -> Confirm:
+    """Return the last question before a card is written."""
+    slots = [("Slots" if index == 0 else "", slot) for index, slot in enumerate(template.slots)]
+    place = " · ".join(filter(None, (person.attributes.get(name, "") for name in (DEPARTMENT, MAIL))))
+    return Confirm(
+        "Issue this card?",
+        "Write this card now?",
+        yes="Issue",
+        facts=(
+            ("Person", person.name),
+            *([("", place)] if place else []),
+            ("Template", f"{template.title}  v{template.version}"),
+            *slots,
+            ("Card", card),
+            ("Reader", reader.name),
+        ),
+    )
