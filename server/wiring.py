@@ -293,6 +293,7 @@ class Server:
         store, services = parts.store, parts.services
         console = Console(
             store.cards,
+            store.credentials,
             store.templates,
             services.directories,
             lambda: parts.keystore.generation,

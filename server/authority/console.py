@@ -9,7 +9,7 @@ from server.authority.access import Caller
 from server.operations.identify import identify
 from server.operations.update import newer_template
 from server.ports.directory import Directory
-from server.ports.store import CardStore, TemplateStore
+from server.ports.store import CardStore, CredentialStore, TemplateStore
 from shared import errors
 from shared.clock import Clock
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
@@ -21,6 +21,7 @@ from shared.credential.lifecycle import CONTINUED, OperationKind, reachable
 from shared.credential.model import CardRecord, HolderId, Person, State
 from shared.credential.personal import required
 from shared.credential.pin_age import PIN_CHANGE_DUE, pin_change_due
+from shared.credential.succession import notices as among_others
 from shared.credential.template import CertificateSpec, PinSettings, Template
 from shared.credential.template_reading import parse_template
 from shared.credential.update import (
@@ -59,6 +60,7 @@ class Console:
     def __init__(
         self,
         cards: CardStore,
+        credentials: CredentialStore,
         templates: TemplateStore,
         directories: Mapping[str, Directory],
         generation: Callable[[], int],
@@ -66,6 +68,7 @@ class Console:
     ) -> None:
         """Read from these ports; `generation` tells the newest generation of the master key."""
         self._cards = cards
+        self._credentials = credentials
         self._templates = templates
         self._directories = directories
         self._generation = generation
@@ -144,6 +147,7 @@ class Console:
         overdue = _pin_change_due(record, template, self._clock.now())
         if overdue:
             notices.append(PIN_CHANGE_DUE)
+        notices += await self._among_others(record)
         ways = reachable(record.state)
         if UPDATE_NEEDED not in news:
             ways = tuple(way for way in ways if way is not OperationKind.UPDATE)
@@ -177,6 +181,13 @@ class Console:
                 Against(now=self._clock.now(), due=due, ways=ways, template=template, reissue=newer.reissue),
             ),
         )
+
+    async def _among_others(self, record: CardRecord) -> Sequence[str]:
+        """Return what is remarkable about a card among all of its holder's."""
+        if record.credential is None:
+            return ()
+        others = await self._credentials.of_holder(record.credential.holder)
+        return among_others(others, record.credential)
 
     def _ending(self, record: CardRecord, template: Template | None) -> bool:
         """Whether certificates are due for renewal, and it is possible."""

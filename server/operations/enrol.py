@@ -7,7 +7,7 @@ reach a card.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from cryptography import x509
@@ -265,7 +265,7 @@ class _Desk:
         """Note a certificate that is what was asked for.
 
         Raises:
-            CertificateRejected: it is not, or it does not fit on the card.
+            CertificateRejected: it is not, it lives too long, or it does not fit on the card.
         """
         names, connection = item.names, item.spec.ca
         required, allowed = check_names(upn=names.upn, mail=names.mail, card=names.card, fascn=names.fascn)
@@ -282,6 +282,7 @@ class _Desk:
             sid=names.sid,
             max_length=CERTIFICATE_MAX,
         )
+        _check_end(certificate, connection, self._op.ends_at)
         try:
             CertificateContainer.fitting(certificate, object_max=self._object_max)
         except errors.CardFull as cause:
@@ -329,8 +330,13 @@ class _Desk:
             names=item.names,
             public_key=item.public_key,
             request=item.request,
-            not_after=self._op.services.clock.now() + timedelta(days=item.spec.days),
+            not_after=self._not_after(item.spec),
         )
+
+    def _not_after(self, spec: CertificateSpec) -> datetime:
+        """Return when a certificate is to end: never after its credential."""
+        end = self._op.services.clock.now() + timedelta(days=spec.days)
+        return min(end, self._op.ends_at) if self._op.ends_at is not None else end
 
     def _authority(self, connection: str) -> CertificateAuthority:
         return self._op.services.authorities[connection]
@@ -338,6 +344,18 @@ class _Desk:
 
 def _waits(item: Wanted) -> errors.ConnectorRefused:
     return errors.ConnectorRefused(connection=item.spec.ca, reason="waits for an approval there")
+
+
+def _check_end(certificate: bytes, connection: str, ends_at: datetime | None) -> None:
+    """Refuse a certificate that outlives its temporary credential.
+
+    Raises:
+        CertificateRejected: it does.
+    """
+    if ends_at is not None and x509.load_der_x509_certificate(certificate).not_valid_after_utc > ends_at:
+        raise errors.CertificateRejected(
+            connection=connection, why="it is valid for longer than the credential"
+        )
 
 
 def _is_for(certificate: bytes, public_key: bytes) -> bool:

@@ -4,7 +4,6 @@ On a new card: inspect (1 round trip), own and make keys (3), secrets and certif
 certificate authorities, write and read back (2). Cut anywhere, it is planned again at the next insertion.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,6 +12,7 @@ from uuid import uuid4
 
 from server.operations import enrol
 from server.operations.attest import attestations, trust_for
+from server.operations.entitle import Place, check_entitled, place_for, take_place
 from server.operations.judge import doubt_keys, judge_keys
 from server.operations.lost import revoke_lost
 from server.operations.objects import FASCN, credential_objects, identity_objects, only_ours
@@ -76,6 +76,7 @@ class Issue(Owning):
     """Everything that is settled before the card is touched."""
 
     person: Person
+    place: Place
     ref: TemplateRef
     template: Template
     names: Mapping[Slot, Names]
@@ -86,12 +87,13 @@ async def issue(op: Operation) -> Ended:
 
     Raises:
         UnknownHolder, HolderDisabled, UnknownTemplate, VariableMissing, TemplateImpossible, TransitionForbidden,
-            OperationInterrupted: refused, the card was not touched.
+            OperationInterrupted, PlaceRefused, LimitReached: refused, the card was not touched.
         ManagementKeyRejected: the card belongs to somebody else; nothing was written to it.
         CardLost: cut; the next insertion continues.
     """
     job = await _prepare(op)
     record = await take(op, job, job.ref)
+    followed = await take_place(op, job.place)
     public_keys = await _build(op, job, record)
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
     wanted = await _secrets_and_requests(op, job, record, unsigned)
@@ -99,7 +101,7 @@ async def issue(op: Operation) -> Ended:
     issued = await _certificates(op, wanted, job.facts.profile.object_max)
     await _write(op, job, record, {slot: each.certificate for slot, each in issued.items()})
     await _confirm(op, job, issued.values())
-    return Ended(facts={"holder": job.person.name, "template": job.template.title})
+    return Ended(facts={"holder": job.person.name, "template": job.template.title, **followed})
 
 
 # --- before the card is touched -------------------------------------------------------------------------
@@ -114,18 +116,14 @@ async def _prepare(op: Operation) -> Issue:
     if cut is not None and cut.template and op.begin.template not in {"", cut.template.name}:
         raise errors.OperationInterrupted(operation=cut.kind)
     target(OperationKind.ISSUE, record.state if record else State.UNREGISTERED)
+    place = await place_for(op)
     check_blank(facts, record)
     ref, template = await op.template(cut.template if cut else None, op.begin.template)
     abilities = {name: authority.abilities for name, authority in op.services.authorities.items()}
     lint.require(template, facts.profile, abilities, op.services.directories.keys())
     if template.attestation.required:
         trust_for(op, template)
-    person = await op.services.directories[template.directory].get(op.holder)
-    if person is None:
-        raise errors.UnknownHolder(holder=op.holder)
-    if not person.enabled:
-        raise errors.HolderDisabled(holder=op.holder)
-    await _check_one_person(op, template, person)
+    person = await check_entitled(op, template, place)
     generation = op.services.keystore.generation
     trusted = facts if record is None else only_ours(op, record.record_id, facts)
     steps = plan.plan_issue(template=template, generation=generation, facts=trusted, record=record)
@@ -139,11 +137,13 @@ async def _prepare(op: Operation) -> Issue:
         spec.slot: enrol.names_for(spec, values, record.record_id, bytes(FASCN))
         for spec in template.certificates
     }
+    op.ends_at = op.services.clock.now() + template.temporary.lasts if template.temporary else None
     expires = (op.services.clock.now() + timedelta(days=template.expires_after_days)).date()
     return Issue(
         facts=facts,
         record=record,
         person=person,
+        place=place,
         ref=ref,
         template=template,
         names=names,
@@ -151,23 +151,6 @@ async def _prepare(op: Operation) -> Issue:
         steps=steps,
         new=new,
     )
-
-
-async def _check_one_person(op: Operation, template: Template, person: Person) -> None:
-    """Refuse an id under which another directory knows somebody else: who was chosen there must not get this card.
-
-    People are searched in all directories, and chosen by their ids; a directory that does not answer chose nobody.
-
-    Raises:
-        Invalid: two people have this id.
-    """
-    others = [found for name, found in op.services.directories.items() if name != template.directory]
-    for answer in await asyncio.gather(*(one.get(person.holder) for one in others), return_exceptions=True):
-        if isinstance(answer, BaseException):
-            if not isinstance(answer, errors.ConnectorError):
-                raise answer
-        elif answer is not None and answer.name != person.name:
-            raise errors.Invalid(field="holder", why="two directories have this id, for different people")
 
 
 # --- own the card, make keys ----------------------------------------------------------------------------
@@ -274,12 +257,22 @@ async def _confirm(op: Operation, job: Issue, issued: Iterable[CertificateRecord
                 template=job.ref,
                 state=State.ISSUED,
                 issued_at=now,
+                reason=job.place.cause.value if job.place.cause else "",
+                ends_at=op.ends_at,
+                primary=job.place.primary,
+                replaces=job.place.replaces,
             )
         ),
         StateChanged(state=State.ISSUED),
     )
+    places = {"replaces": job.place.replaces, "primary": job.place.primary, "reason": job.place.cause}
     op.journal.evidence(
-        AuditKind.TRANSITION, "issued", job.record.record_id, template=job.ref.name, version=job.ref.version
+        AuditKind.TRANSITION,
+        "issued",
+        job.record.record_id,
+        template=job.ref.name,
+        version=job.ref.version,
+        **{name: str(value) for name, value in places.items() if value is not None},
     )
     await op.journal.commit(OperationClosed(code="done"))
     await op.advance(done=WRITING)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import uuid4
 
 from server.authority.access import Caller
@@ -17,6 +18,7 @@ from shared.credential.lifecycle import CONTINUED, OperationKind
 from shared.credential.model import (
     FACTORY,
     CardRecord,
+    CredentialId,
     HolderId,
     OperationId,
     RecordId,
@@ -58,6 +60,10 @@ class Operation:
         """It failed (another card, or one of somebody else) before anything was written: nothing to continue."""
         self.decided = False
         """What was decided stands, whatever becomes of the card: that is carried to it when it next appears."""
+        self.replaces: CredentialId | None = None
+        self.primary: CredentialId | None = None
+        self.ends_at: datetime | None = None
+        """When the credential ends, where it is temporary; nothing that is certified for it lives longer."""
         self._steps: Sequence[plan.Step] = ()
         talk.keep_alive = self.journal.keep_alive
 
@@ -80,6 +86,8 @@ class Operation:
         found = await identify(self.services.store.cards, sighting)
         self.record = found.record
         self.seen = True
+        if found.record is not None and found.record.credential is not None:
+            self.ends_at = found.record.credential.ends_at
         return facts, found
 
     def secrets(self, record_id: RecordId) -> CardSecrets:
@@ -186,6 +194,8 @@ class Operation:
                 new_card=new_card,
                 seen=seen,
                 reason=self.begin.reason or (cut.reason if cut and same else ""),
+                replaces=self.replaces,
+                primary=self.primary,
                 supersedes=cut.operation_id if cut and supersede and not same else None,
             )
         )

@@ -13,6 +13,7 @@ from server.operations.disclose import redeem
 from server.operations.operation import Ended, Operation
 from server.operations.pin_policy import policy_for
 from server.operations.puk import next_puk, settle_puk, use_puk
+from server.operations.succession import Succession
 from server.operations.tasks import attempt
 from server.ports.store import (
     AuditKind,
@@ -63,6 +64,7 @@ async def resume(op: Operation) -> Ended:
     if record is None or record.pin is not PinState.HOLDER:
         return await _set_pin(op, facts, OperationKind.RESUME, Purpose.UNBLOCK, "resumed")
     decided = await decision(op.services, record, OperationKind.RESUME, "")
+    await Succession(op.services).make_way(op.caller, record)
     op.journal.note(*decided.changes, OperationClosed(code="done"))
     told = note_evidence(op.journal, decided)
     await op.open(record.record_id, template=record.credential.template if record.credential else None)
@@ -106,6 +108,8 @@ async def _set_pin(
     op.untouched = record.open_operation is None  # another card in its place leaves nothing to continue
     await op.prove(record, facts)
     op.untouched = False
+    if operation is OperationKind.RESUME:
+        await Succession(op.services).make_way(op.caller, record)
     puk = await settle_puk(op, record, facts)
     pending = next_puk(op, record)
     op.journal.note(
@@ -140,7 +144,12 @@ async def _set_pin(
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))
     told |= {"holder": credential.holder_name}
-    return Ended(facts={**told, "waiting": await attempt(op.services, merged(record.tasks, tasks))} if resumed else told)
+    if resumed:
+        told["waiting"] = await attempt(op.services, merged(record.tasks, tasks))
+    elif operation is OperationKind.ACTIVATE:
+        followed = await Succession(op.services).follow(op.caller, credential.holder)
+        told |= {**followed.facts, **({"waiting": followed.waiting} if followed.done else {})}
+    return Ended(facts=told)
 
 
 async def _check_code(op: Operation, credential: CredentialRecord) -> None:
@@ -157,4 +166,5 @@ def _in_use(credential: CredentialRecord, state: State, activated_at: datetime) 
     """Return a credential that its holder uses from now on; nothing is left of a suspension."""
     if credential.state is state:
         return credential
-    return replace(credential, state=state, activated_at=activated_at, reason="", since=None)
+    reason = credential.reason if credential.state is State.ISSUED else ""
+    return replace(credential, state=state, activated_at=activated_at, reason=reason, since=None)

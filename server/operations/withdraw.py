@@ -16,6 +16,7 @@ from server.operations.decide import Decision, decision, merged, note_evidence, 
 from server.operations.operation import Ended, Operation
 from server.operations.puk import next_puk, settle_puk, use_puk
 from server.operations.read_back import nothing_left
+from server.operations.succession import Followed, Succession, holder_of
 from server.operations.tasks import attempt
 from server.ports.store import (
     CertificateTaskAsked,
@@ -103,7 +104,7 @@ async def _withdraw(op: Operation, operation: OperationKind) -> Ended:
         await take_pin(op, decided.record, facts)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(steps))))
-    return Ended(facts={**told, "waiting": waiting})
+    return Ended(facts=await _followed(op, record, told, waiting))
 
 
 async def retire(op: Operation) -> Ended:
@@ -145,7 +146,16 @@ async def retire(op: Operation) -> Ended:
     told = note_evidence(op.journal, decided)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(steps))))
-    return Ended(facts={**told, "waiting": waiting})
+    return Ended(facts=await _followed(op, record, told, waiting))
+
+
+async def _followed(
+    op: Operation, record: CardRecord, told: dict[str, errors.Fact], waiting: int
+) -> dict[str, errors.Fact]:
+    """Carry out what follows for the holder's other credentials; return what faces are told of everything."""
+    holder = holder_of(record)
+    followed = await Succession(op.services).follow(op.caller, holder) if holder else Followed()
+    return {**told, **followed.facts, "waiting": waiting + followed.waiting}
 
 
 _TASK_KEYS: Final = {

@@ -20,8 +20,11 @@ def due_for_renewal(
 ) -> tuple[CertificateRecord, ...]:
     """Return the certificates that end within the time that the template gives them, or have ended.
 
-    Of each slot the newest counts: one that it replaced may still wait to be revoked.
+    Of each slot the newest counts: one that it replaced may still wait to be revoked. Those of a temporary credential end
+    with it, so that there is nothing to renew.
     """
+    if template.temporary is not None:
+        return ()
     newest: dict[Slot, CertificateRecord] = {}
     for each in certificates:
         if each.state is CertificateState.CONFIRMED:

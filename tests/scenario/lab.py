@@ -182,6 +182,7 @@ class Lab:
         self.engine = OperationEngine(services)
         console = Console(
             store.cards,
+            store.credentials,
             store.templates,
             services.directories,
             lambda: services.keystore.generation,
@@ -270,6 +271,8 @@ class Lab:
         subject: str = "",
         template: str = "",
         reason: str = "",
+        replaces: str = "",
+        primary: str = "",
         temporary_pin: bool = False,
         code: Secret | None = None,
         slots: Sequence[str] = (),
@@ -281,6 +284,8 @@ class Lab:
             holder=subject,
             template=template,
             reason=reason,
+            replaces=replaces,
+            primary=primary,
             temporary_pin=temporary_pin,
             code=code,
             slots=tuple(slots),

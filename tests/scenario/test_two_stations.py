@@ -39,6 +39,7 @@ class DeadLine(DirectBackend):
         services = lab.services
         console = Console(
             lab.store.cards,
+            lab.store.credentials,
             lab.store.templates,
             services.directories,
             lambda: services.keystore.generation,
