@@ -19,7 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from server import wiring
 from server.ports.ca import Issued, Names, SignRequest
-from server.ports.store import CertificateChanged, CertificateTaskAsked, CredentialChanged, OperationClosed
+from server.ports.store import (
+    CertificateChanged,
+    CertificateTaskAsked,
+    Change,
+    CredentialChanged,
+    OperationClosed,
+)
 from server.settings import read_settings
 from shared.clock import SystemClock
 from shared.credential.model import (
@@ -69,7 +75,8 @@ async def revoked_card(parts: wiring.Parts, *, connections: tuple[str, ...]) -> 
     """Make a card whose credential was revoked, and whose authorities do not know it yet."""
     template = await parts.store.templates.latest("employee")
     assert template is not None
-    card, changes = a_card(), []
+    card = a_card()
+    changes: list[Change] = []
     for connection in connections:
         key = X25519PrivateKey.generate().public_key()
         certificate = a_certificate(
