@@ -329,6 +329,36 @@ class Cancelled(PolicyError):
     code = "cancelled"
 
 
+class LogonNeeded(PolicyError):
+    """An operator has to log on first: there are operators, and this was asked without a session."""
+
+    code = "logon-needed"
+
+
+class LogonRefused(PolicyError):
+    """Nobody is logged on: no operator's key, another text, or too late. The record says which; the caller is not told."""
+
+    code = "logon-refused"
+
+
+class SessionEnded(PolicyError):
+    """The session has ended, or is another station's; log on again."""
+
+    code = "session-ended"
+
+
+class StepUpNeeded(PolicyError):
+    """The operator's PIN is asked for again before this. Fact: `what`."""
+
+    code = "step-up-needed"
+
+
+class ChallengeRefused(PolicyError):
+    """What the server wanted signed with the operator's card is not what was asked for; nothing was signed. Fact: `why`."""
+
+    code = "challenge-refused"
+
+
 class CardLeased(PolicyError):
     """Another station works on this card now. Fact: `station`."""
 

@@ -56,6 +56,11 @@ _FAILURES: Final[dict[str, str]] = {
     "join-refused": "The join token is unknown, used, expired, or made for another server[ ({why})].",
     "pin-policy-violated": "The PIN does not follow the rules.",
     "cancelled": "It was cancelled.",
+    "logon-needed": "An operator has to log on first.",
+    "logon-refused": "This card logs nobody on here.",
+    "session-ended": "The log-on has ended; log on again.",
+    "step-up-needed": "The operator's PIN is needed again for this[: {what}].",
+    "challenge-refused": "What the server wanted signed is not the log-on that was asked for ({why}); nothing was signed.",
     "card-leased": "Another station is working on this card.",
     "lease-lost": "Another station has taken this card over.",
     # requests

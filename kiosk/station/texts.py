@@ -1,5 +1,7 @@
 """What a private key of the card may sign for a server: a certificate request, or a challenge with our prefix.
 
+A text that logs an operator on is signed by `kiosk.station.logon` alone: no operation may ask for it.
+
 The text comes in full, at the one place of the template where it is signed, and is digested by the station as it belongs
 to the kind of key.
 
@@ -12,6 +14,7 @@ from typing import Final
 from cryptography import x509
 
 from shared.iso7816.apdu import CHALLENGE_PREFIX, Command, Part, ToBeSigned
+from shared.logon import is_logon_text
 from shared.piv.ids import Algorithm, Ins, Slot
 from shared.piv.keys import to_be_signed
 
@@ -30,11 +33,19 @@ def why_not_signed(command: Command) -> str | None:
     (text,) = texts
     if not _stands_in_template(command.parts, text):
         return "the text is not the challenge of the template"
-    if not (text.content.startswith(CHALLENGE_PREFIX) or _is_request_info(text.content)):
-        return "neither a certificate request nor a challenge of ours"
+    if why := _why_not_ours(text.content):
+        return why
     if text != _as_for_its_key(command.p1, text):
         return "not the digest of this kind of key"
     return None
+
+
+def _why_not_ours(content: bytes) -> str | None:
+    if is_logon_text(content):
+        return "a text that logs an operator on, in an operation"
+    if content.startswith(CHALLENGE_PREFIX) or _is_request_info(content):
+        return None
+    return "neither a certificate request nor a challenge of ours"
 
 
 def _as_for_its_key(algorithm: int, text: ToBeSigned) -> ToBeSigned | None:

@@ -1,5 +1,7 @@
 """The holder's present PIN, while keys or certificates are replaced: it proves keys, and nothing else."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from kiosk.station.guard import Guard, first_risk
@@ -14,6 +16,7 @@ from shared.iso7816.apdu import (
     Item,
     ToBeSigned,
 )
+from shared.logon import LogonPurpose, LogonText
 from shared.piv.ids import Algorithm, Ins, Slot
 from shared.relay import OperationKind, Purpose
 from tests.kiosk.station.commands import (
@@ -169,3 +172,23 @@ def test_every_filling_of_it_may_cost_a_try() -> None:
     pins = held(Purpose.PROVE, PinKind.CURRENT, 5)
     assert first_risk([SELECT, authenticate_management(), put_data()], pins) is None
     assert first_risk([ColdReset(), SELECT, READ_CHUID, verify(), sign(), verify(), sign()], pins) == 3
+
+
+@pytest.mark.parametrize("purpose", LogonPurpose)
+def test_no_operation_is_a_log_on_in_disguise(judge: Guard, purpose: LogonPurpose) -> None:
+    """An operator's card is renewed like any other; meanwhile it signs nothing that would pass as its operator."""
+    content = bytes(
+        LogonText(
+            server="cards.example.org",
+            station=bytes(32),
+            nonce=bytes(32),
+            expires_at=datetime(2026, 11, 20, tzinfo=UTC),
+            purpose=purpose,
+            intent=bytes(32) if purpose is LogonPurpose.APPROVE else b"",
+        )
+    )
+    why = "a text that logs an operator on, in an operation"
+    for disguised in (content, content[:-1]):
+        text = ToBeSigned(content=disguised, digest=Digest.SHA256, length=32)
+        assert refusal(judge, SELECT, verify(), sign(text)) == why
+        assert refusal(judge, SELECT, sign(text, Slot.CARD_AUTHENTICATION)) == why
