@@ -91,7 +91,7 @@ def _tasks(services: Services, deadlines: Deadlines) -> Probe:
         if late or overdue:
             hours = int(deadlines.limit / timedelta(hours=1))
             raise errors.TasksLate(late=late + overdue, overdue=overdue, hours=hours)
-        return {"waiting": found.count(Lateness.WAITING), "given up": found.count(Lateness.GIVEN_UP)}
+        return {"waiting": found.count(Lateness.WAITING), "given-up": found.count(Lateness.GIVEN_UP)}
 
     return probe
 

@@ -82,7 +82,7 @@ async def test_a_revocation_that_waits_raises_an_alarm_before_and_at_18_hours(
 ) -> None:
     await revoked_while(working, Mood.ASLEEP)
     asked_at = working.clock.now()
-    assert (await doctor(working))["certificate-tasks"] == {"waiting": 4, "given up": 0}
+    assert (await doctor(working))["certificate-tasks"] == {"waiting": 4, "given-up": 0}
     await working.pass_time(timedelta(hours=12, minutes=-10))
     assert await working.evidence("certificate-task-late") == []
     await working.pass_time(timedelta(minutes=10))
@@ -111,7 +111,7 @@ async def test_a_revocation_that_waits_raises_an_alarm_before_and_at_18_hours(
     await working.pass_time(LONGEST_PAUSE + timedelta(minutes=10))
     assert working.reasons() == [Reason.KEY_COMPROMISE] * 4
     assert {each.state for each in (await working.record()).certificates} == {CertificateState.REVOKED}
-    assert (await doctor(working))["certificate-tasks"] == {"waiting": 0, "given up": 0}
+    assert (await doctor(working))["certificate-tasks"] == {"waiting": 0, "given-up": 0}
 
 
 async def test_an_alarm_is_not_raised_again_after_a_restart(working: Working) -> None:
@@ -298,7 +298,7 @@ async def test_what_can_never_succeed_is_given_up_and_kept(working: Working) -> 
     (left,) = (await working.record()).tasks
     assert left.request_id == request_id
     assert working.reasons().count("") == 1
-    assert (await doctor(working))["certificate-tasks"] == {"waiting": 0, "given up": 1}
+    assert (await doctor(working))["certificate-tasks"] == {"waiting": 0, "given-up": 1}
     unrevoked = [
         each.request_id
         for each in (await working.record()).certificates

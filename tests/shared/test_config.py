@@ -351,6 +351,7 @@ def test_defaults_in_the_sample_are_the_real_ones(sample: Path) -> None:
         server.settings.DEFAULT_JOIN_LISTEN,
     )
     assert settings.ca == server.settings.CaSettings(crl_url=settings.ca.crl_url)
+    assert settings.jobs == server.settings.JobSettings()
     assert settings.allow_lab is False
 
 
@@ -363,6 +364,8 @@ def test_defaults_in_the_sample_are_the_real_ones(sample: Path) -> None:
         ("timeout-s = 5\n", "timeout-s = 0\n", "timeout-s at least 1"),
         ('crl-url = "http:', 'crl-url = "file:', "crl-url must begin"),
         ('names = ["cards.example.org"]', "names = []", "names must not be empty"),
+        ("warn-after-hours = 12", "warn-after-hours = 19", "must be 1 to limit-hours"),
+        ("orphan-after-days = 7", "orphan-after-days = 0", "at least 1"),
     ],
 )
 def test_a_server_that_could_not_work_is_refused(sample: Path, old: str, new: str, why: str) -> None:

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from shared.credential import plan
 from shared.credential.model import (
     FACTORY,
+    NEVER,
     CardRecord,
+    CertificateAction,
     CertificateRecord,
     CertificateState,
+    CertificateTask,
     KeyRecord,
     KeyState,
     PinState,
@@ -346,6 +349,32 @@ def test_a_certificate_of_another_authority_or_profile_is_not_used(changes: dict
     found = steps(facts(ours=True), known)
     assert [step.reuse for step in of_kind(found, Request)] == [None, None]
     assert of_kind(found, Revoke) == [Revoke(certificate=known.certificates[0])]
+
+
+@pytest.mark.parametrize("action", list(CertificateAction))
+@pytest.mark.parametrize("state", [CertificateState.REQUESTED, CertificateState.ISSUED])
+def test_what_is_on_its_way_to_be_revoked_is_not_gone_on_with(
+    state: CertificateState, action: CertificateAction
+) -> None:
+    """Its key is made again, and its authority is not asked a second time."""
+    task = CertificateTask(
+        request_id=REQUEST_IDS[A],
+        record_id=RECORD_ID,
+        connection="built-in",
+        action=action,
+        reason="superseded",
+        asked_at=NEVER,
+        next_at=NEVER,
+    )
+    plain = record(keys=[key(A), key(C)], certificates=[certificate(A, state), certificate(C, state)])
+    found = steps(facts(ours=True, shown=KEYS), replace(plain, tasks=(task,)))
+    revoking = action is CertificateAction.REVOKE
+    assert [step.spec.slot for step in of_kind(found, Generate)] == ([A] if revoking else [])
+    assert [step.reuse for step in of_kind(found, Request)] == [
+        None if revoking else REQUEST_IDS[A],
+        REQUEST_IDS[C],
+    ]
+    assert of_kind(found, Revoke) == []
 
 
 @pytest.mark.parametrize("state", list(CertificateState))
