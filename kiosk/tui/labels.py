@@ -218,7 +218,9 @@ GROUPS: Final = {
 }
 """Operations by what they are for, as menus and the help show them."""
 
-SELDOM: Final = frozenset({OperationKind.REISSUE, *GROUPS["Out of use"], OperationKind.UNREGISTER})
+SELDOM: Final = frozenset(
+    {OperationKind.RENEW, OperationKind.REISSUE, *GROUPS["Out of use"], OperationKind.UNREGISTER}
+)
 """Operations that stand beside the button only where they are the obvious one; else they are in the menu."""
 
 LAB: Final = "VIRTUAL CARDS — LAB"
