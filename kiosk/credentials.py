@@ -43,7 +43,11 @@ async def decide(config: Path | None, operation: OperationKind, wanted: str, rea
         one = await one_credential(parts.core, wanted, operation)
         decided = await parts.core.decide(one.record_id, operation, reason)
     waiting = int(decided.facts.get("waiting", 0))
-    lines = [wording.done(operation), *([wording.waiting(waiting)] if waiting else [])]
+    lines = [
+        wording.done(operation),
+        *wording.followed(decided.facts),
+        *([wording.waiting(waiting)] if waiting else []),
+    ]
     return Result(
         lines=lines,
         document={
@@ -117,4 +121,6 @@ def _document(view: CredentialView) -> dict[str, Any]:
         "interrupted": None if view.interrupted is None else view.interrupted.value,
         "waits_for_card": view.waits_for_card,
         "waiting": view.waiting,
+        "replaces": None if view.replaces is None else str(view.replaces),
+        "primary": None if view.primary is None else str(view.primary),
     }

@@ -1,6 +1,7 @@
 """`kiosk do OPERATION`: the headless twin of every operation."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Final
 
 import click
@@ -14,6 +15,7 @@ from kiosk.rehearse import rehearse_issue
 from kiosk.station.faces import Job
 from shared.credential.lifecycle import OperationKind
 from shared.credential.reasons import OFFERED
+from shared.credential.succession import REPLACING, STANDING_IN
 from shared.piv.ids import ProfileName
 
 _READER: Final = click.option("--reader", default="", help="Needed where more than one reader holds a card.")
@@ -53,8 +55,25 @@ def do(context: click.Context) -> None:
 @do.command()
 @everywhere
 @_READER
-@click.option("--holder", required=True, help="The person: an id, or words that find just one.")
-@click.option("--template", required=True, help="The template's name.")
+@click.option("--holder", default="", help="The person: an id, or words that find just one.")
+@click.option("--template", default="", help="The template's name.")
+@click.option(
+    "--replaces",
+    default="",
+    metavar="CREDENTIAL",
+    help="In the place of this one, with its holder and template: its id, its holder's id, or words that find just one.",
+)
+@click.option(
+    "--temporary-for",
+    default="",
+    metavar="CREDENTIAL",
+    help="A temporary one for the holder of this one, which is suspended while the temporary one is in use.",
+)
+@click.option(
+    "--reason",
+    type=click.Choice([cause.value for cause in OFFERED if cause in {*REPLACING, *STANDING_IN}]),
+    help="Why it is replaced, or why a temporary one is needed (forgotten).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, command by command, and do nothing.")
 @click.option(
     "--profile",
@@ -63,9 +82,27 @@ def do(context: click.Context) -> None:
 )
 @click.pass_obj
 def issue(
-    options: Options, reader: str, holder: str, template: str, *, dry_run: bool, profile: str | None
+    options: Options,
+    reader: str,
+    holder: str,
+    template: str,
+    replaces: str,
+    temporary_for: str,
+    *,
+    dry_run: bool,
+    profile: str | None,
+    reason: str | None,
 ) -> None:
-    """Make the card in the reader a credential of a person."""
+    """Make the card in the reader a credential of a person: another one, a replacement, or a temporary one."""
+    _check_issue(
+        {"--holder": holder, "--template": template},
+        {
+            "--replaces": replaces,
+            "--temporary-for": temporary_for,
+            "--reason": reason or "",
+            "--dry-run": dry_run,
+        },
+    )
     if profile and (reader or not dry_run):
         message = "--profile goes with --dry-run, and without --reader"
         raise click.UsageError(message)
@@ -75,7 +112,33 @@ def issue(
         )
         finish(options, asyncio.run(asked))
         return
-    _run(options, Job(operation=OperationKind.ISSUE, reader=reader, holder=holder, template=template))
+    job = Job(
+        operation=OperationKind.ISSUE,
+        reader=reader,
+        holder=holder,
+        template=template,
+        replaces=replaces,
+        primary=temporary_for,
+        reason=reason or "",
+    )
+    _run(options, job)
+
+
+def _check_issue(plain: Mapping[str, str], place: Mapping[str, str | bool]) -> None:
+    """Refuse options that do not go together: nobody is to think that a lost card was revoked when it was not."""
+    message = ""
+    if place["--replaces"] and place["--temporary-for"]:
+        message = "--replaces and --temporary-for do not go together"
+    elif place["--replaces"] or place["--temporary-for"]:
+        if place["--dry-run"]:
+            message = "--dry-run says what is done to a card; give it --holder and --template alone"
+    elif place["--reason"]:
+        message = "--reason goes with --replaces or --temporary-for"
+    else:
+        missing = [name for name, value in plain.items() if not value]
+        message = f"Missing option '{missing[0]}'." if missing else ""
+    if message:
+        raise click.UsageError(message)
 
 
 @do.command()

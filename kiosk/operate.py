@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from kiosk.commands import Result, opened, say
+from kiosk.credentials import one_credential
 from kiosk.ports import Backend
 from kiosk.station import wording
 from kiosk.station.faces import Job, Outcome, Person
 from kiosk.station.persons import GivenPerson, TerminalPerson
 from kiosk.wiring import Parts
 from shared import errors
-from shared.relay import StepLine
+from shared.relay import OperationKind, StepLine
 
 FOUND_MAX: Final = 20
 
@@ -55,13 +56,21 @@ class _Lines:
 async def operate(config: Path | None, job: Job, given: Given = NOBODY) -> Result:
     """Do `job`; its reader may be empty where only one holds a card, its holder may be words that find just one.
 
+    So may the credential in whose place another one is made.
+
     Raises:
-        NoReader, CardMissing, Invalid: there is no card to be meant, or several; likewise for the holder.
+        NoReader, CardMissing, Invalid: there is no card to be meant, or several; likewise for holder and credential.
+        UnknownHolder: no credential is found.
     """
     async with opened(config) as parts:
         job = replace(job, reader=await one_reader(parts, job.reader))
         if job.holder:
             job = replace(job, holder=await one_holder(parts.backend, job.holder))
+        job = replace(
+            job,
+            replaces=await _one_credential(parts, job.replaces),
+            primary=await _one_credential(parts, job.primary),
+        )
         return _result(job, await parts.core.perform(job, given.person, _Lines()))
 
 
@@ -108,10 +117,18 @@ async def one_holder(line: Backend, wanted: str) -> str:
     return found.people[0].holder
 
 
+async def _one_credential(parts: Parts, wanted: str) -> str:
+    """Return the id of the one credential in use that is meant; nothing where none is wanted."""
+    if not wanted:
+        return ""
+    one = await one_credential(parts.core, wanted, OperationKind.REVOKE)
+    return str(one.credential_id or one.record_id)
+
+
 def _result(job: Job, outcome: Outcome) -> Result:
     error = outcome.error
     if error is None:
-        lines = [wording.done(job.operation)]
+        lines = [wording.done(job.operation), *wording.followed(outcome.facts)]
         if outcome.facts.get("pin") == "temporary":
             lines.append(wording.notice("pin-change-due"))
         if left := int(outcome.facts.get("waiting", 0)):

@@ -4,7 +4,7 @@ import asyncio
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -21,6 +21,9 @@ Commands = Mapping[str, click.Command]
 """The commands of `kiosk do` by the names of their operations."""
 Operations = Sequence[Mapping[str, str]]
 """What is offered: name, command line, and a sentence."""
+
+WHOSE: Final = frozenset({"holder", "template"})
+"""Options of an issue that are left out only where another credential tells them."""
 
 
 async def reachable_now(config: Path | None, commands: Commands) -> Result:
@@ -74,7 +77,7 @@ def _words(
     words = ["kiosk", *(() if config is None else ("--config", str(config))), "do", operation.value]
     for parameter in commands[operation.value].params:
         name = parameter.name or ""
-        if parameter.required or name == "reader":
+        if parameter.required or name == "reader" or (operation is OperationKind.ISSUE and name in WHOSE):
             words += [parameter.opts[0], known.get(name) or name.upper()]
     return words
 

@@ -38,6 +38,7 @@ from server.jobs.certificate_tasks import certificate_tasks
 from server.jobs.orphans import orphans
 from server.jobs.renewal import renewal
 from server.jobs.runner import Job, Runner
+from server.jobs.succession import succession
 from server.jobs.temporary import temporary
 from server.operations.engine import OperationEngine
 from server.operations.lateness import Deadlines
@@ -353,5 +354,6 @@ def _jobs(parts: Parts, deadlines: Deadlines) -> tuple[Job, ...]:
         certificate_tasks(store, deadlines),
         orphans(timedelta(days=settings.orphan_after_days)),
         temporary(),
+        succession(),
         renewal(store),
     )

@@ -77,13 +77,17 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateView:
-    """A template as a face offers it. `slots` are texts such as `9A P-256 smart-card-logon`."""
+    """A template as a face offers it. `slots` are texts such as `9A P-256 smart-card-logon`.
+
+    One that is `temporary` makes credentials that stand in for another one, and no others.
+    """
 
     name: str
     title: str
     version: int
     slots: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,8 @@ class CredentialView:
 
     `record_id` names the card in the record; `credential_id` is None for a card that is only being issued. Times are
     ISO 8601 in UTC or empty; `reason` is a `Cause`. `reachable` is what may be done without the card. `waits_for_card`:
-    what was decided has not reached the card yet; `waiting` counts what certificate authorities have yet to do.
+    what was decided has not reached the card yet; `waiting` counts what certificate authorities have yet to do. `replaces`
+    and `primary` are the credentials in whose place this one was made.
     """
 
     record_id: UUID
@@ -36,6 +37,8 @@ class CredentialView:
     interrupted: OperationKind | None = None
     waits_for_card: bool = False
     waiting: int = 0
+    replaces: UUID | None = None
+    primary: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

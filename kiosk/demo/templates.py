@@ -60,4 +60,23 @@ subject = "CN=${user.name},OU=Visitors,O=Example"
 days = 30
 """
 
-TEMPLATES: Final = {"employee-badge.toml": EMPLOYEE, "visitor.toml": VISITOR}
+DAY: Final = """\
+name = "day-badge"
+title = "Badge for a day"
+directory = "people"
+expires-after-days = 1
+
+[temporary]
+hours = 12
+
+[[certificate]]
+slot = "9A"
+algorithm = "P-256"
+ca = "built-in"
+profile = "smart-card-logon"
+subject = "CN=${user.name},OU=${user.department?},O=Example"
+upn = "${user.upn}"
+sid = "${user.sid?}"
+"""
+
+TEMPLATES: Final = {"employee-badge.toml": EMPLOYEE, "visitor.toml": VISITOR, "day-badge.toml": DAY}

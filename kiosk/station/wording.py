@@ -16,7 +16,7 @@ from shared.relay import OperationKind, Question, StepLine
 from shared.wording import failure, said
 
 __all__ = (
-    "characters", "done", "failure", "next_action", "notice", "operation", "pin_rules", "question", "state", "step",
+    "characters", "done", "failure", "followed", "next_action", "notice", "operation", "pin_rules", "question", "state", "step",
     "tries", "waiting",
 )  # fmt: skip
 
@@ -95,6 +95,9 @@ _NOTICES: Final[dict[str, str]] = {
     "carry-due": "What was decided about this card has not reached it yet; it is carried to it when it is here.",
     "update-needed": "There is a newer master key or template for this card: update it. It goes on working until then.",
     "reissue-needed": "The template has a newer version that wants other keys or certificates: reissue the card.",
+    "temporary": "This is a temporary credential.",
+    "temporary-out": "A temporary credential stands in for this one; resuming this one ends it.",
+    "replacement-issued": "This credential is being replaced by another one.",
     "renewal-due": "Certificates of this card end soon, or have ended: renew them.",
 }
 
@@ -193,6 +196,19 @@ UNBLOCKED_ALONE: Final = "Bring the card to a station soon: the code that was re
 def unblock_code(expires_at: str) -> str:
     """Say how long an unblock code lives; `expires_at` is ISO 8601."""
     return f"It works once, until {expires_at[:16].replace('T', ' ')} UTC, and is not shown again."
+
+
+_FOLLOWED: Final[dict[str, str]] = {
+    "revoke": "The credential that it replaces is revoked.",
+    "suspend": "The credential that it stands in for is suspended until somebody resumes it.",
+    "temporary": "The temporary credential of its holder has ended.",
+    "later": "What this means for another credential of its holder is done as soon as possible.",
+}
+
+
+def followed(facts: Mapping[str, Fact]) -> tuple[str, ...]:
+    """Say what an operation meant for other credentials of the holder; keys that are not known are left out."""
+    return tuple(_FOLLOWED[key] for key in str(facts.get("followed", "")).split() if key in _FOLLOWED)
 
 
 def waiting(count: int) -> str:

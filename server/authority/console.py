@@ -272,6 +272,7 @@ def template_view(template: Template, version: int) -> TemplateView:
         version=version,
         slots=tuple(_slot_text(spec) for spec in template.certificates),
         needs=tuple(sorted(needs)),
+        temporary=template.temporary is not None,
     )
 
 

@@ -87,6 +87,8 @@ class Credentials:
             interrupted=kind if kind in CONTINUED else None,
             waits_for_card=due_at_sight(record),
             waiting=len(record.tasks),
+            replaces=credential.replaces if credential else None,
+            primary=credential.primary if credential else None,
         )
 
 

@@ -610,9 +610,12 @@ class TemplateView(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
     NEEDS_FIELD_NUMBER: _builtins.int
+    TEMPORARY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     title: _builtins.str
     version: _builtins.int
+    temporary: _builtins.bool
+    """For temporary credentials only."""
     @_builtins.property
     def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Texts such as `9A P-256 smart-card-logon`."""
@@ -627,10 +630,11 @@ class TemplateView(_message.Message):
         version: _builtins.int = ...,
         slots: _abc.Iterable[_builtins.str] | None = ...,
         needs: _abc.Iterable[_builtins.str] | None = ...,
+        temporary: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "needs", b"needs", "slots", b"slots", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "needs", b"needs", "slots", b"slots", "temporary", b"temporary", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

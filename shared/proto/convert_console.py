@@ -168,6 +168,7 @@ def encode_templates(templates: Sequence[TemplateView]) -> pb.ListTemplatesReply
                 version=template.version,
                 slots=template.slots,
                 needs=template.needs,
+                temporary=template.temporary,
             )
             for template in templates
         ]
@@ -183,6 +184,7 @@ def decode_templates(message: pb.ListTemplatesReply) -> tuple[TemplateView, ...]
             version=template.version,
             slots=tuple(template.slots),
             needs=tuple(template.needs),
+            temporary=template.temporary,
         )
         for template in message.templates
     )

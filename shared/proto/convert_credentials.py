@@ -59,6 +59,8 @@ def encode_credential(view: CredentialView) -> pb.CredentialView:
         ),
         waits_for_card=view.waits_for_card,
         waiting=view.waiting,
+        replaces=view.replaces.bytes if view.replaces else b"",
+        primary=view.primary.bytes if view.primary else b"",
     )
 
 
@@ -88,6 +90,8 @@ def decode_credential(message: pb.CredentialView) -> CredentialView:
         interrupted=member(OPERATION_OF, message.interrupted, "interrupted") if message.interrupted else None,
         waits_for_card=message.waits_for_card,
         waiting=message.waiting,
+        replaces=_id(message.replaces) if message.replaces else None,
+        primary=_id(message.primary) if message.primary else None,
     )
 
 

@@ -27,7 +27,7 @@ from shared.proto import facts_pb2 as shared_dot_proto_dot_facts__pb2
 from shared.proto import operations_pb2 as shared_dot_proto_dot_operations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eshared/proto/credentials.proto\x12\x08kiosk.v1\x1a\x1ashared/proto/console.proto\x1a\x18shared/proto/facts.proto\x1a\x1dshared/proto/operations.proto\"5\n\x16\x46indCredentialsRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"S\n\x14\x46indCredentialsReply\x12-\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32\x18.kiosk.v1.CredentialView\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\xba\x03\n\x0e\x43redentialView\x12\x11\n\trecord_id\x18\x01 \x01(\x0c\x12\x15\n\rcredential_id\x18\x02 \x01(\x0c\x12\x1e\n\x05state\x18\x03 \x01(\x0e\x32\x0f.kiosk.v1.State\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\x13\n\x0bholder_name\x18\x05 \x01(\t\x12\x10\n\x08template\x18\x06 \x01(\t\x12\x16\n\x0etemplate_title\x18\x07 \x01(\t\x12\x18\n\x10template_version\x18\x08 \x01(\r\x12\x0f\n\x07profile\x18\t \x01(\t\x12\x13\n\x06serial\x18\n \x01(\x04H\x00\x88\x01\x01\x12\x11\n\tissued_at\x18\x0b \x01(\t\x12\r\n\x05since\x18\x0c \x01(\t\x12\x0f\n\x07\x65nds_at\x18\r \x01(\t\x12\x0e\n\x06reason\x18\x0e \x01(\t\x12*\n\treachable\x18\x0f \x03(\x0e\x32\x17.kiosk.v1.OperationKind\x12,\n\x0binterrupted\x18\x10 \x01(\x0e\x32\x17.kiosk.v1.OperationKind\x12\x16\n\x0ewaits_for_card\x18\x11 \x01(\x08\x12\x0f\n\x07waiting\x18\x12 \x01(\rB\t\n\x07_serial\"^\n\rDecideRequest\x12\x11\n\trecord_id\x18\x01 \x01(\x0c\x12*\n\toperation\x18\x02 \x01(\x0e\x32\x17.kiosk.v1.OperationKind\x12\x0e\n\x06reason\x18\x03 \x01(\t\"L\n\x0b\x44\x65\x63ideReply\x12\x1e\n\x05state\x18\x01 \x01(\x0e\x32\x0f.kiosk.v1.State\x12\x1d\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x0e.kiosk.v1.Fact\" \n\x0bHelpRequest\x12\x11\n\trecord_id\x18\x01 \x01(\x0c\"\x1c\n\x0cReadOutReply\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"4\n\x10UnblockCodeReply\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\t2\x91\x02\n\x0b\x43redentials\x12H\n\x04\x46ind\x12 .kiosk.v1.FindCredentialsRequest\x1a\x1e.kiosk.v1.FindCredentialsReply\x12\x38\n\x06\x44\x65\x63ide\x12\x17.kiosk.v1.DecideRequest\x1a\x15.kiosk.v1.DecideReply\x12\x38\n\x07ReadOut\x12\x15.kiosk.v1.HelpRequest\x1a\x16.kiosk.v1.ReadOutReply\x12\x44\n\x0fMakeUnblockCode\x12\x15.kiosk.v1.HelpRequest\x1a\x1a.kiosk.v1.UnblockCodeReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eshared/proto/credentials.proto\x12\x08kiosk.v1\x1a\x1ashared/proto/console.proto\x1a\x18shared/proto/facts.proto\x1a\x1dshared/proto/operations.proto\"5\n\x16\x46indCredentialsRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"S\n\x14\x46indCredentialsReply\x12-\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32\x18.kiosk.v1.CredentialView\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\xdd\x03\n\x0e\x43redentialView\x12\x11\n\trecord_id\x18\x01 \x01(\x0c\x12\x15\n\rcredential_id\x18\x02 \x01(\x0c\x12\x1e\n\x05state\x18\x03 \x01(\x0e\x32\x0f.kiosk.v1.State\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\x13\n\x0bholder_name\x18\x05 \x01(\t\x12\x10\n\x08template\x18\x06 \x01(\t\x12\x16\n\x0etemplate_title\x18\x07 \x01(\t\x12\x18\n\x10template_version\x18\x08 \x01(\r\x12\x0f\n\x07profile\x18\t \x01(\t\x12\x13\n\x06serial\x18\n \x01(\x04H\x00\x88\x01\x01\x12\x11\n\tissued_at\x18\x0b \x01(\t\x12\r\n\x05since\x18\x0c \x01(\t\x12\x0f\n\x07\x65nds_at\x18\r \x01(\t\x12\x0e\n\x06reason\x18\x0e \x01(\t\x12*\n\treachable\x18\x0f \x03(\x0e\x32\x17.kiosk.v1.OperationKind\x12,\n\x0binterrupted\x18\x10 \x01(\x0e\x32\x17.kiosk.v1.OperationKind\x12\x16\n\x0ewaits_for_card\x18\x11 \x01(\x08\x12\x0f\n\x07waiting\x18\x12 \x01(\r\x12\x10\n\x08replaces\x18\x13 \x01(\x0c\x12\x0f\n\x07primary\x18\x14 \x01(\x0c\x42\t\n\x07_serial\"^\n\rDecideRequest\x12\x11\n\trecord_id\x18\x01 \x01(\x0c\x12*\n\toperation\x18\x02 \x01(\x0e\x32\x17.kiosk.v1.OperationKind\x12\x0e\n\x06reason\x18\x03 \x01(\t\"L\n\x0b\x44\x65\x63ideReply\x12\x1e\n\x05state\x18\x01 \x01(\x0e\x32\x0f.kiosk.v1.State\x12\x1d\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x0e.kiosk.v1.Fact\" \n\x0bHelpRequest\x12\x11\n\trecord_id\x18\x01 \x01(\x0c\"\x1c\n\x0cReadOutReply\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"4\n\x10UnblockCodeReply\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\t2\x91\x02\n\x0b\x43redentials\x12H\n\x04\x46ind\x12 .kiosk.v1.FindCredentialsRequest\x1a\x1e.kiosk.v1.FindCredentialsReply\x12\x38\n\x06\x44\x65\x63ide\x12\x17.kiosk.v1.DecideRequest\x1a\x15.kiosk.v1.DecideReply\x12\x38\n\x07ReadOut\x12\x15.kiosk.v1.HelpRequest\x1a\x16.kiosk.v1.ReadOutReply\x12\x44\n\x0fMakeUnblockCode\x12\x15.kiosk.v1.HelpRequest\x1a\x1a.kiosk.v1.UnblockCodeReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,17 +39,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINDCREDENTIALSREPLY']._serialized_start=184
   _globals['_FINDCREDENTIALSREPLY']._serialized_end=267
   _globals['_CREDENTIALVIEW']._serialized_start=270
-  _globals['_CREDENTIALVIEW']._serialized_end=712
-  _globals['_DECIDEREQUEST']._serialized_start=714
-  _globals['_DECIDEREQUEST']._serialized_end=808
-  _globals['_DECIDEREPLY']._serialized_start=810
-  _globals['_DECIDEREPLY']._serialized_end=886
-  _globals['_HELPREQUEST']._serialized_start=888
-  _globals['_HELPREQUEST']._serialized_end=920
-  _globals['_READOUTREPLY']._serialized_start=922
-  _globals['_READOUTREPLY']._serialized_end=950
-  _globals['_UNBLOCKCODEREPLY']._serialized_start=952
-  _globals['_UNBLOCKCODEREPLY']._serialized_end=1004
-  _globals['_CREDENTIALS']._serialized_start=1007
-  _globals['_CREDENTIALS']._serialized_end=1280
+  _globals['_CREDENTIALVIEW']._serialized_end=747
+  _globals['_DECIDEREQUEST']._serialized_start=749
+  _globals['_DECIDEREQUEST']._serialized_end=843
+  _globals['_DECIDEREPLY']._serialized_start=845
+  _globals['_DECIDEREPLY']._serialized_end=921
+  _globals['_HELPREQUEST']._serialized_start=923
+  _globals['_HELPREQUEST']._serialized_end=955
+  _globals['_READOUTREPLY']._serialized_start=957
+  _globals['_READOUTREPLY']._serialized_end=985
+  _globals['_UNBLOCKCODEREPLY']._serialized_start=987
+  _globals['_UNBLOCKCODEREPLY']._serialized_end=1039
+  _globals['_CREDENTIALS']._serialized_start=1042
+  _globals['_CREDENTIALS']._serialized_end=1315
 # @@protoc_insertion_point(module_scope)

@@ -91,6 +91,8 @@ class CredentialView(_message.Message):
     INTERRUPTED_FIELD_NUMBER: _builtins.int
     WAITS_FOR_CARD_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    PRIMARY_FIELD_NUMBER: _builtins.int
     record_id: _builtins.bytes
     """The card's id in the record, 16 bytes."""
     credential_id: _builtins.bytes
@@ -117,6 +119,10 @@ class CredentialView(_message.Message):
     """What was decided has not reached the card yet."""
     waiting: _builtins.int
     """What certificate authorities have yet to do."""
+    replaces: _builtins.bytes
+    """The credential that this one replaces, 16 bytes, or empty."""
+    primary: _builtins.bytes
+    """The credential that this one stands in for, 16 bytes, or empty."""
     @_builtins.property
     def reachable(self) -> _containers.RepeatedScalarFieldContainer[_operations_pb2.OperationKind.ValueType]:
         """What may be done without the card."""
@@ -142,10 +148,12 @@ class CredentialView(_message.Message):
         interrupted: _operations_pb2.OperationKind.ValueType = ...,
         waits_for_card: _builtins.bool = ...,
         waiting: _builtins.int = ...,
+        replaces: _builtins.bytes = ...,
+        primary: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "serial", b"serial"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "credential_id", b"credential_id", "ends_at", b"ends_at", "holder", b"holder", "holder_name", b"holder_name", "interrupted", b"interrupted", "issued_at", b"issued_at", "profile", b"profile", "reachable", b"reachable", "reason", b"reason", "record_id", b"record_id", "serial", b"serial", "since", b"since", "state", b"state", "template", b"template", "template_title", b"template_title", "template_version", b"template_version", "waiting", b"waiting", "waits_for_card", b"waits_for_card"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "credential_id", b"credential_id", "ends_at", b"ends_at", "holder", b"holder", "holder_name", b"holder_name", "interrupted", b"interrupted", "issued_at", b"issued_at", "primary", b"primary", "profile", b"profile", "reachable", b"reachable", "reason", b"reason", "record_id", b"record_id", "replaces", b"replaces", "serial", b"serial", "since", b"since", "state", b"state", "template", b"template", "template_title", b"template_title", "template_version", b"template_version", "waiting", b"waiting", "waits_for_card", b"waits_for_card"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__serial: _TypeAlias = _typing.Literal["serial"]  # noqa: Y015
     _WhichOneofArgType__serial: _TypeAlias = _typing.Literal["_serial", b"_serial"]  # noqa: Y015

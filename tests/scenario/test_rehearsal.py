@@ -113,13 +113,13 @@ async def test_templates_that_ask_for_more(text: str, adapt: Callable[[Services]
 @pytest.mark.parametrize("profile", PROFILES)
 async def test_a_card_that_was_taken_back(profile: ProfileName) -> None:
     async with desk(profile=profile) as lab:
-        for operation, person in (
-            (OperationKind.ISSUE, Holder()),
-            (OperationKind.ACTIVATE, Holder(new_pins=["739154"])),
-            (OperationKind.RETIRE, Holder()),
+        for operation, person, reason in (
+            (OperationKind.ISSUE, Holder(), ""),
+            (OperationKind.ACTIVATE, Holder(new_pins=["739154"]), ""),
+            (OperationKind.RETIRE, Holder(), Cause.LEFT.value),
         ):
             outcome = await lab.perform(
-                operation, person, subject=BOB.holder, template="employee", reason=Cause.LEFT.value
+                operation, person, subject=BOB.holder, template="employee", reason=reason
             )
             assert outcome.error is None
         rehearsed = await rehearse(lab, await seen(lab))

@@ -229,6 +229,7 @@ templates = st.lists(
         version=U32,
         slots=st.lists(TEXT, max_size=3).map(tuple),
         needs=st.lists(TEXT, max_size=3).map(tuple),
+        temporary=st.booleans(),
     ),
     max_size=4,
 ).map(tuple)
