@@ -18,7 +18,7 @@ from textual.worker import Worker, WorkerState
 from kiosk.station.faces import ReaderView, Station, StationView, VirtualDesk
 from kiosk.station.offers import offered
 from kiosk.tui.away import Away
-from kiosk.tui.before import Before, at_once, ready
+from kiosk.tui.before import Before, Ready, at_once, ready
 from kiosk.tui.confirm import Confirm
 from kiosk.tui.desk import Desk
 from kiosk.tui.failure import Failure
@@ -50,6 +50,9 @@ DEBOUNCE_S: Final = 0.2
 
 SEARCH_MAX: Final = 100
 """Characters of a search that count; nobody's name is longer, but something else may be pasted."""
+
+QUESTIONS: Final = "questions"
+"""The group of what asks before something begins."""
 
 NO_ORDERS: Final = NoOrders()
 
@@ -120,6 +123,8 @@ class DeskApp(App[None], inherit_bindings=False):
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Show what a worker could not handle: its code only, the error itself is dropped here."""
+        if event.worker.group == QUESTIONS and event.worker.is_finished:
+            self._desk.answered()
         if event.state is WorkerState.ERROR:
             error = event.worker.error
             self.push_screen(Failure(error if isinstance(error, KioskError) else None, PROGRAM_FAULT))
@@ -127,23 +132,26 @@ class DeskApp(App[None], inherit_bindings=False):
     @on(Wanted)
     def _wanted(self, wanted: Wanted) -> None:
         reader = self._desk.named(wanted.reader)
-        if reader is None or reader.record is None or self._jobs.runs_in(reader.name):
-            return
-        if wanted.operation not in offered(reader):
-            return
-        if at_once(wanted.operation, reader.record):
-            begin = ready(wanted.operation, reader, reader.record)
-            self._jobs.begin(begin.job, begin.subject)
+        if reader is None or reader.record is None or wanted.operation not in offered(reader):
+            self._desk.answered()
+        elif at_once(wanted.operation, reader.record):
+            self._begin(ready(wanted.operation, reader, reader.record))
+            self._desk.answered()
         else:
-            self._start(self._prepare(reader, wanted.operation), "questions", exclusive=True)
+            self._start(self._prepare(reader, wanted.operation), QUESTIONS, exclusive=True)
+
+    def _begin(self, begin: Ready) -> None:
+        """Begin what may begin, unless something runs in its reader by now."""
+        if not self._jobs.runs_in(begin.job.reader):
+            self._jobs.begin(begin.job, begin.subject)
 
     async def _prepare(self, reader: ReaderView, operation: OperationKind) -> None:
         """Ask what an operation needs to know, then begin it with the card that people were asked about."""
         assert reader.record is not None
         async with self._turn:
             asked = await self._before.ask(operation, reader, reader.record)
-        if asked is not None and self._is_still_there(reader) and not self._jobs.runs_in(reader.name):
-            self._jobs.begin(asked.job, asked.subject)
+        if asked is not None and self._is_still_there(reader):
+            self._begin(asked)
 
     def _is_still_there(self, reader: ReaderView) -> bool:
         """Whether the card that people were asked about is still in its reader; says so where it is not."""
@@ -158,9 +166,11 @@ class DeskApp(App[None], inherit_bindings=False):
     def _more_wanted(self, wanted: MoreWanted) -> None:
         reader = self._desk.named(wanted.reader)
         if reader is None or not offered(reader):
+            self._desk.answered()
             return
 
         def chosen(operation: OperationKind | None) -> None:
+            self._desk.answered()
             if operation is not None and self._is_still_there(reader):
                 self.post_message(Wanted(operation, reader.name))
 
@@ -168,7 +178,7 @@ class DeskApp(App[None], inherit_bindings=False):
 
     @on(FindWanted)
     def _find_wanted(self) -> None:
-        self._start(self._look_after(), "questions", exclusive=True)
+        self._start(self._look_after(), QUESTIONS, exclusive=True)
 
     async def _look_after(self) -> None:
         async with self._turn:

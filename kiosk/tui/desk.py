@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Static
@@ -71,6 +72,8 @@ class Desk(Screen[None]):
         self._clock = clock
         self._title = title
         self._virtual = virtual
+        self._waits = False
+        """Whether something was asked of the app that it has not taken up yet."""
 
     @property
     def reader(self) -> ReaderView | None:
@@ -174,16 +177,29 @@ class Desk(Screen[None]):
         }
         return allowed.get(action, True)
 
+    def _want(self, message: Message) -> None:
+        """Ask for something that may need a question first.
+
+        What a fast typist means for that question, and is typed before it is there, must not begin anything else.
+        """
+        if not self._waits:
+            self._waits = True
+            self.post_message(message)
+
+    def answered(self) -> None:
+        """Take keys again: what was asked for has begun, or was asked about, or is not possible."""
+        self._waits = False
+
     def action_operate(self, operation: str) -> None:
         """Ask for an operation on the chosen card."""
-        self.post_message(Wanted(OperationKind(operation), self.chosen))
+        self._want(Wanted(OperationKind(operation), self.chosen))
 
     def action_next(self) -> None:
         """Do the one obvious thing."""
         reader = self.reader
         possible = offered(reader)
         if possible:
-            self.post_message(Wanted(possible[0], self.chosen))
+            self._want(Wanted(possible[0], self.chosen))
         elif reader is not None and not reader.present and self._virtual:
             self.post_message(VirtualWanted(self.chosen))
         elif reader is not None and reader.present and reader.error is not None:
@@ -191,11 +207,11 @@ class Desk(Screen[None]):
 
     def action_more(self) -> None:
         """Ask for the list of everything that may be done to this card."""
-        self.post_message(MoreWanted(self.chosen))
+        self._want(MoreWanted(self.chosen))
 
     def action_find(self) -> None:
         """Ask for a credential whose card need not be here."""
-        self.post_message(FindWanted())
+        self._want(FindWanted())
 
     def action_stop(self) -> None:
         """Ask to stop what runs in the chosen reader."""

@@ -5,6 +5,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 
 from kiosk.tui.widgets.keybar import KeyBar
@@ -31,7 +32,7 @@ class Dialog(ModalScreen[Reply | None], Generic[Reply]):
     def box(self) -> Vertical:
         """Return the frame, for the question's parts to be composed in."""
         box = Vertical(classes="dialog")
-        box.border_title = self._heading
+        box.border_title = Content(self._heading)  # a text alone would be read as markup, and names are in it
         return box
 
     def on_mount(self) -> None:

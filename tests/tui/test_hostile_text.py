@@ -13,7 +13,7 @@ from shared.display import ORDERS
 from shared.relay import StepLine
 from tests.tui.conftest import Desk
 from tests.tui.look import lines, shows
-from tests.tui.scripted import PEOPLE, ScriptedStation, reader
+from tests.tui.scripted import PEOPLE, ScriptedStation, credential, reader, record
 
 ORDER = "\x1b]0;owned\x07\x9b2J\u202eEvil\u2066[bold red]x[/]\r"
 
@@ -64,6 +64,43 @@ async def test_nor_from_the_directory(
         await shows(pilot, "1 person")
         await shows(pilot, "Zoe")
         assert not any(ORDERS.search(line) for line in lines(app))
+
+
+async def test_nor_from_the_record_and_no_name_is_markup(desk: Desk) -> None:
+    person = replace(PEOPLE[0], name=tainted("Zoe"))
+    known = record(State.ACTIVE, person, template_title=tainted("Badge"))
+    station = ScriptedStation(reader(1, State.ACTIVE, person, record=known))
+    station.credentials = [
+        credential(
+            0,
+            State.ACTIVE,
+            holder_name=tainted("Zoe"),
+            template_title=tainted("Badge"),
+            profile=tainted("card"),
+            reason=tainted("why"),
+        )
+    ]
+    app = desk(station)
+    async with app.run_test(size=(120, 40)) as pilot:
+        for keys, words in (
+            (("m",), "Every day"),
+            (("o",), "Revoke: why?  Zoe"),
+            (("enter",), "Revoke?  Zoe"),
+            (("n", "f"), "1 credential"),
+            (("enter",), "Without the card"),
+            (("h",), "Are you sure"),
+            (("y",), "Hide it"),
+            (("escape", "enter", "s", "enter"), "suspended until somebody"),
+        ):
+            for key in keys:
+                await pilot.press(key)
+                await pilot.pause(0.3)
+            await shows(pilot, words)
+            drawn = lines(app)
+            named = [line for line in drawn if "Zoe" in line]
+            assert named
+            assert all("[bold" in line for line in named if "╔" in line), "markup of others is text"
+            assert not any(ORDERS.search(line) for line in drawn)
 
 
 def test_the_filter_of_the_framework_is_still_asked(desk: Desk) -> None:

@@ -3,12 +3,17 @@
 import asyncio
 
 import pytest
+from textual.events import Key
+from textual.screen import Screen
 from textual.widget import Widget
 
 from kiosk.station import wording
 from kiosk.station.faces import Job, Outcome
 from kiosk.tui import labels
+from kiosk.tui.find_credential import FindCredential
+from kiosk.tui.menu import Menu
 from kiosk.tui.picture import picture
+from kiosk.tui.reason import ChooseReason
 from kiosk.tui.run import Mark, Run
 from shared import errors
 from shared.credential.lifecycle import ENDING, WITHOUT_CARD, OperationKind
@@ -17,7 +22,7 @@ from shared.credential.pins import Characters
 from shared.credential.reasons import OFFERED
 from shared.relay import StepLine
 from tests.tui.conftest import Desk, StillClock
-from tests.tui.look import lines, shows, text
+from tests.tui.look import lines, shows, text, until
 from tests.tui.scripted import PEOPLE, ScriptedStation, reader
 
 
@@ -97,6 +102,26 @@ async def test_more_steps_than_lines_keep_the_running_one_in_sight(
         run.step(40, done=False, expected_ms=3000)
         await shows(pilot, "◐ Key 28", "✓ Key 27", "· Key 29", "0.0/3 s", "40 of 60")
         station.gate.set()
+
+
+@pytest.mark.parametrize(
+    ("keys", "opens"), [("fso", FindCredential), ("sp", ChooseReason), ("mu", Menu), ("du", ChooseReason)]
+)
+async def test_what_is_typed_before_the_question_is_there_begins_nothing(
+    desk: Desk, station: ScriptedStation, keys: str, opens: type[Screen[object]]
+) -> None:
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(pilot, "● ACTIVE")
+        for key in (*keys, "enter"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: isinstance(app.screen, opens))
+        await pilot.pause(0.2)
+        assert not any(isinstance(asked, Job) for asked in station.asked)
+        await pilot.press("escape")
+        await until(pilot, lambda: not app.screen.is_modal)
+        await pilot.press("p")
+        await shows(pilot, "Change PIN · Present PIN")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
