@@ -97,9 +97,9 @@ async def test_nor_from_the_record_and_no_name_is_markup(desk: Desk) -> None:
                 await pilot.pause(0.3)
             await shows(pilot, words)
             drawn = lines(app)
-            named = [line for line in drawn if "Zoe" in line]
-            assert named
-            assert all("[bold" in line for line in named if "╔" in line), "markup of others is text"
+            assert any("Zoe" in line for line in drawn)
+            headings = [line.split("╔")[1] for line in drawn if "╔" in line]
+            assert all("[bold red]x[/]" in heading for heading in headings if "Zoe" in heading), headings
             assert not any(ORDERS.search(line) for line in drawn)
 
 

@@ -158,3 +158,19 @@ def field_of(screen: str) -> str:
     """Return the line of the screen that has the code: twelve digits with room between them."""
     inside = [line.split("║")[1] for line in screen.splitlines() if line.count("║") == 2]
     return next(line for line in inside if re.fullmatch(r"[\d ]+", line) and line.strip())
+
+
+async def test_a_decision_about_the_card_in_the_reader_reaches_it_at_once(lab: Lab) -> None:
+    async with desk(lab) as pilot:
+        await said(pilot, "● ACTIVE", "Bob Smith")
+        await pilot.press("f", *"bob")
+        await said(pilot, "1 credential")
+        await pilot.press("enter", "s")
+        await shows(pilot, "Suspend: why?  Bob Smith")
+        await pilot.press("enter")
+        await said(pilot, f"✓ {wording.done(OperationKind.SUSPEND)}")
+        await pilot.press("enter")
+        await said(pilot, "1 credential")
+        await pilot.press("escape")
+        await said(pilot, "✓ The card is up to date.", "● suspended")
+    assert FIRST.encode() not in pin(lab)
