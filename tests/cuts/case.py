@@ -70,6 +70,11 @@ async def prepare(world: World, row: Row, profile: str, chance: random.Random) -
     if world.recall(name, chance):
         return
     await world.new_card(PROFILES[profile], chance)
+    if row.replaces is not None:
+        for kind in (OperationKind.ISSUE, OperationKind.ACTIVATE):
+            ran = await world.perform(kind, 0)
+            assert ran.outcome.error is None, (kind, ran.outcome)
+        await world.replace_card(PROFILES[profile], chance, row.replaces)
     for kind in row.before:
         ran = await world.perform(kind, 0, reason=reason_for(kind))
         assert ran.outcome.error is None, (kind, ran.outcome)
@@ -164,6 +169,8 @@ async def _is_there(world: World, before: judge.Shape | None, uncut: judge.Shape
 
 async def _judged(world: World, row: Row, uncut: judge.Shape | None) -> tuple[list[str], Sequence[str]]:
     """Return what is wrong with the card, and the certificates that were left behind."""
+    if row.replaces is not None:
+        await world.follow()
     memory, books = world.card.memory, await world.books()
     problems = await judge.unknown_secrets(memory, books)
     if row.by_holder:

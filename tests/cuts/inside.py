@@ -12,6 +12,7 @@ from server.authority.access import Caller
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.keystore.memory import MemoryKeyStore
 from server.operations.services import Services
+from server.operations.succession import Succession
 from server.operations.tasks import attempt
 from server.store.memory_state import Draft
 from shared.credential.model import RecordId, StationId
@@ -22,7 +23,7 @@ from shared.virtual.memory import Memory
 from tests.cuts.authority import MoodyAuthority
 from tests.cuts.cut import FAULTS, MESSAGES, Counts, Cut, DyingWire
 from tests.cuts.holder import Holder
-from tests.cuts.world import DESKS, Books, Line, World
+from tests.cuts.world import DESKS, Books, Line, Place, World
 from tests.scenario.lab import BOB, DirectBackend, Lab
 
 
@@ -33,6 +34,7 @@ class _Moment:
     state: Draft
     memory: Memory
     pins: tuple[str, ...]
+    place: Place | None
 
 
 class Inside(World):
@@ -78,6 +80,7 @@ class Inside(World):
             state=self._lab.store._book.state.copy(),
             memory=self.card.memory,
             pins=tuple(self.holder.maybe),
+            place=self.place,
         )
 
     def recall(self, name: str, chance: random.Random) -> bool:
@@ -88,6 +91,7 @@ class Inside(World):
         self._lab.store._book.state = moment.state.copy()
         holder = Holder(chance)
         holder.maybe = list(moment.pins)
+        self.place = moment.place
         self.put_on_table(VirtualCard(moment.memory, random=os.urandom), holder)
         return True
 
@@ -111,6 +115,10 @@ class Inside(World):
         """Ask the console."""
         backend = DirectBackend(self._lab.engine, self._lab.backend._console, self._callers[1])
         await backend.decide(record_id, kind, reason)
+
+    async def follow(self) -> None:
+        """Do it here."""
+        await Succession(self._lab.services).follow_all()
 
     async def books(self) -> Books:
         """Return what the store in memory holds."""

@@ -26,6 +26,7 @@ class Row:
     `before` is done to a new card first, then `arrange` happens (to the card behind everybody's back, to the server).
     `by_holder` are operations after which the PIN on the card is the one that the holder chose last. `carried_by` is
     the operation that goes on with one that was decided in the record already, and was cut before the card had it.
+    With `replaces` its holder has another card before, which is put away for good: this one replaces it for that cause.
     What is done `once` would do more if it were done again: a card that has come to where it should is left alone.
     """
 
@@ -38,6 +39,7 @@ class Row:
     reason: str = ""
     carried_by: OperationKind | None = None
     once: bool = False
+    replaces: Cause | None = None
 
 
 REASONS: Final[Mapping[OperationKind, Cause]] = {
@@ -89,6 +91,7 @@ def _row(
     by_holder: bool = False,
     carried_by: OperationKind | None = None,
     once: bool = False,
+    replaces: Cause | None = None,
 ) -> Row:
     return Row(
         kind=kind,
@@ -100,6 +103,7 @@ def _row(
         reason=reason_for(kind),
         carried_by=carried_by,
         once=once,
+        replaces=replaces,
     )
 
 
@@ -110,7 +114,16 @@ OPERATIONS: Final[Mapping[str, Row]] = {
         _row(OperationKind.ISSUE, (), State.ISSUED),
         _row(OperationKind.ISSUE, (OperationKind.REGISTER,), State.ISSUED, name="issue-registered"),
         _row(OperationKind.ISSUE, (*_ACTIVE, OperationKind.RETIRE), State.ISSUED, name="issue-again"),
+        _row(OperationKind.ISSUE, (), State.ISSUED, name="issue-replacing", replaces=Cause.LOST),
         _row(OperationKind.ACTIVATE, _ISSUED, State.ACTIVE, by_holder=True),
+        _row(
+            OperationKind.ACTIVATE,
+            _ISSUED,
+            State.ACTIVE,
+            name="activate-replacing",
+            by_holder=True,
+            replaces=Cause.DAMAGED,
+        ),
         _row(OperationKind.CHANGE_PIN, _ACTIVE, State.ACTIVE, by_holder=True),
         _row(OperationKind.UNBLOCK, _ACTIVE, State.ACTIVE, arrange=_block_pin, by_holder=True),
         _row(OperationKind.UPDATE, _ACTIVE, State.ACTIVE, arrange=_renew_master_key, by_holder=True),

@@ -111,6 +111,13 @@ class Outside(World):
         finally:
             await backend.close()
 
+    async def follow(self) -> None:
+        """Have the server do it that runs now; its jobs do not run by themselves here."""
+        await self._serve()
+        assert self._control is not None
+        self._control.send(victim.FOLLOW)
+        assert await asyncio.to_thread(self._hear) == victim.FOLLOW
+
     async def books(self) -> Books:
         """Open the database beside the server, with the keys of its key store."""
         await self._serve()

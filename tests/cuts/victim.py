@@ -15,6 +15,7 @@ from typing import Any, Final
 from server import wiring
 from server.connectors.keystore.software import SoftwareKeyStore
 from server.identity import load_identity
+from server.operations.succession import Succession
 from server.settings import read_settings
 from server.store.database import Database, connect
 from server.store.writer import Writer
@@ -23,6 +24,8 @@ from shared.clock import SystemClock
 from tests.cuts.cut import Cut, CutKind
 
 READY: Final = "ready"
+FOLLOW: Final = "follow"
+"""Asks for what the job does that is called `succession`, and says that it is done."""
 
 
 class Fuse:
@@ -122,16 +125,25 @@ def serve(config: Path, control: Connection) -> None:
 
 async def _serve(config: Path, control: Connection) -> None:
     fuse = Fuse()
-    server = wiring.Server(await open_parts(config, fuse), work=False)  # commits are counted
+    parts = await open_parts(config, fuse)
+    server = wiring.Server(parts, work=False)  # commits are counted
     await server.start()
     stopping = asyncio.Event()
+    following: set[asyncio.Task[None]] = set()
+
+    async def follow() -> None:
+        await Succession(parts.services).follow_all()
+        control.send(FOLLOW)
 
     def told() -> None:
         try:
-            fuse_at: Cut | None = control.recv()
+            fuse_at: Cut | str | None = control.recv()
         except EOFError:
             stopping.set()
             asyncio.get_running_loop().remove_reader(control.fileno())
+            return
+        if isinstance(fuse_at, str):
+            following.add(asyncio.create_task(follow()))
             return
         control.send(fuse.commits)
         fuse.arm(fuse_at)

@@ -17,7 +17,9 @@ from server.ports.keystore import KeyStore
 from server.ports.store import LedgerEntry
 from shared.clock import SystemClock
 from shared.credential.model import CardRecord, CertificateAction, RecordId, RequestId
-from shared.piv.ids import ProfileName
+from shared.credential.reasons import Cause
+from shared.piv.chuid import Chuid
+from shared.piv.ids import ObjectId, ProfileName
 from shared.relay import Begin, OperationKind
 from shared.virtual.card import VirtualCard
 from shared.virtual.faults import Fault
@@ -54,6 +56,14 @@ class Ran:
     cut: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The credential that is replaced, and why."""
+
+    replaces: str
+    reason: str
+
+
 class World(ABC):
     """The stations' side of an installation."""
 
@@ -66,6 +76,7 @@ class World(ABC):
         """Attach two readers; there is no card yet."""
         self.readers = VirtualReaders(DESKS)
         self.holder = Holder(random.Random(0))
+        self.place: Place | None = None
 
     @property
     def card(self) -> VirtualCard:
@@ -79,6 +90,18 @@ class World(ABC):
 
     async def new_card(self, profile: ProfileName, chance: random.Random) -> None:
         """Begin with a card from the factory."""
+        self.place = None
+        self._factory_card(profile, chance)
+
+    async def replace_card(self, profile: ProfileName, chance: random.Random, cause: Cause) -> None:
+        """Put the card away for good, and go on with one from the factory, which is to replace it."""
+        guid = Chuid.from_bytes(self.card.memory.objects[ObjectId.CHUID]).guid
+        (record,) = [each for each in (await self.books()).records if each.record_id == guid]
+        assert record.credential is not None
+        self.place = Place(replaces=str(record.credential.credential_id), reason=cause.value)
+        self._factory_card(profile, chance)
+
+    def _factory_card(self, profile: ProfileName, chance: random.Random) -> None:
         serial = chance.randint(1, 0xFFFFFFFF)
         self.put_on_table(VirtualCard.new(profile, serial=serial, random=os.urandom), Holder(chance))
 
@@ -122,6 +145,11 @@ class World(ABC):
                 template=TEMPLATE if issues else "",
                 reason=reason,
             )
+            if issues and self.place is not None:
+                place = self.place
+                begin = Begin(
+                    operation=kind, reader=reader, virtual=True, replaces=place.replaces, reason=place.reason
+                )
             outcome = await Relay(parts, begin, self.holder, Notes()).run()
         if outcome.error is None:
             self.holder.done()
@@ -146,6 +174,10 @@ class World(ABC):
     @abstractmethod
     async def decide(self, record_id: RecordId, kind: OperationKind, reason: str) -> None:
         """Have an operator at the second desk decide about a card that is not there."""
+
+    @abstractmethod
+    async def follow(self) -> None:
+        """Have the server do what follows from one credential for others, as its job does."""
 
     @abstractmethod
     async def books(self) -> Books:
