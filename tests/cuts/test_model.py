@@ -265,6 +265,9 @@ class Life(RuleBasedStateMachine):
             if kind is OperationKind.UNREGISTER:
                 assert (ended, outcome.state) == (None, State.UNREGISTERED), "nothing says whose it was"
                 return await self._state()
+            if ended is None and kind is OperationKind.DELETE:  # cut before it was ours; found by its number
+                assert [way[1] for way in changed.values()] == [outcome.state] == [State.DELETED]
+                return await self._state()
             assert ended is not None
             assert ended.open_operation is None
             assert outcome.state == ended.state == _goes_to(kind, before.get(ended.record_id))
