@@ -36,6 +36,7 @@ from kiosk.tui.widgets.steps import StepsPane
 from kiosk.tui.widgets.top import LabBanner, TopBar
 from shared.clock import Clock
 from shared.credential.lifecycle import OperationKind
+from shared.credential.update import CARRY_DUE
 
 
 class Desk(Screen[None]):
@@ -152,6 +153,7 @@ class Desk(Screen[None]):
         self.set_class(run is not None, "-run")
         card = self.query_one(CardPane)
         card.running = running
+        card.besides = frozenset({CARRY_DUE}) if run is not None and run.why else frozenset()
         card.reader = reader
         self.refresh_bindings()
 

@@ -9,6 +9,7 @@ from kiosk.station import wording
 from kiosk.tui.find import LIMIT, Find
 from kiosk.tui.labels import CAUSES, STATE_NAMES
 from shared.credential.reasons import Cause
+from shared.credential.update import CARRY_DUE
 from shared.credentials import CredentialView, FoundCredentials
 
 DATE: Final = 10
@@ -77,7 +78,7 @@ def about_lines(view: CredentialView) -> list[Content]:
     if view.interrupted is not None:
         lines.append(Content(f"! {wording.notice('interrupted')}"))
     if view.waits_for_card:
-        lines.append(Content(f"! {wording.notice('carry-due')}"))
+        lines.append(Content(f"! {wording.notice(CARRY_DUE)}"))
     if view.waiting:
         lines.append(Content(f"! {wording.waiting(view.waiting)}"))
     return lines

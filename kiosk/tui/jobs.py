@@ -19,6 +19,7 @@ from kiosk.tui.questions import Questions
 from kiosk.tui.run import Run
 from kiosk.tui.widgets.readers import card_name
 from shared.clock import Clock
+from shared.credential.update import CARRY_DUE
 from shared.errors import Cancelled, UnknownFailure
 
 PROGRAM_FAULT: Final = "program-fault"
@@ -110,7 +111,7 @@ class Jobs:
         elif reader.name not in self._carried:
             self._carried.add(reader.name)
             job = Job(operation=record.at_sight, reader=reader.name)
-            self._begin(job, record.holder.name if record.holder else "", wording.notice("carry-due"))
+            self._begin(job, record.holder.name if record.holder else "", wording.notice(CARRY_DUE))
 
     def _begin(self, job: Job, subject: str, why: str = "") -> None:
         run = Run(job, subject, self._clock, lambda: self._desk.run_changed(job.reader), why=why)

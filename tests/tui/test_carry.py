@@ -8,7 +8,7 @@ from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from tests.tui.conftest import Desk
-from tests.tui.look import shows, until
+from tests.tui.look import shows, text, until
 from tests.tui.scripted import PEOPLE, ScriptedStation, reader, record
 
 CARRIED = Job(operation=OperationKind.UPDATE, reader="Virtual reader 1")
@@ -50,7 +50,9 @@ async def test_a_failure_is_shown_and_waits_for_the_operator(desk: Desk) -> None
     station.ends = lambda _job: errors.CardLost()
     app = desk(station)
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "✗ Update stopped", "The card left the reader", "code card-lost")
+        await shows(pilot, "✗ Update stopped", "The card left the reader", "Insert the card again")
+        await shows(pilot, "code card-lost", WHY)
+        assert text(app).count("What was decided") == 1, "not here and there"
         for _ in range(5):
             await station.put(replace(station.reader("Virtual reader 1"), reading=True))
             await pilot.pause()

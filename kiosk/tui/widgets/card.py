@@ -50,6 +50,8 @@ class CardFacts(Widget):
 
     reader: reactive[ReaderView | None] = reactive(None, layout=True)
     running: reactive[bool] = reactive(default=False, layout=True)
+    besides: reactive[frozenset[str]] = reactive(frozenset(), layout=True)
+    """Notices that are said elsewhere on the screen."""
 
     def render(self) -> Content:
         """Draw one of: no reader, empty, being read, an error, the card."""
@@ -113,6 +115,8 @@ class CardFacts(Widget):
             )
         said = drift_words.notices(record)
         for notice in said:
+            if notice in self.besides:
+                continue
             lines += wrapped(Content.styled(f"! {wording.notice(notice)}", "$text-warning"), width)
         blocked = pin_blocked(reader)
         if blocked:
@@ -133,6 +137,7 @@ class CardPane(Vertical):
     reader: reactive[ReaderView | None] = reactive(None)
     virtual: reactive[bool] = reactive(default=False)
     running: reactive[bool] = reactive(default=False)
+    besides: reactive[frozenset[str]] = reactive(frozenset())
 
     BORDER_TITLE = "This card"
 
@@ -156,6 +161,10 @@ class CardPane(Vertical):
         """Take the buttons away while something runs."""
         self.query_one(CardFacts).running = self.running
         self._buttons()
+
+    def watch_besides(self) -> None:
+        """Say nothing twice."""
+        self.query_one(CardFacts).besides = self.besides
 
     def _buttons(self) -> None:
         obvious, others = self.query_one("#next", Static), self.query_one(Others)

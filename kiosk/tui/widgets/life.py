@@ -18,7 +18,7 @@ from textual.widget import Widget
 
 from kiosk.station import wording
 from kiosk.tui.labels import PRESENT, RUNNING, STATE_NAMES
-from kiosk.tui.widgets.text import stack, wrapped
+from kiosk.tui.widgets.text import stack
 from shared.credential.model import State
 
 PLAIN: Final = "$text-dim"
@@ -138,7 +138,15 @@ class LifePicture(Widget):
                 parts.append(Content.assemble((f" {key} ", KEY), (f" {name}", BRIGHT)))
             else:
                 parts.append(Content.styled(name, PLAIN))
-        return stack(wrapped(Content.styled(" ► ", PLAIN).join(parts), width))
+        arrow = Content.styled(" ► ", PLAIN)
+        rows = [parts[0]]
+        for part in parts[1:]:  # a line ends between two states, never between a key and its state
+            longer = Content("").join((rows[-1], arrow, part))
+            if longer.cell_length <= width:
+                rows[-1] = longer
+            else:
+                rows.append(Content("").join((arrow, part)))
+        return stack(rows)
 
 
 class _Drawing:

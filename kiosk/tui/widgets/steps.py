@@ -64,7 +64,9 @@ class StepsPane(Widget):
         width, height = self.size
         foot = self._foot(self.run, width)
         head = [cut(Content.styled(self.run.subject, "bold"), width)] if self.run.subject else []
-        head += wrapped(Content.styled(f"! {self.run.why}", "$text-warning"), width) if self.run.why else []
+        why = wrapped(Content.styled(f"! {self.run.why}", "$text-warning"), width) if self.run.why else []
+        if self.run.running or height >= len(head) + len(why) + len(foot):
+            head += why
         if height > len(foot) + len(self.run.states) + 3:
             head += [Content("")] if head else []
         room = max(0, height - len(foot) - len(head))
