@@ -3,26 +3,30 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 from textual.app import App, ComposeResult
 
 import shared.wording
-from kiosk import operate, options
+from kiosk import credentials, operate, options
 from kiosk.reachable import said_of
 from kiosk.station import wording
 from kiosk.station.faces import Job, Outcome
 from kiosk.tui.failure import Failure
 from kiosk.tui.run import Run
+from kiosk.tui.told import Told
 from kiosk.tui.widgets.card import CardFacts
 from kiosk.tui.widgets.steps import StepsPane
 from shared import errors
+from shared.credential.lifecycle import WITHOUT_CARD
 from shared.credential.model import State
+from shared.credentials import DecisionView
 from shared.relay import OperationKind
 from tests.tui.conftest import StillClock
 from tests.tui.look import text
-from tests.tui.scripted import reader
+from tests.tui.scripted import ScriptedStation, credential, reader
 
 WIDE: Final = (400, 30)
 """No sentence is broken here."""
@@ -55,7 +59,7 @@ ENDS: Final = [
 class Panes(App[None]):
     """What the desk draws of an operation that ended, and of a card that cannot be used."""
 
-    CSS = "StepsPane, CardFacts { height: 1fr }"
+    CSS = "StepsPane, CardFacts { height: 1fr } KeyBar { dock: bottom; height: 1 }"
 
     def compose(self) -> ComposeResult:
         yield StepsPane()
@@ -154,3 +158,29 @@ async def test_no_face_has_words_of_its_own_for_what_did_not_begin(
             await app.push_screen(Failure(error))
             assert marks(await read()) == {line}
             app.pop_screen()
+
+
+@pytest.mark.usefixtures("marked")
+async def test_no_face_has_words_of_its_own_for_a_decision_without_the_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with panes() as (app, read):
+        for operation in sorted(WITHOUT_CARD):
+            for waiting in (0, 2):
+                station = ScriptedStation()
+                station.waiting = waiting
+                state = State.SUSPENDED if operation is OperationKind.RESUME else State.ACTIVE
+                station.credentials = [credential(0, state)]
+
+                @asynccontextmanager
+                async def opened(_config: object, of: ScriptedStation = station) -> AsyncIterator[object]:
+                    yield SimpleNamespace(core=of)
+
+                monkeypatch.setattr(credentials, "opened", opened)
+                typed = await credentials.decide(None, operation, "p0", "lost")
+                assert all(MARK.fullmatch(line) for line in typed.lines), typed
+                decided = DecisionView(state=State.ACTIVE, facts=dict(typed.document["facts"]))
+                await app.push_screen(Told(operation, "Anna Berg", decided))
+                drawn = await read()
+                assert marks(drawn) == marks("".join(typed.lines)), drawn
+                app.pop_screen()
