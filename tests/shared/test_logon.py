@@ -184,12 +184,12 @@ def test_a_station_signs_no_other_challenge() -> None:
 # --- whose signature counts -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("key", "signature"), SIGNED)
+@pytest.mark.parametrize(("key", "signature"), SIGNED, ids=range(len(SIGNED)))
 def test_a_signature_counts_for_its_key(key: bytes, signature: bytes) -> None:
     verify_logon(key, bytes(TEXT), signature)
 
 
-@pytest.mark.parametrize(("key", "signature"), SIGNED)
+@pytest.mark.parametrize(("key", "signature"), SIGNED, ids=range(len(SIGNED)))
 @given(data=st.data())
 def test_a_text_altered_in_one_byte_verifies_nowhere(
     key: bytes, signature: bytes, data: st.DataObject
@@ -200,7 +200,7 @@ def test_a_text_altered_in_one_byte_verifies_nowhere(
         verify_logon(key, bytes(altered), signature)
 
 
-@pytest.mark.parametrize(("key", "signature"), SIGNED)
+@pytest.mark.parametrize(("key", "signature"), SIGNED, ids=range(len(SIGNED)))
 def test_a_signature_counts_for_no_other_key(key: bytes, signature: bytes) -> None:
     for other, _ in SIGNED:
         if other != key:

@@ -125,7 +125,11 @@ def test_while_the_pin_is_open_a_hostile_server_gets_nothing(judge: Guard, comma
     refusal(judge, command)
 
 
-@pytest.mark.parametrize("text", [b"", CHALLENGE_PREFIX[1:], request_info() + b"\x00", request_info()[:-1]])
+@pytest.mark.parametrize(
+    "text",
+    [b"", CHALLENGE_PREFIX[1:], request_info() + b"\x00", request_info()[:-1]],
+    ids=["empty", "half a prefix", "more than a request", "less than a request"],
+)
 def test_foreign_texts_are_not_signed_with_or_without_the_pin(judge: Guard, text: bytes) -> None:
     foreign = ToBeSigned(content=text, digest=Digest.SHA256, length=32)
     refusal(judge, SELECT, verify(), sign(foreign))
