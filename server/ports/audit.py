@@ -20,11 +20,14 @@ class AuditKind(StrEnum):
     TEMPLATE = "template"
     REFUSED = "refused"
     SERVER = "server"
+    OPERATOR = "operator"
+    ROLE = "role"
+    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """One line of evidence. `actor` is a station id or `server` or `admin`; `facts` never hold secrets."""
+    """One line of evidence. `actor` is a station or operator id, or `server` or `admin`; `facts` never hold secrets."""
 
     kind: AuditKind
     event: str

@@ -33,6 +33,8 @@ from server.ports.changes import StateChanged as StateChanged  # noqa: PLC0414  
 from server.ports.credentials import CodeStore as CodeStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import CredentialStore as CredentialStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import UnblockCode as UnblockCode  # noqa: PLC0414  # likewise
+from server.ports.ledger import CertificateLedger as CertificateLedger  # noqa: PLC0414  # likewise
+from server.ports.ledger import LedgerEntry as LedgerEntry  # noqa: PLC0414  # likewise
 from server.ports.operators import ChallengeRecord as ChallengeRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import ChallengeStore as ChallengeStore  # noqa: PLC0414  # likewise
 from server.ports.operators import LoggedOn as LoggedOn  # noqa: PLC0414  # likewise
@@ -60,7 +62,6 @@ from shared.credential.model import (
     CredentialId,
     OperationId,
     RecordId,
-    RequestId,
     StationId,
     TemplateRef,
 )
@@ -243,73 +244,13 @@ class StationStore(Protocol):
         """Store a station that joined."""
         ...
 
-
-class CertificateLedger(Protocol):
-    """The built-in certificate authority's own book: what it signed and what it revoked."""
-
-    async def record(self, entries: "Sequence[LedgerEntry]") -> None:
-        """Store certificates in one durable commit, before they leave the certificate authority.
-
-        Raises:
-            StoreConflict: a serial number or a request id is recorded already; nothing was stored.
-        """
+    async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
+        """Block a station, or let it work again; `StoreConflict` where there is none."""
         ...
 
-    async def by_request(self, request_id: RequestId) -> "LedgerEntry | None":
-        """Return what was signed for this request."""
+    async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
+        """Give a station another name; `StoreConflict` where there is none."""
         ...
-
-    async def by_public_key(self, public_key: bytes) -> "Sequence[LedgerEntry]":
-        """Return what was signed for this key (DER SubjectPublicKeyInfo)."""
-        ...
-
-    async def revoke(self, serial: int, reason: str, at: datetime, audit: AuditRecord) -> None:
-        """Mark as revoked, for good: the first reason and time stay.
-
-        One on hold gets its reason and keeps the time from which it was on hold ([X.509], hold instruction code).
-
-        Raises:
-            Invalid: not signed here, or the reason is `certificateHold`.
-        """
-        ...
-
-    async def hold(self, serial: int, at: datetime, audit: AuditRecord) -> None:
-        """Put on hold, which may be lifted; one that is on hold or revoked stays as it is.
-
-        Raises:
-            Invalid: not signed here.
-        """
-        ...
-
-    async def release(self, serial: int, audit: AuditRecord) -> bool:
-        """Lift a hold; returns whether the certificate is good now: False where it was revoked for good.
-
-        Raises:
-            Invalid: not signed here.
-        """
-        ...
-
-    async def revoked(self) -> "Sequence[LedgerEntry]":
-        """Return certificates that are revoked or on hold (reason `certificateHold`) and have not expired."""
-        ...
-
-    async def next_crl_number(self) -> int:
-        """Count up and return the CRL number."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
-    """One certificate that the built-in certificate authority signed. `certificate` is DER."""
-
-    serial: int
-    request_id: RequestId | None
-    public_key: bytes
-    certificate: bytes
-    not_after: datetime
-    revoked_at: datetime | None = None
-    reason: str = ""
-    audit: AuditRecord | None = None
 
 
 class Store(Protocol):
@@ -348,6 +289,31 @@ class Store(Protocol):
     @property
     def stations(self) -> StationStore:
         """Stations."""
+        ...
+
+    @property
+    def operators(self) -> OperatorStore:
+        """Operators, their keys and roles."""
+        ...
+
+    @property
+    def roles(self) -> RoleStore:
+        """Roles that were made or edited here."""
+        ...
+
+    @property
+    def sessions(self) -> SessionStore:
+        """Sessions of operators."""
+        ...
+
+    @property
+    def challenges(self) -> ChallengeStore:
+        """Challenges that may still be answered."""
+        ...
+
+    @property
+    def passcode(self) -> PasscodeStore:
+        """The passcode of the first start."""
         ...
 
     @property

@@ -51,9 +51,11 @@ class Choice(TypeDecorator[Enum]):
         return None if value is None else self.kind(value)
 
 
-def choice(name: str, kind: type[Enum], *, primary_key: bool = False) -> tuple[Column[Any], CheckConstraint]:
+def choice(
+    name: str, kind: type[Enum], *, primary_key: bool = False, nullable: bool = False
+) -> tuple[Column[Any], CheckConstraint]:
     """Return a column for members of `kind` and the constraint that keeps everything else out."""
-    column: Column[Any] = Column(name, Choice(kind), nullable=False, primary_key=primary_key)
+    column: Column[Any] = Column(name, Choice(kind), nullable=nullable, primary_key=primary_key)
     return column, CheckConstraint(f"{name} IN ({_values(kind)})", name=name)
 
 

@@ -23,7 +23,10 @@ from server.store.credentials import CredentialTables
 from server.store.evidence import AuditTable
 from server.store.jobs import JobTable
 from server.store.ledger import LedgerTable
+from server.store.operators import OperatorTables, PasscodeTable
+from server.store.roles import RoleTable
 from server.store.schema import REVISION
+from server.store.sessions import ChallengeTable, SessionTable
 from server.store.stations import StationTables
 from server.store.tasks import TaskTable
 from server.store.templates import TemplateTable
@@ -50,6 +53,11 @@ class Database:
         self.jobs: Final = JobTable(writer)
         self.templates: Final = TemplateTable(writer, clock)
         self.stations: Final = StationTables(writer, clock)
+        self.operators: Final = OperatorTables(writer, clock)
+        self.roles: Final = RoleTable(writer, clock)
+        self.sessions: Final = SessionTable(writer, clock)
+        self.challenges: Final = ChallengeTable(writer)
+        self.passcode: Final = PasscodeTable(writer, clock)
         self.ledger: Final = LedgerTable(writer, clock)
         self.audit: Final = AuditTable(writer, clock)
 

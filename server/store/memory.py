@@ -1,6 +1,6 @@
 """A store in memory: the whole port, for tests of whatever stands on it. Nothing outlives the process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -11,16 +11,19 @@ from server.ports.store import (
     JoinToken,
     LedgerEntry,
     StationRecord,
+    StationState,
     StoredTemplate,
 )
 from server.store.memory_cards import MemoryCards
 from server.store.memory_credentials import MemoryCodes, MemoryCredentials
+from server.store.memory_operators import MemoryOperators, MemoryPasscode, MemoryRoles
+from server.store.memory_sessions import MemoryChallenges, MemorySessions
 from server.store.memory_state import Book, Draft
 from server.store.memory_tasks import MemoryJobs, MemoryTasks
 from server.store.rules import ON_HOLD, check_revocation
 from shared import errors
 from shared.clock import Clock
-from shared.credential.model import RequestId, TemplateRef
+from shared.credential.model import RequestId, StationId, TemplateRef
 
 
 class MemoryStore:
@@ -36,6 +39,11 @@ class MemoryStore:
         self.jobs: Final = MemoryJobs(self._book)
         self.templates: Final = _Templates(self._book)
         self.stations: Final = _Stations(self._book)
+        self.operators: Final = MemoryOperators(self._book)
+        self.roles: Final = MemoryRoles(self._book)
+        self.sessions: Final = MemorySessions(self._book)
+        self.challenges: Final = MemoryChallenges(self._book)
+        self.passcode: Final = MemoryPasscode(self._book)
         self.ledger: Final = _Ledger(self._book)
         self.audit: Final = _Audit(self._book)
 
@@ -105,6 +113,21 @@ class _Stations:
             ):
                 raise errors.StoreConflict(what="station")
             draft.stations[station.station_id] = station
+            self._book.note(draft, audit)
+
+    async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
+        self._change(station_id, audit, lambda station: replace(station, state=state))
+
+    async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
+        self._change(station_id, audit, lambda station: replace(station, name=name))
+
+    def _change(
+        self, station_id: StationId, audit: AuditRecord, change: Callable[[StationRecord], StationRecord]
+    ) -> None:
+        with self._book.writing() as draft:
+            if station_id not in draft.stations:
+                raise errors.StoreConflict(what="station")
+            draft.stations[station_id] = change(draft.stations[station_id])
             self._book.note(draft, audit)
 
 

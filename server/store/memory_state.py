@@ -13,10 +13,17 @@ from server.ports.evidence import leaf_hash
 from server.ports.store import (
     AuditEntry,
     AuditRecord,
+    ChallengeRecord,
     JobRecord,
     JoinToken,
     Lease,
     LedgerEntry,
+    OperatorId,
+    OperatorRecord,
+    PasscodeRecord,
+    RoleRecord,
+    SessionId,
+    SessionRecord,
     StationRecord,
     StoredTemplate,
     UnblockCode,
@@ -72,6 +79,11 @@ class Draft:
     templates: dict[tuple[str, int], StoredTemplate] = field(default_factory=dict)
     stations: dict[StationId, StationRecord] = field(default_factory=dict)
     tokens: dict[bytes, JoinToken] = field(default_factory=dict)
+    operators: dict[OperatorId, OperatorRecord] = field(default_factory=dict)
+    roles: dict[str, RoleRecord] = field(default_factory=dict)
+    sessions: dict[SessionId, SessionRecord] = field(default_factory=dict)
+    challenges: dict[bytes, ChallengeRecord] = field(default_factory=dict)
+    passcode: PasscodeRecord | None = None
     ledger: dict[int, LedgerEntry] = field(default_factory=dict)
     crl_number: int = 0
     audit: tuple[AuditEntry, ...] = ()
@@ -90,6 +102,10 @@ class Draft:
             templates=dict(self.templates),
             stations=dict(self.stations),
             tokens=dict(self.tokens),
+            operators=dict(self.operators),
+            roles=dict(self.roles),
+            sessions=dict(self.sessions),
+            challenges=dict(self.challenges),
             ledger=dict(self.ledger),
         )
 

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -28,23 +27,15 @@ from sqlalchemy import (
 from sqlalchemy.schema import DDL
 
 from server.ports.store import AuditKind, StationState
+from server.store import operator_schema as operator_schema  # noqa: PLC0414  # its tables belong to these
 from server.store.columns import Instant, choice, flag
+from server.store.metadata import metadata as metadata  # noqa: PLC0414  # of all tables
 from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The migration that makes exactly these tables."""
-
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
 
 
 def _card(*, primary_key: bool = False, index: bool = False) -> "Column[uuid.UUID]":

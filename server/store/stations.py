@@ -6,12 +6,14 @@ from typing import Any, Final
 
 from sqlalchemy import select, update
 
-from server.ports.store import AuditRecord, JoinToken, StationRecord
+from server.ports.store import AuditRecord, JoinToken, StationRecord, StationState
 from server.store import evidence
 from server.store.schema import join_token, station
 from server.store.statements import Cursor, Prepared, add, given
 from server.store.writer import Writer
+from shared import errors
 from shared.clock import Clock
+from shared.credential.model import StationId
 
 _ADD: Final = add(station)
 _BY_FINGERPRINT: Final = Prepared(
@@ -19,6 +21,18 @@ _BY_FINGERPRINT: Final = Prepared(
 )
 _ALL: Final = Prepared(select(*station.columns).order_by(station.c.name, station.c.joined_at))
 _ADD_TOKEN: Final = add(join_token)
+
+
+def _set_on_station(name: str) -> Prepared:
+    return Prepared(
+        update(station)
+        .where(station.c.station_id == given(station.c.station_id))
+        .values({name: given(station.c[name])})
+    )
+
+
+_SET_STATE: Final = _set_on_station("state")
+_SET_NAME: Final = _set_on_station("name")
 _SPEND: Final = Prepared(
     update(join_token)
     .where(
@@ -90,6 +104,22 @@ class StationTables:
                     "not_after": station.not_after,
                 },
             )
+            evidence.append(cursor, self._clock, audit)
+
+        await self._writer.write(work)
+
+    async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
+        """Block a station, or let it work again; `StoreConflict` where there is none."""
+        await self._change(_SET_STATE, {"station_id": station_id, "state": state}, audit)
+
+    async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
+        """Give a station another name; `StoreConflict` where there is none."""
+        await self._change(_SET_NAME, {"station_id": station_id, "name": name}, audit)
+
+    async def _change(self, statement: Prepared, values: dict[str, object], audit: AuditRecord) -> None:
+        def work(cursor: Cursor) -> None:
+            if statement.run(cursor, values) != 1:
+                raise errors.StoreConflict(what="station")
             evidence.append(cursor, self._clock, audit)
 
         await self._writer.write(work)

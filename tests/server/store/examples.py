@@ -14,7 +14,14 @@ from server.ports.store import (
     AuditKind,
     AuditRecord,
     Change,
+    CredentialChanged,
+    Lease,
+    LogonMethod,
     Opening,
+    OperatorId,
+    OperatorKey,
+    OperatorKind,
+    OperatorRecord,
     StationRecord,
     StationState,
     Store,
@@ -154,3 +161,28 @@ def an_opening(
 async def with_template(store: Store) -> None:
     """Store the template that the examples name."""
     await store.templates.add(StoredTemplate(ref=BADGE, text="name = 'badge'", applied_at=NOON), EVIDENCE)
+
+
+def a_key(**changed: Any) -> OperatorKey:
+    plain = OperatorKey(digest=uuid4().bytes * 2, method=LogonMethod.CARD)
+    return replace(plain, **changed)
+
+
+def an_operator(*keys: OperatorKey, **changed: Any) -> OperatorRecord:
+    operator_id = OperatorId(uuid4())
+    plain = OperatorRecord(
+        operator_id=operator_id,
+        name=f"Operator {operator_id.hex[:8]}",
+        kind=OperatorKind.OPERATOR,
+        registered_at=NOON,
+        keys=keys,
+    )
+    return replace(plain, **changed)
+
+
+async def with_credential(store: Store) -> tuple[CredentialRecord, Lease]:
+    """Store a card with an active credential, and return both that and the lease to change it with."""
+    card, credential = a_card(), a_credential(state=State.ACTIVE)
+    station = StationId(uuid4())
+    lease = await store.cards.open(an_opening(card, station, CredentialChanged(credential=credential)))
+    return credential, lease

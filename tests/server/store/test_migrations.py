@@ -242,6 +242,13 @@ def test_everything_is_there_after_an_upgrade_and_can_be_found(first: Path) -> N
         "DELETE FROM card",
         "DELETE FROM operation",
         "DELETE FROM audit",
+        "UPDATE audit SET event = 'x'",
+        "INSERT INTO audit SELECT position + 2, at, kind, event, actor, subject, facts, leaf FROM audit",
+        "INSERT INTO audit SELECT position + 1, at, 'x', event, actor, subject, facts, leaf FROM audit",
+        "INSERT INTO operator VALUES ('0', '', NULL, 'operator', 'active', 0, NULL, -1, NULL)",
+        "INSERT INTO operator_key VALUES (1, '', '0', 'card', NULL, 1)",
+        "INSERT INTO operator_role VALUES ('0', 'normal')",
+        "INSERT INTO passcode VALUES (2, '', '', 1, 1, 1)",
         "INSERT INTO unblock_code VALUES ('0', '', 0, 1)",
     ],
 )
@@ -260,6 +267,7 @@ def test_what_the_tables_take_now_they_take(first: Path) -> None:
         "UPDATE certificate SET state = 'held'",
         f"UPDATE credential SET replaces_id = '{RETIRED.hex}'",  # our own words
         "UPDATE credential SET state = 'unregistered' WHERE state = 'retired'",
+        "INSERT INTO audit SELECT position + 1, at, 'session', event, actor, subject, facts, leaf FROM audit",
     ):
         connection.execute(statement)
     connection.close()
