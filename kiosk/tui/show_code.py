@@ -1,6 +1,6 @@
 """Show a code that somebody reads out: big, in groups, and gone when the question is.
 
-It is on the screen and nowhere else: no title, log or picture has it.
+It is on the screen and nowhere else: no title, log or picture has it. Wiping is best effort: what was drawn was text.
 """
 
 from collections.abc import Iterator
