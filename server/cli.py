@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import click
 
-from server.context import Commands, Context, ask, client_of
+from server.context import Commands, Context, client_of
 from server.key_commands import keys
 from server.settings import Settings
+from server.station_commands import DEFAULT_TOKEN_HOURS, stations
 from server.template_commands import templates
 from server.work_commands import jobs, tasks
 from shared import errors, process, wording
@@ -27,7 +28,6 @@ from shared.errors import Fact
 from shared.secret import Secret
 
 PASSPHRASE_MAX: Final = 4096
-DEFAULT_TOKEN_HOURS: Final = 24
 INTERRUPTED: Final = 1
 
 
@@ -167,49 +167,7 @@ def doctor(context: Context) -> None:
         sys.exit(errors.ConnectorError.exit_code)
 
 
-@cli.group()
-def stations() -> None:
-    """Stations: let them in, list them."""
-
-
-@stations.command()
-@click.argument("name")
-@click.option("--lab", is_flag=True, help="The station may use virtual cards.")
-@click.option("--hours", type=click.IntRange(1, 720), default=DEFAULT_TOKEN_HOURS, show_default=True)
-@click.pass_obj
-def token(context: Context, name: str, lab: bool, hours: int) -> None:  # noqa: FBT001  # click passes flags
-    """Make a join token for the station NAME; it works once."""
-
-    async def run(client: Any) -> str:
-        return str(await client.create_token(name, lab=lab, valid_for=timedelta(hours=hours)))
-
-    made = ask(context, run)
-    context.result({"token": made, "name": name, "lab": lab, "hours": hours}, made)
-
-
-@stations.command("list")
-@click.pass_obj
-def list_stations(context: Context) -> None:
-    """List every station."""
-    found = [
-        {
-            "id": str(station.station_id),
-            "name": station.name,
-            "state": station.state.value,
-            "lab": station.lab,
-            "joined_at": station.joined_at.isoformat(),
-            "not_after": station.not_after.isoformat(),
-        }
-        for station in ask(context, lambda client: client.stations())
-    ]
-    lines = [
-        f"{item['name']}\t{item['state']}{' (lab)' if item['lab'] else ''}\tuntil {item['not_after']}"
-        for item in found
-    ]
-    context.result({"stations": found}, "\n".join(lines) or "no station joined yet")
-
-
-for _group in (keys, templates, tasks, jobs):
+for _group in (stations, keys, templates, tasks, jobs):
     cli.add_command(_group)
 
 

@@ -20,7 +20,9 @@ from server.authority.access import Access
 from server.authority.admin import ACTOR, Admin
 from server.authority.console import Console
 from server.authority.credentials import Credentials
+from server.authority.fleet import Fleet
 from server.authority.keys import MasterKeyGenerations
+from server.authority.lines import Lines
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.templates import Templates
@@ -268,11 +270,16 @@ class Server:
         self._runner = Runner(
             parts.services, self._jobs, holder=str(uuid4()), random=secrets.SystemRandom().random
         )
+        self._lines = Lines()
         self._alone = hold(settings.data_folder)
         try:
             self._admin = bind_admin(settings.admin_socket_file, access=access)
             self._stations = bind_stations(
-                str(settings.listen), tls, station_roots=pem(identity.stations_root), access=access
+                str(settings.listen),
+                tls,
+                station_roots=pem(identity.stations_root),
+                access=access,
+                lines=self._lines,
             )
             self._joining = bind_joining(str(settings.join_listen), tls, access=access)
         except errors.ConfigInvalid:
@@ -304,7 +311,7 @@ class Server:
             name=name,
             version=self._version,
             enrolment=parts.enrolment,
-            stations=store.stations,
+            fleet=Fleet(store.stations, self._lines),
             templates=parts.templates,
             keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit),
             work=Work(services, self._deadlines, {job.name: job.every for job in self._jobs}),

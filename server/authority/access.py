@@ -15,6 +15,7 @@ from typing import Final
 from uuid import UUID
 
 from server.authority.throttle import Limit, Throttle
+from server.ports.operators import LoggedOn
 from server.ports.store import AuditKind, AuditRecord, AuditStore, StationState, StationStore
 from shared import errors
 from shared.clock import Clock
@@ -23,12 +24,13 @@ from shared.credential.model import StationId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The station that makes a call. `fingerprint` is the SHA-256 of its certificate (DER)."""
+    """The station that makes a call, and who is logged on there. `fingerprint` is the SHA-256 of its certificate (DER)."""
 
     station_id: StationId
     name: str
     lab: bool
     fingerprint: bytes
+    session: LoggedOn | None = None
 
     @property
     def actor(self) -> str:
@@ -79,6 +81,9 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Stations/Join": Rule.JOINING,
         "/kiosk.v1.Admin/CreateStationToken": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ListStations": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/BlockStation": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/UnblockStation": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/RenameStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/PlanTemplates": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ApplyTemplates": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ServerStatus": Rule.ADMINISTRATOR,

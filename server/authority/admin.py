@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
+from server.authority.fleet import Fleet
 from server.authority.keys import MasterKeyGenerations
 from server.authority.services import (
     Check,
@@ -22,7 +23,7 @@ from server.authority.services import (
 from server.authority.stations import Enrolment
 from server.authority.templates import Templates
 from server.authority.work import Work
-from server.ports.store import StationRecord, StationStore
+from server.ports.store import StationRecord
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import RequestId
@@ -48,7 +49,7 @@ class Admin:
         name: str,
         version: str,
         enrolment: Enrolment,
-        stations: StationStore,
+        fleet: Fleet,
         templates: Templates,
         keys: MasterKeyGenerations,
         work: Work,
@@ -59,7 +60,7 @@ class Admin:
         self._name = name
         self._version = version
         self._enrolment = enrolment
-        self._stations = stations
+        self._fleet = fleet
         self._templates = templates
         self._keys = keys
         self._work = work
@@ -77,7 +78,23 @@ class Admin:
 
     async def stations(self) -> Sequence[StationRecord]:
         """Return every station, by name."""
-        return await self._stations.all()
+        return await self._fleet.all()
+
+    async def block_station(self, which: str, why: str) -> StationRecord:
+        """Let a station do nothing any more, at once; what it is doing is cut.
+
+        Raises:
+            Invalid: there is no such station, several have this name, or there is no reason.
+        """
+        return await self._fleet.block(which, why, ACTOR)
+
+    async def unblock_station(self, which: str, why: str) -> StationRecord:
+        """Let a blocked station work again; `Invalid` as above, or where it is not blocked."""
+        return await self._fleet.unblock(which, why, ACTOR)
+
+    async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
+        """Call a station by another name; `Invalid` as above, or where the name is not acceptable."""
+        return await self._fleet.rename(which, name, why, ACTOR)
 
     async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
         """Say what applying these texts would do; changes nothing."""

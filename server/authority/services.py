@@ -15,7 +15,9 @@ from shared.credential.lifecycle import OperationKind
 from shared.credential.model import CertificateTask, RequestId
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
+from shared.logon import LogonPurpose
 from shared.rehearsal import Rehearsal, RehearsalRequest
+from shared.sessions import LogonProof, LogonReply, SessionView
 
 
 class ConsoleService(Protocol):
@@ -78,6 +80,42 @@ class CredentialsService(Protocol):
         Raises:
             UnknownCard, TransitionForbidden: there is none.
         """
+        ...
+
+
+class SessionsService(Protocol):
+    """Log-ons of operators at the calling station."""
+
+    async def challenge(self, caller: Caller, purpose: LogonPurpose, server: str) -> bytes:
+        """Return a text for the operator's card to sign.
+
+        Raises:
+            TooManyAttempts, Invalid, LogonNeeded: there is none.
+        """
+        ...
+
+    async def log_on(self, caller: Caller, proof: LogonProof) -> LogonReply:
+        """Begin a session.
+
+        Raises:
+            TooManyAttempts, LogonRefused: nobody is logged on.
+        """
+        ...
+
+    async def step_up(self, caller: Caller, proof: LogonProof) -> SessionView:
+        """Take the proof again.
+
+        Raises:
+            LogonNeeded, SessionEnded, TooManyAttempts, LogonRefused: it does not count.
+        """
+        ...
+
+    async def log_off(self, caller: Caller, *, card_removed: bool) -> None:
+        """End the session; `LogonNeeded` where there is none."""
+        ...
+
+    async def who_is(self, caller: Caller) -> SessionView:
+        """Return who is logged on; `LogonNeeded` where nobody is."""
         ...
 
 
@@ -228,6 +266,22 @@ class AdminService(Protocol):
 
     async def stations(self) -> Sequence[StationRecord]:
         """Return every station, by name."""
+        ...
+
+    async def block_station(self, which: str, why: str) -> StationRecord:
+        """Let a station do nothing any more, at once; what it is doing is cut.
+
+        Raises:
+            Invalid: there is no such station, several have this name, or there is no reason.
+        """
+        ...
+
+    async def unblock_station(self, which: str, why: str) -> StationRecord:
+        """Let a blocked station work again; `Invalid` as above, or where it is not blocked."""
+        ...
+
+    async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
+        """Call a station by another name; `Invalid` as above, or where the name is not acceptable."""
         ...
 
     async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:

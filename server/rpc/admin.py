@@ -59,6 +59,20 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         """Return every station."""
         return messages.encode_stations(await self._service.stations())
 
+    async def BlockStation(self, request: pb.StationActRequest, context: Context) -> pb.StationEntry:
+        """Block a station at once."""
+        return messages.encode_station(await self._service.block_station(*_act(request)))
+
+    async def UnblockStation(self, request: pb.StationActRequest, context: Context) -> pb.StationEntry:
+        """Let a blocked station work again."""
+        return messages.encode_station(await self._service.unblock_station(*_act(request)))
+
+    async def RenameStation(self, request: pb.RenameStationRequest, context: Context) -> pb.StationEntry:
+        """Call a station by another name."""
+        name = bounded(request.name, MAX_NAME, "name")
+        which, why = _act(request)
+        return messages.encode_station(await self._service.rename_station(which, name, why))
+
     async def PlanTemplates(self, request: pb.TemplateTexts, context: Context) -> pb.TemplateLines:
         """Say what applying would do."""
         return messages.encode_lines(await self._service.plan_templates(messages.decode_texts(request)))
@@ -106,6 +120,12 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return work.encode_jobs(await self._service.jobs())
 
 
+def _act(request: pb.StationActRequest | pb.RenameStationRequest) -> tuple[str, str]:
+    """Return which station is meant, and the reason."""
+    which = bounded(request.station, MAX_NAME, "station")
+    return which, bounded(request.why, messages.MAX_WHY, "why")
+
+
 class AdminClient:
     """The running server as an `AdminService`, for `kiosk-server` commands.
 
@@ -145,6 +165,27 @@ class AdminClient:
         """Return every station, by name."""
         call = self._stub.ListStations(pb.ListStationsRequest(), timeout=CALL_TIMEOUT_S)
         return messages.decode_stations(await self._call(call))
+
+    async def block_station(self, which: str, why: str) -> StationRecord:
+        """Let a station do nothing any more, at once."""
+        request = pb.StationActRequest(station=which, why=why)
+        return messages.decode_station(
+            await self._call(self._stub.BlockStation(request, timeout=CALL_TIMEOUT_S))
+        )
+
+    async def unblock_station(self, which: str, why: str) -> StationRecord:
+        """Let a blocked station work again."""
+        request = pb.StationActRequest(station=which, why=why)
+        return messages.decode_station(
+            await self._call(self._stub.UnblockStation(request, timeout=CALL_TIMEOUT_S))
+        )
+
+    async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
+        """Call a station by another name."""
+        request = pb.RenameStationRequest(station=which, name=name, why=why)
+        return messages.decode_station(
+            await self._call(self._stub.RenameStation(request, timeout=CALL_TIMEOUT_S))
+        )
 
     async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
         """Say what applying these texts would do."""

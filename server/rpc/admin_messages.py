@@ -43,35 +43,37 @@ _ACTION_OF: Final = inverse(_ACTIONS)
 
 def encode_stations(stations: Sequence[StationRecord]) -> pb.ListStationsReply:
     """Turn stations into a message."""
-    return pb.ListStationsReply(
-        stations=[
-            pb.StationEntry(
-                station_id=station.station_id.bytes,
-                name=station.name,
-                fingerprint=station.fingerprint,
-                lab=station.lab,
-                state=_STATES[station.state],
-                joined_at=timestamp(station.joined_at),
-                not_after=timestamp(station.not_after),
-            )
-            for station in stations
-        ]
+    return pb.ListStationsReply(stations=[encode_station(station) for station in stations])
+
+
+def encode_station(station: StationRecord) -> pb.StationEntry:
+    """Turn a station into a message."""
+    return pb.StationEntry(
+        station_id=station.station_id.bytes,
+        name=station.name,
+        fingerprint=station.fingerprint,
+        lab=station.lab,
+        state=_STATES[station.state],
+        joined_at=timestamp(station.joined_at),
+        not_after=timestamp(station.not_after),
     )
 
 
 def decode_stations(message: pb.ListStationsReply) -> tuple[StationRecord, ...]:
-    """Read stations; `Garbled` for a state that nobody knows or an id of another length."""
-    return tuple(
-        StationRecord(
-            station_id=StationId(decode_id(station.station_id)),
-            name=station.name,
-            fingerprint=station.fingerprint,
-            lab=station.lab,
-            state=member(_STATE_OF, station.state, "station's state"),
-            joined_at=moment(station.joined_at),
-            not_after=moment(station.not_after),
-        )
-        for station in message.stations
+    """Read stations; `Garbled` as below."""
+    return tuple(decode_station(station) for station in message.stations)
+
+
+def decode_station(message: pb.StationEntry) -> StationRecord:
+    """Read a station; `Garbled` for a state that nobody knows or an id of another length."""
+    return StationRecord(
+        station_id=StationId(decode_id(message.station_id)),
+        name=message.name,
+        fingerprint=message.fingerprint,
+        lab=message.lab,
+        state=member(_STATE_OF, message.state, "station's state"),
+        joined_at=moment(message.joined_at),
+        not_after=moment(message.not_after),
     )
 
 

@@ -21,6 +21,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from server.authority.access import Access, Caller, Listener
+from server.authority.lines import Lines
 from shared import errors
 from shared.proto.status import status_of, to_trailer
 
@@ -49,10 +50,11 @@ def present_caller() -> Caller:
 class Gate(grpc.aio.ServerInterceptor):
     """Judge and guard every call of one listener."""
 
-    def __init__(self, listener: Listener, access: Access) -> None:
-        """Judge calls that come in at `listener`."""
+    def __init__(self, listener: Listener, access: Access, lines: Lines) -> None:
+        """Judge calls that come in at `listener`; those of stations are among `lines`, and may be cut."""
         self._listener = listener
         self._access = access
+        self._lines = lines
 
     async def intercept_service(
         self,
@@ -112,12 +114,13 @@ class Gate(grpc.aio.ServerInterceptor):
         """Let the call through if its caller may, and let nothing out but errors of ours."""
         try:
             try:
-                _CALLER.set(await self._access.admit(self._listener, method, fingerprint_of(context)))
+                caller = await self._access.admit(self._listener, method, fingerprint_of(context))
             except errors.PolicyError:
                 if streaming:
                     await _hear_out(context)
                 raise
-            return await act()
+            _CALLER.set(caller)
+            return await (act() if caller is None else self._lines.answer(caller, act))
         except errors.PolicyError as error:
             log.warning("refused %s from %s: %s", method, context.peer(), error.code)
             await refuse(context, error)

@@ -20,6 +20,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.authority.access import Access, Listener
+from server.authority.lines import Lines
 from server.authority.services import (
     AdminService,
     ConsoleService,
@@ -121,14 +122,18 @@ class ServerTls:
 class Endpoint:
     """One listening address, bound and not yet serving."""
 
-    def __init__(self, listener: Listener, access: Access, *, calls: int | None = None) -> None:
+    def __init__(
+        self, listener: Listener, access: Access, *, lines: Lines | None = None, calls: int | None = None
+    ) -> None:
         """Use `bind_stations`, `bind_joining` or `bind_admin`."""
         self.listener = listener
         self.port = 0
         self._operations: OperationsServicer | None = None
         self._health: HealthServicer | None = None
         self.server = grpc.aio.server(
-            interceptors=(Gate(listener, access),), options=OPTIONS[listener], maximum_concurrent_rpcs=calls
+            interceptors=(Gate(listener, access, lines or Lines()),),
+            options=OPTIONS[listener],
+            maximum_concurrent_rpcs=calls,
         )
 
     async def serve_stations(
@@ -177,8 +182,12 @@ class Endpoint:
             await self._operations.drain(grace)
 
 
-def bind_stations(address: str, tls: ServerTls, *, station_roots: bytes, access: Access) -> Endpoint:
+def bind_stations(
+    address: str, tls: ServerTls, *, station_roots: bytes, access: Access, lines: Lines
+) -> Endpoint:
     """Bind the stations' listener. `station_roots` (PEM) is the one that signs stations, and only that.
+
+    What is running is among `lines`, so that a station that is blocked is cut.
 
     Raises:
         ConfigInvalid: the address is taken, not of this machine, or key and certificate do not fit.
@@ -186,7 +195,7 @@ def bind_stations(address: str, tls: ServerTls, *, station_roots: bytes, access:
     credentials = grpc.ssl_server_credentials(
         [(tls.key.reveal(), tls.chain)], root_certificates=station_roots, require_client_auth=True
     )
-    return _bind(Endpoint(Listener.STATIONS, access), address, credentials)
+    return _bind(Endpoint(Listener.STATIONS, access, lines=lines), address, credentials)
 
 
 def bind_joining(address: str, tls: ServerTls, *, access: Access) -> Endpoint:

@@ -222,6 +222,55 @@ class StationEntry(_message.Message):
 Global___StationEntry: _TypeAlias = StationEntry  # noqa: Y015
 
 @_typing.final
+class StationActRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATION_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    station: _builtins.str
+    """A name or, where several stations have it, an id."""
+    why: _builtins.str
+    """Kept as evidence."""
+    def __init__(
+        self,
+        *,
+        station: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["station", b"station", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StationActRequest: _TypeAlias = StationActRequest  # noqa: Y015
+
+@_typing.final
+class RenameStationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATION_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    station: _builtins.str
+    name: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        station: _builtins.str = ...,
+        name: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "station", b"station", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenameStationRequest: _TypeAlias = RenameStationRequest  # noqa: Y015
+
+@_typing.final
 class TemplateTexts(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -45,6 +45,21 @@ class AdminStub:
                 request_serializer=shared_dot_proto_dot_admin__pb2.ListStationsRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_admin__pb2.ListStationsReply.FromString,
                 _registered_method=True)
+        self.BlockStation = channel.unary_unary(
+                '/kiosk.v1.Admin/BlockStation',
+                request_serializer=shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
+                _registered_method=True)
+        self.UnblockStation = channel.unary_unary(
+                '/kiosk.v1.Admin/UnblockStation',
+                request_serializer=shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
+                _registered_method=True)
+        self.RenameStation = channel.unary_unary(
+                '/kiosk.v1.Admin/RenameStation',
+                request_serializer=shared_dot_proto_dot_admin__pb2.RenameStationRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
+                _registered_method=True)
         self.PlanTemplates = channel.unary_unary(
                 '/kiosk.v1.Admin/PlanTemplates',
                 request_serializer=shared_dot_proto_dot_admin__pb2.TemplateTexts.SerializeToString,
@@ -103,6 +118,25 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListStations(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BlockStation(self, request, context):
+        """Let a station do nothing any more, at once: what it is doing is cut.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnblockStation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenameStation(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,6 +217,21 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListStations,
                     request_deserializer=shared_dot_proto_dot_admin__pb2.ListStationsRequest.FromString,
                     response_serializer=shared_dot_proto_dot_admin__pb2.ListStationsReply.SerializeToString,
+            ),
+            'BlockStation': grpc.unary_unary_rpc_method_handler(
+                    servicer.BlockStation,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.StationActRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.StationEntry.SerializeToString,
+            ),
+            'UnblockStation': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnblockStation,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.StationActRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.StationEntry.SerializeToString,
+            ),
+            'RenameStation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameStation,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.RenameStationRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.StationEntry.SerializeToString,
             ),
             'PlanTemplates': grpc.unary_unary_rpc_method_handler(
                     servicer.PlanTemplates,
@@ -285,6 +334,87 @@ class Admin:
             '/kiosk.v1.Admin/ListStations',
             shared_dot_proto_dot_admin__pb2.ListStationsRequest.SerializeToString,
             shared_dot_proto_dot_admin__pb2.ListStationsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BlockStation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/BlockStation',
+            shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnblockStation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/UnblockStation',
+            shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameStation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/RenameStation',
+            shared_dot_proto_dot_admin__pb2.RenameStationRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
             options,
             channel_credentials,
             insecure,

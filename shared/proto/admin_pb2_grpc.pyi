@@ -35,6 +35,10 @@ class AdminStub:
     def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
     CreateStationToken: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateStationTokenRequest, _admin_pb2.CreateStationTokenReply]
     ListStations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListStationsRequest, _admin_pb2.ListStationsReply]
+    BlockStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]
+    """Let a station do nothing any more, at once: what it is doing is cut."""
+    UnblockStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]
+    RenameStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RenameStationRequest, _admin_pb2.StationEntry]
     PlanTemplates: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TemplateTexts, _admin_pb2.TemplateLines]
     """Say what applying would do; changes nothing."""
     ApplyTemplates: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TemplateTexts, _admin_pb2.TemplateLines]
@@ -61,6 +65,10 @@ class AdminAsyncStub(AdminStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateStationToken: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateStationTokenRequest, _admin_pb2.CreateStationTokenReply]  # type: ignore[assignment]
     ListStations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListStationsRequest, _admin_pb2.ListStationsReply]  # type: ignore[assignment]
+    BlockStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
+    """Let a station do nothing any more, at once: what it is doing is cut."""
+    UnblockStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
+    RenameStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.RenameStationRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
     PlanTemplates: _aio.UnaryUnaryMultiCallable[_admin_pb2.TemplateTexts, _admin_pb2.TemplateLines]  # type: ignore[assignment]
     """Say what applying would do; changes nothing."""
     ApplyTemplates: _aio.UnaryUnaryMultiCallable[_admin_pb2.TemplateTexts, _admin_pb2.TemplateLines]  # type: ignore[assignment]
@@ -96,6 +104,28 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListStationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListStationsReply, _abc.Awaitable[_admin_pb2.ListStationsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def BlockStation(
+        self,
+        request: _admin_pb2.StationActRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.StationEntry, _abc.Awaitable[_admin_pb2.StationEntry]]:
+        """Let a station do nothing any more, at once: what it is doing is cut."""
+
+    @_abc_1.abstractmethod
+    def UnblockStation(
+        self,
+        request: _admin_pb2.StationActRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.StationEntry, _abc.Awaitable[_admin_pb2.StationEntry]]: ...
+
+    @_abc_1.abstractmethod
+    def RenameStation(
+        self,
+        request: _admin_pb2.RenameStationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.StationEntry, _abc.Awaitable[_admin_pb2.StationEntry]]: ...
 
     @_abc_1.abstractmethod
     def PlanTemplates(

@@ -15,6 +15,7 @@ from server.ports.store import (
     JoinToken,
     LedgerEntry,
     StateChanged,
+    StationState,
     Store,
     StoredTemplate,
 )
@@ -73,6 +74,23 @@ async def test_a_station_is_found_by_its_certificate(store: Store) -> None:
     assert list(await store.stations.all()) == [first, second]
     with conflict("station"):
         await store.stations.add_station(replace(a_station(), fingerprint=first.fingerprint), EVIDENCE)
+
+
+async def test_a_station_is_blocked_and_renamed_with_evidence(store: Store) -> None:
+    station = a_station("Desk 1")
+    await store.stations.add_station(station, EVIDENCE)
+    before = len(await store.audit.page(0, 100))
+    await store.stations.set_state(station.station_id, StationState.BLOCKED, EVIDENCE)
+    await store.stations.rename(station.station_id, "Desk 2", EVIDENCE)
+    changed = replace(station, state=StationState.BLOCKED, name="Desk 2")
+    assert await store.stations.by_fingerprint(station.fingerprint) == changed
+    assert len(await store.audit.page(0, 100)) == before + 2
+    nobody = a_station().station_id
+    with conflict("station"):
+        await store.stations.set_state(nobody, StationState.BLOCKED, EVIDENCE)
+    with conflict("station"):
+        await store.stations.rename(nobody, "Desk 3", EVIDENCE)
+    assert len(await store.audit.page(0, 100)) == before + 2
 
 
 async def test_a_token_is_spent_once(store: Store) -> None:

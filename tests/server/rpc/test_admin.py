@@ -118,6 +118,18 @@ class Admin:
     async def stations(self) -> Sequence[StationRecord]:
         return (RECORD,)
 
+    async def block_station(self, which: str, why: str) -> StationRecord:
+        self.asked.append((which, why))
+        return RECORD
+
+    async def unblock_station(self, which: str, why: str) -> StationRecord:
+        self.asked.append((which, why))
+        return replace(RECORD, state=StationState.ACTIVE)
+
+    async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
+        self.asked.append((which, name, why))
+        return replace(RECORD, name=name)
+
     async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
         self.asked.append(tuple(texts))
         return tuple(
@@ -195,11 +207,16 @@ async def test_both_ends_agree(room: Room) -> None:
     assert await service.create_token("Gate", lab=True, valid_for=timedelta(hours=2)) == "kiosk-join-1.abc"
     assert room.admin.asked == [("Gate", True, timedelta(hours=2))]
     assert await service.stations() == (RECORD,)
+    assert await service.block_station("Gate", "stolen") == RECORD
+    assert (await service.unblock_station("Gate", "found")).state is StationState.ACTIVE
+    assert (await service.rename_station("Gate", "Door", "moved")).name == "Door"
+    assert room.admin.asked[1:] == [("Gate", "stolen"), ("Gate", "found"), ("Gate", "Door", "moved")]
+    room.admin.asked.clear()
     assert repr(await service.status()) == repr(STATUS)
     texts = (TemplateText(source="badge.toml", text='name = "bädge"'),)
     assert await service.apply_templates(texts) == await room.admin.apply_templates(texts)
     assert repr(await service.plan_templates(texts)) == repr(await room.admin.plan_templates(texts))
-    assert room.admin.asked[1] == texts
+    assert room.admin.asked[0] == texts
     assert await service.key_generations() == GENERATIONS
     assert await service.new_key_generation("Desk 3 was stolen") == GENERATIONS[-1]
     assert room.admin.asked[-1:] == ["Desk 3 was stolen"]

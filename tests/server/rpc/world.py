@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from kiosk.backend.identity import StationIdentity
 from server.authority.access import Access, Caller
+from server.authority.fleet import Fleet
+from server.authority.lines import Lines
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.throttle import Limit
 from server.operations.link import StationLink
@@ -80,6 +82,7 @@ class Console:
     failure: Exception | None = None
     delay: float = 0.0
     asked: list[object] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
         await self._ask(caller, hints)
@@ -99,6 +102,7 @@ class Console:
 
     async def _ask(self, *what: object) -> None:
         self.asked.append(what)
+        self.heard.set()
         await asyncio.sleep(self.delay)
         if self.failure is not None:
             raise self.failure
@@ -194,6 +198,8 @@ class World:
         self.root = pki.root("stations")
         self.server = self.server_pair()
         self.access = Access(self.store.stations, self.clock, self.store.audit)
+        self.lines = Lines()
+        self.fleet = Fleet(self.store.stations, self.lines)
         self.port = 0
         self.joining_port = 0
         self._endpoints: list[Endpoint] = []
@@ -208,7 +214,9 @@ class World:
     async def start(self, pair: pki.Pair | None = None) -> Endpoint:
         """Serve stations, on the same port every time."""
         address = f"127.0.0.1:{self.port}"
-        endpoint = bind_stations(address, self.tls(pair), station_roots=self.root.pem, access=self.access)
+        endpoint = bind_stations(
+            address, self.tls(pair), station_roots=self.root.pem, access=self.access, lines=self.lines
+        )
         self.port = endpoint.port
         await endpoint.serve_stations(
             engine=self.engine,

@@ -1,0 +1,116 @@
+"""Stations after they have joined: blocked, let in again, called by another name.
+
+An administrator names a station as people do, or by its id where a name is not enough.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from server.authority.lines import Lines
+from server.authority.stations import check_name
+from server.ports.store import AuditKind, AuditRecord, StationRecord, StationState, StationStore
+from shared import errors
+from shared.errors import Fact
+
+WHY_MAX: Final = 400
+"""Characters of a reason."""
+
+
+class Fleet:
+    """Change what stations may do. Every change says why, and leaves evidence in the same commit."""
+
+    def __init__(self, stations: StationStore, lines: Lines) -> None:
+        """Keep it in `stations`; `lines` are the calls that stations make right now."""
+        self._stations = stations
+        self._lines = lines
+
+    async def all(self) -> Sequence[StationRecord]:
+        """Return every station, by name."""
+        return await self._stations.all()
+
+    async def block(self, which: str, why: str, actor: str) -> StationRecord:
+        """Let a station do nothing any more, from this moment: what it is doing is cut.
+
+        An operation that is cut records where it is, and its card is healed at another station.
+
+        Raises:
+            Invalid: there is no such station, several have this name, or there is no reason.
+        """
+        why = check_why(why)
+        station = await self._find(which)
+        calls = self._lines.bar(station.station_id)
+        try:
+            return await self._set(station, StationState.BLOCKED, "station-blocked", actor, why, calls=calls)
+        except BaseException:
+            if station.state is StationState.ACTIVE:
+                self._lines.allow(station.station_id)
+            raise
+
+    async def unblock(self, which: str, why: str, actor: str) -> StationRecord:
+        """Let a blocked station work again.
+
+        Raises:
+            Invalid: there is no such station, several have this name, it is not blocked, or there is no reason.
+        """
+        why = check_why(why)
+        station = await self._find(which)
+        if station.state is not StationState.BLOCKED:
+            raise errors.Invalid(field="station", why="it is not blocked")
+        changed = await self._set(station, StationState.ACTIVE, "station-unblocked", actor, why)
+        self._lines.allow(station.station_id)
+        return changed
+
+    async def rename(self, which: str, name: str, why: str, actor: str) -> StationRecord:
+        """Call a station by another name, which no other one has. A reason is welcome and not needed.
+
+        Raises:
+            Invalid: there is no such station, several have the old name, or the new one is not acceptable.
+        """
+        check_name(name)
+        why = check_why(why) if why else ""
+        station = await self._find(which)
+        if any(each.name == name for each in await self._stations.all() if each != station):
+            raise errors.Invalid(field="name", why="another station is called so")
+        audit = _evidence("station-renamed", actor, station, {"from": station.name, "to": name, "why": why})
+        await self._stations.rename(station.station_id, name, audit)
+        return replace(station, name=name)
+
+    async def _set(
+        self, station: StationRecord, state: StationState, event: str, actor: str, why: str, **facts: Fact
+    ) -> StationRecord:
+        audit = _evidence(event, actor, station, {"name": station.name, "why": why, **facts})
+        await self._stations.set_state(station.station_id, state, audit)
+        return replace(station, state=state)
+
+    async def _find(self, which: str) -> StationRecord:
+        """Return the station of this id, or the only one of this name."""
+        stations = await self._stations.all()
+        found = [each for each in stations if each.station_id == _read_id(which)]
+        found = found or [each for each in stations if each.name == which]
+        if not found:
+            raise errors.Invalid(field="station", why="no station is called so")
+        if len(found) > 1:
+            raise errors.Invalid(field="station", why=f"{len(found)} stations are called so; give the id")
+        return found[0]
+
+
+def check_why(why: str) -> str:
+    """Return a reason as it is kept, on one line; `Invalid` where there is none, or a very long one."""
+    why = " ".join(why.split())
+    if not 0 < len(why) <= WHY_MAX:
+        raise errors.Invalid(field="why", why=f"1 to {WHY_MAX} characters")
+    return why
+
+
+def _evidence(event: str, actor: str, station: StationRecord, facts: dict[str, Fact]) -> AuditRecord:
+    subject = str(station.station_id)
+    return AuditRecord(kind=AuditKind.STATION, event=event, actor=actor, subject=subject, facts=facts)
+
+
+def _read_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
