@@ -10,10 +10,13 @@ from typing import Final
 
 from kiosk.demo.cards import desk_readers, reader_name
 from kiosk.demo.machine import Machine
+from kiosk.station import wording
 from kiosk.station.core import StationCore
 from kiosk.tui.app import DeskApp
+from kiosk.tui.labels import DONE
 from kiosk.tui.picture import picture
 from shared.clock import SystemClock
+from shared.relay import OperationKind
 
 SIZE: Final = (120, 40)
 KEYS: Final = ("i", "enter", "enter", "enter")
@@ -37,6 +40,9 @@ async def desk_picture() -> str:
         app = DeskApp(station=station, virtual=readers, banner="nothing is kept", title="Demo desk")
         drawn = await picture(app, SIZE, KEYS)
         await station.close()
+        if f"{DONE}&#160;{wording.done(OperationKind.ISSUE)}".replace(" ", "&#160;") not in drawn:
+            message = "no card was issued: the keys no longer choose what they did"
+            raise RuntimeError(message)
         return drawn
     finally:
         await readers.close()
