@@ -45,6 +45,7 @@ from shared import errors
 from shared.credential import lint, plan
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
+    FACTORY,
     CardRecord,
     CertificateRecord,
     CertificateState,
@@ -121,6 +122,8 @@ async def _prepare(op: Operation) -> Issue:
     ref, template = await op.template(cut.template if cut else None, op.begin.template)
     abilities = {name: authority.abilities for name, authority in op.services.authorities.items()}
     lint.require(template, facts.profile, abilities, op.services.directories.keys())
+    if record is not None and record.management_key.proven not in {None, FACTORY}:
+        lint.require_key_kept(template, record.management_algorithm)
     if template.attestation.required:
         trust_for(op, template)
     person = await check_entitled(op, template, place)

@@ -74,6 +74,17 @@ def check_card(template: Template, profile: Profile) -> list[errors.TemplateImpo
     return [errors.TemplateImpossible(template=template.name, why=why) for why in reasons if why]
 
 
+def require_key_kept(template: Template, algorithm: ManagementAlgorithm) -> None:
+    """Refuse to change the algorithm of the management key of a card of ours: until it is proven, either might be in force.
+
+    Raises:
+        TemplateImpossible: the template wants another one than `algorithm`, which the card has.
+    """
+    if template.management_key.algorithm not in {None, algorithm}:
+        why = "a card of ours keeps the algorithm of its management key: unregister it and issue it again"
+        raise errors.TemplateImpossible(template=template.name, why=why)
+
+
 def within(policy: PinPolicy, profile: Profile) -> PinPolicy:
     """Return a PIN policy within what the card takes: whatever it lets pass, the policy does too."""
     return replace(policy, characters=Characters.DIGITS) if profile.pin_digits_only else policy

@@ -283,7 +283,9 @@ def _owning(
     """Return what makes the card ours and says which one it is; `stale` is a CHUID to be written anew."""
     steps: list[Step] = []
     algorithm = lint.management_algorithm(template, facts.profile)
-    if record is None or _needs_key(record, algorithm, generation):
+    if record is not None and not _is_factory(record):
+        algorithm = record.management_algorithm  # a card of ours keeps it
+    if record is None or _needs_key(record, generation):
         steps.append(Own(algorithm=algorithm, generation=generation))
     wanted = _tries(template)
     if _is_factory(record) and wanted is not None:
@@ -331,15 +333,10 @@ def _lost(record: CardRecord | None, requests: Sequence[Request]) -> list[Revoke
     ]
 
 
-def _needs_key(record: CardRecord, algorithm: ManagementAlgorithm, generation: int) -> bool:
+def _needs_key(record: CardRecord, generation: int) -> bool:
     """Whether the management key has to be set, or a change of it was cut."""
     secret = record.management_key
-    return (
-        secret.pending is not None
-        or secret.proven is None
-        or secret.proven.generation != generation
-        or record.management_algorithm is not algorithm
-    )
+    return secret.pending is not None or secret.proven is None or secret.proven.generation != generation
 
 
 def _key_holds(spec: CertificateSpec, facts: CardFacts, record: CardRecord | None) -> bool:

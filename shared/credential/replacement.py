@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from shared import errors
+from shared.credential import lint
 from shared.credential.model import (
     CardRecord,
     CertificateRecord,
@@ -159,9 +160,7 @@ def needs_room(
 
 def _check_card(template: Template, present: Template, algorithm: ManagementAlgorithm) -> None:
     """Refuse what only a card without a holder can be given."""
-    if template.management_key.algorithm not in {None, algorithm}:
-        why = "a card in use keeps the algorithm of its management key: retire it and issue it again"
-        raise errors.TemplateImpossible(template=template.name, why=why)
+    lint.require_key_kept(template, algorithm)
     if (template.pin.tries, template.pin.puk_tries) != (present.pin.tries, present.pin.puk_tries):
         why = "tries are set before a card has a holder: retire it and issue it again"
         raise errors.TemplateImpossible(template=template.name, why=why)

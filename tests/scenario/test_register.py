@@ -163,6 +163,25 @@ async def test_a_template_says_how_the_card_is_owned() -> None:
         await lab.close()
 
 
+async def test_a_registered_card_keeps_the_algorithm_of_its_management_key() -> None:
+    """A template that wants another one is refused before the card is touched; one that wants the best takes what is."""
+    lab = await Lab.start(template=AS_TEMPLATE)
+    try:
+        await lab.apply(EMPLOYEE)
+        await lab.insert(ProfileName.YUBIKEY_5_7, make=listening)
+        await lab.settle()
+        assert (await register(lab)).error is None
+        async with nothing_changes(lab):
+            assert "keeps the algorithm" in said(await issue(lab, "breadth"), "template-impossible")
+        assert (await lab.perform(OperationKind.UNREGISTER)).error is None
+        assert (await register(lab, "breadth")).error is None
+        assert (await issue(lab)).error is None
+        assert memory(lab).management.algorithm is ManagementAlgorithm.AES128
+        promised(lab)
+    finally:
+        await lab.close()
+
+
 @pytest.mark.parametrize(
     ("profile", "by", "code"),
     [

@@ -213,9 +213,11 @@ def test_a_management_key_that_is_not_proven_or_not_the_newest_is_set(management
     assert of_kind(found, Own) == [Own(algorithm=ManagementAlgorithm.TDES, generation=generation)]
 
 
-def test_a_management_key_of_another_algorithm_is_set() -> None:
+def test_a_card_of_ours_keeps_the_algorithm_of_its_management_key() -> None:
     known = record(algorithm=ManagementAlgorithm.AES128)
-    assert of_kind(steps(facts(ours=True), known), Own) != []
+    assert of_kind(steps(facts(ours=True), known), Own) == []
+    (own,) = of_kind(steps(facts(ours=True), known, generation=2), Own)
+    assert own == Own(algorithm=ManagementAlgorithm.AES128, generation=2)
 
 
 def test_retry_counters_are_set_only_while_factory_values_are_in_force() -> None:
