@@ -28,6 +28,7 @@ from server.ports.store import (
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
+    FACTORY,
     CardRecord,
     CredentialRecord,
     SecretKind,
@@ -113,6 +114,10 @@ async def update(op: Operation) -> Ended:
     present = await op.prove(job.record, job.facts)
     op.talk.stop_if_cancelled()
     op.untouched = False
+    if present == FACTORY:
+        # it was cut on its way back to the factory: whoever shows this key gets no secret of ours (`unregister` ends it)
+        await op.journal.commit(OperationClosed(code="done"))
+        return Ended(facts=facts)
     key = await _rekey(op, job, present)
     await _rotate_and_read_back(op, job, key)
     await _confirm(op, job)

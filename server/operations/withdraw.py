@@ -30,6 +30,7 @@ from server.ports.store import (
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
+    FACTORY,
     CardRecord,
     CertificateAction,
     CertificateTask,
@@ -99,8 +100,8 @@ async def _withdraw(op: Operation, operation: OperationKind) -> Ended:
     await op.talk.show(steps)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(steps))))
     waiting = await attempt(op.services, decided.record.tasks)
-    if carried:
-        await op.prove(decided.record, facts)
+    if carried and await op.prove(decided.record, facts) != FACTORY:
+        # one that was cut on its way back to the factory has nothing of a holder, and gets no secret of ours
         await take_pin(op, decided.record, facts)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(steps))))

@@ -60,9 +60,15 @@ OUT_OF_USE: Final = frozenset({State.SUSPENDED, State.REVOKED, State.DELETED})
 """States in which nobody may know the PIN of a card."""
 
 
+def is_ours(record: CardRecord) -> bool:
+    """Whether the card has proven a management key of ours; one with the factory's is only given back."""
+    return record.management_key.proven not in {None, FACTORY}
+
+
 def takes_pin(record: CardRecord) -> bool:
-    """Whether somebody may know the PIN of a card that is out of use."""
-    return record.state in OUT_OF_USE and record.pin in {PinState.HOLDER, PinState.UNKNOWN}
+    """Whether somebody may know the PIN of a card of ours that is out of use."""
+    in_force = record.pin in {PinState.HOLDER, PinState.UNKNOWN}
+    return record.state in OUT_OF_USE and in_force and is_ours(record)
 
 
 def due_at_sight(record: CardRecord) -> bool:
@@ -118,13 +124,14 @@ def plan_update(
 ) -> tuple[UpdateStep, ...]:
     """Return the steps that bring this card up to date; none where it is.
 
-    `generation` is the newest master key's. A PUK that is blocked or not known cannot be rotated and stays.
+    `generation` is the newest master key's. A PUK that is blocked or not known cannot be rotated and stays; so does every
+    secret of a card with the factory's management key.
     """
     steps: list[UpdateStep] = []
     key, puk = record.management_key, record.puk
-    if key.proven not in {None, FACTORY} and (key.pending is not None or _older(key.proven, generation)):
+    if is_ours(record) and (key.pending is not None or _older(key.proven, generation)):
         steps.append(Rekey(generation=generation))
-    if puk.proven is not None and not puk_blocked:
+    if is_ours(record) and puk.proven is not None and not puk_blocked:
         if takes_pin(record):
             steps += [TakePin(), RotatePuk()]
         elif puk.pending is not None or record.puk_disclosed or _older(puk.proven, generation):

@@ -343,6 +343,33 @@ async def test_only_giving_back_goes_on_with_a_card_that_was_cut(lab: Lab) -> No
     assert (await unregister(lab)).error is None
 
 
+@pytest.mark.parametrize("profile", [ProfileName.YUBIKEY_5_7, ProfileName.YUBIKEY_5_0])
+@pytest.mark.parametrize("here", [True, False])
+async def test_one_that_was_cut_is_deleted_and_given_back_all_the_same(
+    lab: Lab, profile: ProfileName, *, here: bool
+) -> None:
+    """Its management key is the factory's already: deleting it, and what follows, gives it no secret of ours again."""
+    record_id = await retired(lab, profile)
+    lab.readers.arm("card", Fault(kind=FaultKind.RESPONSE_LOST, ins=Ins.SET_MANAGEMENT_KEY))
+    assert (await unregister(lab)).error is not None
+    await lab.readers.insert("Reader 1", "card")
+    await lab.settle()
+    card(lab).log.clear()
+    if here:
+        assert (await lab.perform(OperationKind.DELETE, reason=Cause.LEFT.value)).error is None
+    else:
+        await lab.station.decide(record_id, OperationKind.DELETE, Cause.LEFT.value)
+    assert (await lab.perform(OperationKind.UPDATE)).error is None
+    used = {heard.ins for heard in card(lab).log}
+    assert not used & {Ins.SET_MANAGEMENT_KEY, Ins.CHANGE_REFERENCE_DATA, Ins.RESET_RETRY_COUNTER}
+    view = await lab.station.refresh("Reader 1")
+    assert view.record is not None
+    assert (view.record.state, view.record.at_sight) == (State.DELETED, None)
+    assert (await unregister(lab)).error is None
+    given_back(lab, overwritten=True)
+    assert (await issue(lab)).error is None, "it is new"
+
+
 # --- certificates ---------------------------------------------------------------------------------------
 
 
