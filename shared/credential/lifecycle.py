@@ -51,6 +51,9 @@ WITHOUT_CARD: Final = frozenset(
 """Operations that need no card; what they mean for it is carried to it when it next appears. Resuming without the card
 is possible only while the suspension has not reached it: then its holder's PIN is still in force."""
 
+AT_SIGHT: Final = frozenset({OperationKind.UPDATE})
+"""Operations that begin without a person as soon as a card is seen; a station lets a server have no other."""
+
 ENDING: Final = frozenset(
     {OperationKind.SUSPEND, OperationKind.REVOKE, OperationKind.RETIRE, OperationKind.DELETE}
 )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from shared import errors
 from shared.console import CardHints, CardView, Found, ServerView, TemplateView
-from shared.credential.lifecycle import OperationKind
+from shared.credential.lifecycle import AT_SIGHT, OperationKind
 from shared.credential.model import HolderId, Person, State
 from shared.proto import console_pb2 as pb
 from shared.proto import operations_pb2, stations_pb2
@@ -32,6 +32,9 @@ STATES: Final = {
     State.DELETED: pb.STATE_DELETED,
 }
 STATE_OF: Final = inverse(STATES)
+
+AT_SIGHT_OF: Final = {OPERATIONS[operation]: operation for operation in AT_SIGHT}
+"""Nobody is there to see that a server begins something else: it would choose what becomes of every card that is put in."""
 
 
 def encode_hints(hints: CardHints) -> pb.CardHints:
@@ -97,7 +100,7 @@ def decode_card(message: pb.CardView) -> CardView:
         state=member(STATE_OF, message.state, "state"),
         reachable=tuple(member(OPERATION_OF, number, "operation") for number in message.reachable),
         interrupted=member(OPERATION_OF, message.interrupted, "operation") if message.interrupted else None,
-        at_sight=member(OPERATION_OF, message.at_sight, "operation") if message.at_sight else None,
+        at_sight=member(AT_SIGHT_OF, message.at_sight, "operation at sight") if message.at_sight else None,
         holder=decode_person(message.holder) if message.HasField("holder") else None,
         template=message.template,
         template_title=message.template_title,

@@ -255,6 +255,9 @@ def test_malformed_answers_are_refused() -> None:
         convert_console.decode_hints(console_pb2.CardHints(guid=bytes(15)))
     with pytest.raises(errors.Garbled):
         convert_console.decode_card(console_pb2.CardView())
+    begun = console_pb2.CardView(state=console_pb2.STATE_ACTIVE, at_sight=pb.OPERATION_KIND_UNREGISTER)
+    with pytest.raises(errors.Garbled, match="at sight"):
+        convert_console.decode_card(begun)
     with pytest.raises(errors.Garbled):
         convert_console.decode_person(console_pb2.Person(name="x"))
 

@@ -9,6 +9,7 @@ from shared import errors
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.difference import Difference
 from shared.credential.drift_kinds import Drift
+from shared.credential.lifecycle import AT_SIGHT
 from shared.credential.model import HolderId, Person, State
 from shared.credential.pins import Characters, PinPolicy
 from shared.credential.sight import KeySight, Sight, SlotSight
@@ -199,6 +200,7 @@ cards = st.builds(
     state=st.sampled_from(State),
     reachable=st.lists(operations, max_size=3).map(tuple),
     interrupted=st.none() | operations,
+    at_sight=st.none() | st.sampled_from(sorted(AT_SIGHT)),
     holder=st.none() | people,
     template=TEXT,
     template_title=TEXT,
