@@ -1,8 +1,6 @@
 """What an operation at the desk needs to know before it begins, and who is asked for it."""
 
 from dataclasses import dataclass
-from enum import Enum, auto, unique
-from typing import Final
 
 from textual.app import App
 
@@ -13,30 +11,23 @@ from kiosk.tui.failure import Failure
 from kiosk.tui.find import FindPerson
 from kiosk.tui.labels import (
     CAUSES,
+    CAUSES_OF,
     ENDINGS,
     FINAL,
     FINAL_WORDS,
     GIVING_BACK,
     NO_TEMPLATE,
     PIN_TAKEN,
-    STATE_NAMES,
 )
-from kiosk.tui.menu import Entry, Menu
+from kiosk.tui.place import Place, Places
 from kiosk.tui.reason import ChooseReason
 from kiosk.tui.template import ChooseTemplate
 from kiosk.tui.widgets.card import DEPARTMENT, MAIL
 from kiosk.tui.widgets.readers import card_name
 from shared.console import CardView, TemplateView
 from shared.credential.lifecycle import ENDING, OperationKind
-from shared.credential.model import Person, State
+from shared.credential.model import Person
 from shared.credential.reasons import Cause
-from shared.credentials import CredentialView
-
-HELD_MAX: Final = 6
-"""How many credentials of one person are shown before another one is made."""
-
-OPEN: Final = frozenset({State.REGISTERED, State.ISSUED, State.ACTIVE, State.SUSPENDED})
-"""States of a credential that its holder uses, or is about to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +36,6 @@ class Ready:
 
     job: Job
     subject: str
-
-
-@unique
-class Making(Enum):
-    """What a new card is to a person who has others."""
-
-    ANOTHER = auto()
 
 
 def at_once(operation: OperationKind, record: CardView) -> bool:
@@ -119,7 +103,7 @@ class Before:
         final = operation in FINAL
         heading = f"{wording.operation(operation)}: why?  {subject}"
         warning = f"{meaning} {FINAL_WORDS}" if final else meaning
-        cause = await self._app.push_screen_wait(ChooseReason(heading, warning, operation))
+        cause = await self._app.push_screen_wait(ChooseReason(heading, warning, CAUSES_OF[operation]))
         if cause is None or not final:
             return cause
         question = Confirm(
@@ -137,9 +121,12 @@ class Before:
         """Ask who gets the card, which template, and whether all is right."""
         card = _card(reader)
         person = await self._app.push_screen_wait(FindPerson(card, self._station.find_people))
-        if person is None or await self._making(person) is None:
+        if person is None:
             return None
-        templates = await self._station.templates()
+        place = await Places(self._app, self._station).ask(person)
+        if place is None:
+            return None
+        templates = place.templates(await self._station.templates())
         if not templates:
             self._app.push_screen(Failure(None, "no-template", NO_TEMPLATE))
             return None
@@ -148,48 +135,36 @@ class Before:
             template = await self._app.push_screen_wait(ChooseTemplate(templates, person.name))
         if template is None:
             return None
-        if not await self._app.push_screen_wait(_summary(reader, card, person, template)):
+        if not await self._app.push_screen_wait(_summary(reader, card, person, template, place)):
             return None
         job = Job(
-            operation=OperationKind.ISSUE, reader=reader.name, holder=person.holder, template=template.name
+            operation=OperationKind.ISSUE,
+            reader=reader.name,
+            holder=person.holder,
+            template=template.name,
+            replaces=place.replaces,
+            primary=place.primary,
+            reason=place.cause.value if place.cause is not None else "",
         )
         return Ready(job=job, subject=f"{person.name} · {template.title}")
-
-    async def _making(self, person: Person) -> Making | None:
-        """Show what the person has already, and ask what the new card is beside it."""
-        found = await self._station.find_credentials(person.holder, HELD_MAX)
-        held = [each for each in found.credentials if each.holder == person.holder and each.state in OPEN]
-        if not held:
-            return Making.ANOTHER
-        entry = Entry(
-            choice=Making.ANOTHER, key="a", name="Another card", words="beside what the person has already"
-        )
-        facts = [(STATE_NAMES[each.state], _held(each)) for each in held]
-        return await self._app.push_screen_wait(Menu(f"{person.name} has a card", [entry], facts=facts))
 
 
 def _card(reader: ReaderView) -> str:
     return card_name(reader.card) if reader.card else reader.name
 
 
-def _held(view: CredentialView) -> str:
-    """Say which credential it is, and since when it has been so."""
-    since = (view.since or view.issued_at)[:10]
-    serial = "" if view.serial is None else f"serial {view.serial}"
-    return " · ".join(filter(None, (view.template_title, serial, f"since {since}" if since else "")))
-
-
-def _summary(reader: ReaderView, card: str, person: Person, template: TemplateView) -> Confirm:
+def _summary(reader: ReaderView, card: str, person: Person, template: TemplateView, place: Place) -> Confirm:
     """Return the last question before a card is written."""
     slots = [("Slots" if index == 0 else "", slot) for index, slot in enumerate(template.slots)]
-    place = " · ".join(filter(None, (person.attributes.get(name, "") for name in (DEPARTMENT, MAIL))))
+    where = " · ".join(filter(None, (person.attributes.get(name, "") for name in (DEPARTMENT, MAIL))))
     return Confirm(
         "Issue this card?",
         "Write this card now?",
         yes="Issue",
         facts=(
             ("Person", person.name),
-            *([("", place)] if place else []),
+            *([("", where)] if where else []),
+            *place.facts,
             ("Template", f"{template.title}  v{template.version}"),
             *slots,
             ("Card", card),

@@ -236,4 +236,10 @@ UNFORESEEN: Final = (
     "Something unexpected happened in this program. Take the card out and insert it again; what was begun is "
     "continued."
 )
+SUCCEEDING_WORDS: Final = (
+    "Where somebody may misuse the old card, it is revoked as soon as the new one is begun with; this cannot be undone. "
+    "Else it goes on until the holder has set the PIN of the new one."
+)
+STANDING_IN_WORDS: Final = "The other card is suspended when the holder has set the PIN of the temporary one. Resuming it ends the temporary one."
+
 NO_TEMPLATE: Final = "There is no template that this station may issue. Ask an administrator for one."

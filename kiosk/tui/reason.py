@@ -1,5 +1,6 @@
-"""Choose why a credential is taken out of use."""
+"""Choose why a credential is taken out of use, or another one takes its place."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -8,23 +9,22 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from kiosk.tui.dialog import Dialog
-from kiosk.tui.labels import CAUSES, CAUSES_OF
-from shared.credential.lifecycle import OperationKind
+from kiosk.tui.labels import CAUSES
 from shared.credential.reasons import Cause
 
 
 class ChooseReason(Dialog[Cause]):
-    """Asks for the reason, and says what follows; the likely reasons of the operation stand first."""
+    """Asks for the reason, and says what follows; the likely reasons stand first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "pick", "This is why", key_display="Enter", priority=True),
     ]
 
-    def __init__(self, heading: str, meaning: str, operation: OperationKind) -> None:
-        """`heading` names what is about to end, `meaning` what that means."""
+    def __init__(self, heading: str, meaning: str, causes: Sequence[Cause]) -> None:
+        """`heading` names what is about to happen, `meaning` what that means."""
         super().__init__(heading)
         self._meaning = meaning
-        self._causes = CAUSES_OF[operation]
+        self._causes = causes
 
     def compose(self) -> ComposeResult:
         """Compose the reasons, and what follows from choosing one."""

@@ -28,7 +28,8 @@ class Told(Dialog[None]):
         super().__init__(wording.operation(operation))
         self._operation, self._subject = operation, subject
         left = int(decided.facts.get("waiting", 0))
-        self._after: Sequence[str] = (wording.waiting(left),) if left else ()
+        waits = (wording.waiting(left),) if left else ()
+        self._after: Sequence[str] = (*wording.followed(decided.facts), *waits)
 
     def compose(self) -> ComposeResult:
         """Compose whom it is about, what is decided, and what is left."""

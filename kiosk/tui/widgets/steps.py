@@ -113,7 +113,8 @@ class StepsPane(Widget):
             state = wrapped(Content.styled(wording.state(outcome.state), DIM), width) if outcome.state else []
             return [*head, *body, *state, *after, Content.styled(f"code {outcome.error.code}", DIM)]
         left = int(outcome.facts.get("waiting", 0))
-        told = wrapped(Content(wording.waiting(left)), width) if left else []
+        told = [row for words in wording.followed(outcome.facts) for row in wrapped(Content(words), width)]
+        told += wrapped(Content(wording.waiting(left)), width) if left else []
         if outcome.facts.get("pin") == "temporary":
             told += wrapped(Content(wording.notice("pin-change-due")), width)
         took = seconds(outcome.seconds or run.seconds())
