@@ -9,7 +9,7 @@ a grant for all of them.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum, unique
 from itertools import chain
@@ -168,51 +168,51 @@ SYSTEM_ADMINISTRATOR: Final = "system-administrator"
 """The role that every installation can come back to: it cannot be edited."""
 
 
-def _preset(name: str, title: str, level_of: Callable[[Subject], Level]) -> Role:
-    levels = ((subject, level_of(subject)) for subject in SUBJECTS.values())
-    grants = (Grant(subject=subject, level=level) for subject, level in levels if level)
+_LOOKING: Final[frozenset[Subject]] = frozenset({Act.LOOK_UP, Act.FIND_PEOPLE, Act.FIND_CREDENTIALS})
+_HELPING: Final[frozenset[Subject]] = frozenset({OperationKind.UNBLOCK, Act.READ_OUT, Act.UNBLOCK_CODE})
+_DAILY: Final[frozenset[Subject]] = (
+    _LOOKING
+    | _HELPING
+    | {
+        OperationKind.REGISTER,
+        OperationKind.ISSUE,
+        OperationKind.ACTIVATE,
+        OperationKind.CHANGE_PIN,
+        OperationKind.UPDATE,
+        OperationKind.RENEW,
+        OperationKind.REISSUE,
+        OperationKind.SUSPEND,
+        OperationKind.RESUME,
+        OperationKind.REVOKE,
+        OperationKind.RETIRE,
+        OperationKind.UNREGISTER,
+    }
+)
+_RUNNING: Final[frozenset[Subject]] = frozenset({Area.TEMPLATES, Area.STATIONS, Area.TASKS})
+"""What an installation is kept running with."""
+
+
+def _preset(name: str, title: str, executes: Iterable[Subject], views: Iterable[Subject] = ()) -> Role:
+    """Return a preset. What is named nowhere stays hidden: something new is nobody's until it was decided here."""
+    levels = {**dict.fromkeys(views, Level.VIEW), **dict.fromkeys(executes, Level.EXECUTE)}
+    grants = (Grant(subject=each, level=levels[each]) for each in SUBJECTS.values() if each in levels)
     return Role(name=name, title=title, grants=tuple(grants), preset=True)
-
-
-_LOOKING: Final = frozenset({Act.LOOK_UP, Act.FIND_PEOPLE, Act.FIND_CREDENTIALS})
-_HELPING: Final = frozenset({OperationKind.UNBLOCK, Act.READ_OUT, Act.UNBLOCK_CODE})
-_LOOKED_AT: Final[Mapping[str, frozenset[Subject]]] = {
-    "elevated": frozenset({Area.OPERATORS, Area.ROLES, Area.KEYS}),
-    "normal": frozenset({OperationKind.DELETE, Area.TEMPLATES, Area.STATIONS, Area.TASKS}),
-    "key-recovery": frozenset({*OperationKind, Area.KEYS}),
-}
-"""What these presets only view, besides looking people and cards up."""
-
-
-def _elevated(subject: Subject) -> Level:
-    return Level.VIEW if subject in _LOOKED_AT["elevated"] else Level.EXECUTE
-
-
-def _normal(subject: Subject) -> Level:
-    if subject in _LOOKED_AT["normal"]:
-        return Level.VIEW
-    return Level.HIDDEN if isinstance(subject, Area) else Level.EXECUTE
-
-
-def _restricted(subject: Subject) -> Level:
-    return Level.EXECUTE if subject in _LOOKING | _HELPING else Level.HIDDEN
-
-
-def _key_recovery(subject: Subject) -> Level:
-    if subject in _LOOKING:
-        return Level.EXECUTE
-    return Level.VIEW if subject in _LOOKED_AT["key-recovery"] else Level.HIDDEN
 
 
 PRESETS: Final[Mapping[str, Role]] = MappingProxyType(
     {
         role.name: role
         for role in (
-            _preset(SYSTEM_ADMINISTRATOR, "System Administrator", lambda _: Level.EXECUTE),
-            _preset("elevated", "Elevated", _elevated),
-            _preset("normal", "Normal", _normal),
-            _preset("restricted", "Restricted", _restricted),
-            _preset("key-recovery", "Key Recovery", _key_recovery),
+            _preset(SYSTEM_ADMINISTRATOR, "System Administrator", frozenset(SUBJECTS.values())),
+            _preset(
+                "elevated",
+                "Elevated",
+                _DAILY | _RUNNING | {OperationKind.DELETE, Area.SETTINGS},
+                {Area.OPERATORS, Area.ROLES, Area.KEYS},
+            ),
+            _preset("normal", "Normal", _DAILY, _RUNNING | {OperationKind.DELETE}),
+            _preset("restricted", "Restricted", _LOOKING | _HELPING),
+            _preset("key-recovery", "Key Recovery", _LOOKING, {*OperationKind, Area.KEYS}),
         )
     }
 )

@@ -1,0 +1,207 @@
+"""Who may do what: one rule for every call and for every operation, and the one place that judges by them.
+
+A rule names what is done (a subject of `shared.roles`) and the level that it takes. What a caller may do are the
+permissions of its roles together; where there is no rule, nobody may.
+
+A call is judged twice where it can be about one template: when it arrives (`authorise_call`), by whether the caller may do
+this for any template at all, and again once it is known which (`authorise`). Whether the operator's PIN has to be asked for
+again first (`Needs.sensitive`) is known from the same rule, and judged by who knows when it last was.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from types import MappingProxyType
+from typing import Final
+
+from server.ports.operators import OperatorKind, OperatorRecord
+from shared import errors
+from shared.credential.lifecycle import OperationKind
+from shared.roles import (
+    PRESETS,
+    SENSITIVE,
+    SYSTEM_ADMINISTRATOR,
+    WITH_TEMPLATE,
+    Act,
+    Area,
+    Level,
+    Permissions,
+    Role,
+    Subject,
+    union,
+)
+
+# --- rules ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """A rule: this level on this subject."""
+
+    subject: Subject
+    level: Level
+
+    @property
+    def sensitive(self) -> bool:
+        """Whether the operator's PIN is asked for again."""
+        return self.level is Level.EXECUTE and self.subject in SENSITIVE
+
+
+@unique
+class Standing(StrEnum):
+    """A rule that asks for no permission, but for who it is."""
+
+    ANYBODY = "anybody"
+    """Whoever reaches the listener: a station that wants to join."""
+    STATION = "station"
+    """A registered station, whether or not somebody is logged on there."""
+    OPERATOR = "operator"
+    """Whoever is logged on, whatever the roles."""
+    OPERATION = "operation"
+    """Depends on which operation the request names (`OPERATION_RULES`)."""
+
+
+Rule = Needs | Standing
+
+
+def _execute(subject: Subject) -> Needs:
+    return Needs(subject=subject, level=Level.EXECUTE)
+
+
+def _view(subject: Subject) -> Needs:
+    return Needs(subject=subject, level=Level.VIEW)
+
+
+OPERATION_RULES: Final[Mapping[OperationKind, Needs]] = MappingProxyType(
+    {
+        OperationKind.REGISTER: _execute(OperationKind.REGISTER),
+        OperationKind.ISSUE: _execute(OperationKind.ISSUE),
+        OperationKind.ACTIVATE: _execute(OperationKind.ACTIVATE),
+        OperationKind.CHANGE_PIN: _execute(OperationKind.CHANGE_PIN),
+        OperationKind.UNBLOCK: _execute(OperationKind.UNBLOCK),
+        OperationKind.UPDATE: _execute(OperationKind.UPDATE),
+        OperationKind.RENEW: _execute(OperationKind.RENEW),
+        OperationKind.REISSUE: _execute(OperationKind.REISSUE),
+        OperationKind.SUSPEND: _execute(OperationKind.SUSPEND),
+        OperationKind.RESUME: _execute(OperationKind.RESUME),
+        OperationKind.REVOKE: _execute(OperationKind.REVOKE),
+        OperationKind.RETIRE: _execute(OperationKind.RETIRE),
+        OperationKind.UNREGISTER: _execute(OperationKind.UNREGISTER),
+        OperationKind.DELETE: _execute(OperationKind.DELETE),
+    }
+)
+"""What an operation takes, with or without its card. A new one has none before it was decided, so that nobody may do it."""
+
+CALL_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
+    {
+        "/kiosk.v1.Operations/Run": Standing.OPERATION,
+        "/kiosk.v1.Credentials/Decide": Standing.OPERATION,
+        "/kiosk.v1.Credentials/Find": _view(Act.FIND_CREDENTIALS),
+        "/kiosk.v1.Credentials/ReadOut": _execute(Act.READ_OUT),
+        "/kiosk.v1.Credentials/MakeUnblockCode": _execute(Act.UNBLOCK_CODE),
+        "/kiosk.v1.Console/LookUpCard": _view(Act.LOOK_UP),
+        "/kiosk.v1.Console/CompareCard": _view(Act.LOOK_UP),
+        "/kiosk.v1.Console/FindPeople": _view(Act.FIND_PEOPLE),
+        "/kiosk.v1.Console/ListTemplates": Standing.STATION,
+        "/kiosk.v1.Rehearsals/RehearseIssue": _view(OperationKind.ISSUE),
+        "/kiosk.v1.Stations/WhoAmI": Standing.STATION,
+        "/kiosk.v1.Stations/Join": Standing.ANYBODY,
+        "/kiosk.v1.Sessions/Challenge": Standing.STATION,
+        "/kiosk.v1.Sessions/LogOn": Standing.STATION,
+        "/kiosk.v1.Sessions/StepUp": Standing.OPERATOR,
+        "/kiosk.v1.Sessions/LogOff": Standing.OPERATOR,
+        "/kiosk.v1.Sessions/WhoIs": Standing.OPERATOR,
+        "/kiosk.v1.Admin/CreateStationToken": _execute(Area.STATIONS),
+        "/kiosk.v1.Admin/ListStations": _view(Area.STATIONS),
+        "/kiosk.v1.Admin/BlockStation": _execute(Area.STATIONS),
+        "/kiosk.v1.Admin/UnblockStation": _execute(Area.STATIONS),
+        "/kiosk.v1.Admin/RenameStation": _execute(Area.STATIONS),
+        "/kiosk.v1.Admin/PlanTemplates": _view(Area.TEMPLATES),
+        "/kiosk.v1.Admin/ApplyTemplates": _execute(Area.TEMPLATES),
+        "/kiosk.v1.Admin/ServerStatus": _view(Area.SETTINGS),
+        "/kiosk.v1.Admin/ListKeyGenerations": _view(Area.KEYS),
+        "/kiosk.v1.Admin/NewKeyGeneration": _execute(Area.KEYS),
+        "/kiosk.v1.Admin/ListTasks": _view(Area.TASKS),
+        "/kiosk.v1.Admin/RetryTasks": _execute(Area.TASKS),
+        "/kiosk.v1.Admin/GiveUpTask": _execute(Area.TASKS),
+        "/kiosk.v1.Admin/ListJobs": _view(Area.TASKS),
+        "/grpc.health.v1.Health/Check": Standing.STATION,
+        "/grpc.health.v1.Health/List": Standing.STATION,
+        "/grpc.health.v1.Health/Watch": Standing.STATION,
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Standing.STATION,
+    }
+)
+"""What a call takes, by the method's full name."""
+
+# --- who asks -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Somebody who is known, and what this one may do. `actor` is how evidence names them."""
+
+    actor: str
+    permissions: Permissions
+
+
+def principal_of(operator: OperatorRecord, roles: Mapping[str, Role]) -> Principal:
+    """Return an operator with the permissions of its roles; `roles` are all that there are, by name.
+
+    The System Owner may always do everything: whoever edits roles cannot lock the installation.
+    """
+    return Principal(actor=str(operator.operator_id), permissions=union(roles_of(operator, roles)))
+
+
+def roles_of(operator: OperatorRecord, roles: Mapping[str, Role]) -> Iterable[Role]:
+    """Return the roles of an operator; one that is not there any more gives nothing."""
+    if operator.kind is OperatorKind.SYSTEM_OWNER:
+        return (PRESETS[SYSTEM_ADMINISTRATOR],)
+    return tuple(roles[name] for name in sorted(operator.roles) if name in roles)
+
+
+def unrestricted(actor: str) -> Principal:
+    """Return who may do everything before there is any operator: the server's own user, a lab station."""
+    return Principal(actor=actor, permissions=_EVERYTHING)
+
+
+_EVERYTHING: Final = union([PRESETS[SYSTEM_ADMINISTRATOR]])
+
+# --- judging --------------------------------------------------------------------------------------------
+
+
+def authorise(principal: Principal, needs: Needs, template: str | None) -> None:
+    """Refuse what the principal may not do for this template; None where it is about none.
+
+    Raises:
+        NotAllowed: the level is less than the rule takes; `what` is the subject.
+    """
+    if principal.permissions.allowed(needs.subject, template) < needs.level:
+        raise errors.NotAllowed(what=needs.subject.value)
+
+
+def authorise_call(principal: Principal | None, method: str, operation: OperationKind | None = None) -> Rule:
+    """Refuse a call that the principal may make for no template at all, and return the rule.
+
+    `principal` is None where nobody is logged on; `operation` what the request names, once that is known. Where the subject
+    can be about a template, or the operation is not known yet, this is not the last word: `authorise` has it.
+
+    Raises:
+        NotAllowed: no rule, or no permission; `what` is the method or the subject.
+        LogonNeeded: it takes somebody who is logged on.
+    """
+    rule = CALL_RULES.get(method)
+    if rule is Standing.OPERATION and operation is not None:
+        rule = OPERATION_RULES.get(operation)
+    if rule is None:
+        raise errors.NotAllowed(what=method)
+    if rule is Standing.ANYBODY or rule is Standing.STATION:
+        return rule
+    if principal is None:
+        raise errors.LogonNeeded
+    if isinstance(rule, Needs):
+        permissions, subject = principal.permissions, rule.subject
+        about_any = subject in WITH_TEMPLATE
+        level = permissions.anywhere(subject) if about_any else permissions.allowed(subject, None)
+        if level < rule.level:
+            raise errors.NotAllowed(what=subject.value)
+    return rule
