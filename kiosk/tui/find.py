@@ -1,5 +1,6 @@
 """Find one of many, as you type: a line to type in, a table, a line that says how it goes."""
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar, Final, Generic, TypeVar
 
@@ -55,17 +56,17 @@ class Find(Dialog[One], Generic[One]):
         self._found: Sequence[One] = ()
         self._shares: Sequence[int] = ()
 
+    @abstractmethod
     async def ask(self, text: str) -> tuple[Sequence[One], bool]:
         """Return what is found, and whether there is more.
 
         Raises:
             KioskError: nobody answers.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def cells(self, one: One) -> Sequence[Content]:
         """Return what the columns say of one."""
-        raise NotImplementedError
 
     def about(self, one: One) -> Content:  # noqa: ARG002  # what a list with enough columns needs
         """Return what there is to say of the one under the cursor beside its columns."""
