@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from shared.credential.expiry import due_for_renewal, ends_at
 from shared.credential.model import CertificateRecord, CertificateState, RequestId
+from shared.credential.template import Temporary
 from shared.credential.template_reading import parse_template
 from shared.piv.ids import Slot
 
@@ -94,3 +95,9 @@ def test_of_two_in_a_slot_the_newest_counts() -> None:
 
 def test_when_a_certificate_ends() -> None:
     assert ends_at(certificate(A).certificate) == END
+
+
+def test_a_temporary_credential_is_not_renewed() -> None:
+    temporary = replace(TEMPLATE, temporary=Temporary(lasts=timedelta(hours=12)))
+    assert due_for_renewal([certificate(A)], TEMPLATE, END) != ()
+    assert due_for_renewal([certificate(A)], temporary, END) == ()

@@ -52,6 +52,16 @@ def test_a_card_that_can_do_it_has_no_problem() -> None:
     assert lint.check_card(small(), PROFILES[ProfileName.YUBIKEY_5_7]) == []
 
 
+def test_a_card_that_the_template_does_not_allow_is_refused_for_nothing_else() -> None:
+    template = small(
+        "[[certificate]]", 'cards = ["yubikey-5.7"]\nmanagement-key = "AES-256"\n[[certificate]]'
+    )
+    assert lint.check_card(template, PROFILES[ProfileName.YUBIKEY_5_7]) == []
+    told = reasons(lint.check_card(template, PROFILES[ProfileName.YUBIKEY_4]))
+    four, five = PROFILES[ProfileName.YUBIKEY_4].title, PROFILES[ProfileName.YUBIKEY_5_7].title
+    assert told == f"it is for {five}, and this is a {four}"
+
+
 def test_a_card_without_the_commands_is_refused() -> None:
     template = small("[[certificate]]", "[pin]\ntries = 5\npuk-tries = 5\n\n[[certificate]]")
     attesting = replace(template, attestation=replace(template.attestation, required=True, roots=("x",)))

@@ -1,6 +1,7 @@
 """Templates: read strictly, wrong where they are wrong."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -8,7 +9,7 @@ from shared import errors
 from shared.credential.pins import Characters
 from shared.credential.template import ManagementKeyChoice
 from shared.credential.template_reading import parse_template
-from shared.piv.ids import Algorithm, ManagementAlgorithm, PinPolicyId, Slot, TouchPolicyId
+from shared.piv.ids import Algorithm, ManagementAlgorithm, PinPolicyId, ProfileName, Slot, TouchPolicyId
 
 FULL = """\
 name = "employee-badge"
@@ -106,6 +107,21 @@ def test_what_is_left_out_has_a_sensible_value() -> None:
     assert template.pin.policy.min_length == 6
 
 
+def test_cards_limits_and_an_end() -> None:
+    head = 'cards = ["yubikey-5.4", "yubikey-5.7"]\nlimit = 2\n'
+    template = parse_template(head + SMALL + "[temporary]\ndays = 1\nhours = 6\n")
+    assert template.cards == (ProfileName.YUBIKEY_5_4, ProfileName.YUBIKEY_5_7)
+    assert template.limit == 2
+    assert template.temporary is not None
+    assert template.temporary.lasts == timedelta(hours=30)
+    assert template.temporary.suspend_primary
+    plain = parse_template(SMALL)
+    assert (plain.cards, plain.limit, plain.temporary) == ((), None, None)
+    both = parse_template(SMALL + "[temporary]\nhours = 1\nsuspend-primary = false\n").temporary
+    assert both is not None
+    assert (both.lasts, both.suspend_primary) == (timedelta(hours=1), False)
+
+
 def test_which_keys_decrypt() -> None:
     first, second = parse_template(FULL).certificates
     assert (first.decrypts, second.decrypts) == (False, True)
@@ -144,6 +160,12 @@ def test_the_digest_is_of_the_meaning_not_of_the_text() -> None:
         ("[[certificate]]", "[attestation]\nrequired = true\n[[certificate]]", 0, "vendor roots"),
         ("[[certificate]]", "[certificate]", 5, "at least one [[certificate]]"),
         ("[[certificate]]", "pin = 3\n[[certificate]]", 5, "pin is a table"),
+        ("[[certificate]]", "limit = 0\n[[certificate]]", 5, "from 1 to 100"),
+        ("[[certificate]]", "cards = []\n[[certificate]]", 5, "leave cards out"),
+        ("[[certificate]]", 'cards = ["yubikey-6"]\n[[certificate]]', 5, "no kind of card yubikey-6"),
+        ("[[certificate]]", "temporary = 1\n[[certificate]]", 5, "temporary is a table"),
+        ("[[certificate]]", "[temporary]\n[[certificate]]", 5, "some days, or hours"),
+        ("[[certificate]]", "[temporary]\nhours = 24\n[[certificate]]", 6, "from 0 to 23"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(old: str, new: str, line: int, why: str) -> None:
