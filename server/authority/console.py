@@ -120,7 +120,9 @@ class Console:
         people: list[Person] = []
         for directory in self._directories.values():
             people += await directory.search(text, limit + 1)
-        return Found(people=tuple(map(_shown, people[:limit])), more=len(people) > limit)
+        now = self._clock.now()
+        shown = tuple(_shown(person, now) for person in people[:limit])
+        return Found(people=shown, more=len(people) > limit)
 
     async def templates(self, caller: Caller) -> Sequence[TemplateView]:
         """Return the newest version of every template, by name."""
@@ -234,7 +236,7 @@ class Console:
             except errors.ConnectorError:
                 continue
             if person is not None:
-                return _shown(person)
+                return _shown(person, self._clock.now())
         return Person(holder=holder, name=name or holder)
 
 
@@ -246,10 +248,10 @@ def _pin_change_due(record: CardRecord, template: Template | None, now: datetime
     return pin_change_due(credential, template.pin if template else PinSettings(), now)
 
 
-def _shown(person: Person) -> Person:
+def _shown(person: Person, now: datetime) -> Person:
     """Return a person without what no face shows: a birth date is for the server's rules alone."""
     shown = {name: value for name, value in person.attributes.items() if name in SHOWN}
-    return replace(person, attributes=shown)
+    return replace(person, attributes=shown, enabled=person.is_valid(now), valid_until=None)
 
 
 def _first(operation: OperationKind, ways: Sequence[OperationKind]) -> tuple[OperationKind, ...]:

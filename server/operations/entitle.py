@@ -167,7 +167,7 @@ async def check_entitled(op: Operation, template: Template, place: Place) -> Per
     person = await op.services.directories[template.directory].get(op.holder)
     if person is None:
         raise errors.UnknownHolder(holder=op.holder)
-    if not person.enabled:
+    if not person.is_valid(op.services.clock.now()):
         raise errors.HolderDisabled(holder=op.holder)
     await _check_one_person(op, template, person)
     await _check_limits(op, template, person, place)

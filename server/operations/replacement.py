@@ -169,7 +169,7 @@ async def _person(op: Operation, template: Template, credential: CredentialRecor
     person = await op.services.directories[template.directory].get(credential.holder)
     if person is None:
         raise errors.UnknownHolder(holder=credential.holder)
-    if not person.enabled:
+    if not person.is_valid(op.services.clock.now()):
         raise errors.HolderDisabled(holder=credential.holder)
     return person
 

@@ -249,9 +249,17 @@ class CardRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody in a directory. `attributes` are the directory's, by the names that variables use."""
+    """Somebody in a directory. `attributes` are the directory's, by the names that variables use.
+
+    The account is disabled, or over at `valid_until` (None: it does not end).
+    """
 
     holder: HolderId
     name: str
     attributes: dict[str, str] = field(default_factory=dict, repr=False)
     enabled: bool = True
+    valid_until: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether the person may get a credential now."""
+        return self.enabled and (self.valid_until is None or now < self.valid_until)

@@ -1,6 +1,7 @@
 """Checks before issue: as many as the template allows, on the cards that it allows, to people who may have it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -107,6 +108,7 @@ async def test_only_the_cards_that_the_template_allows() -> None:
     ("person", "error"),
     [
         (replace(BOB, enabled=False), errors.HolderDisabled),
+        (replace(BOB, valid_until=datetime(2020, 1, 1, tzinfo=UTC)), errors.HolderDisabled),
         (replace(BOB, attributes={"mail": "bsmith@example.test"}), errors.VariableMissing),
         (ALICE, errors.UnknownHolder),
     ],

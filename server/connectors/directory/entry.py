@@ -4,7 +4,7 @@ import base64
 import contextlib
 from collections.abc import Mapping, Sequence
 
-from server.connectors.directory.schema import Schema, decode_sid, is_enabled
+from server.connectors.directory.schema import Schema, decode_sid, is_enabled, valid_until
 from shared.credential.model import HolderId, Person
 
 
@@ -28,7 +28,13 @@ def person_from(values: Mapping[str, Sequence[bytes]], schema: Schema) -> Person
         if found and found[0]:
             with contextlib.suppress(ValueError):
                 attributes[name] = _text(attribute, found[0], schema)
-    return Person(holder=holder, name=_name(attributes), attributes=attributes, enabled=is_enabled(lowered))
+    return Person(
+        holder=holder,
+        name=_name(attributes),
+        attributes=attributes,
+        enabled=is_enabled(lowered),
+        valid_until=valid_until(lowered),
+    )
 
 
 def _text(attribute: str, value: bytes, schema: Schema) -> str:

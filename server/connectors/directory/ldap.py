@@ -41,7 +41,9 @@ MAX_WORDS: Final = 8
 PAGED_RESULTS: Final = "1.2.840.113556.1.4.319"
 ATTRIBUTE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*(;[A-Za-z0-9-]+)*")
 
-STATUS_ATTRIBUTES: Final = ("userAccountControl", "pwdAccountLockedTime")
+STATUS_ATTRIBUTES: Final = (
+    "userAccountControl", "pwdAccountLockedTime", "accountExpires", "pwdEndTime", "shadowExpire",
+)  # fmt: skip
 
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4

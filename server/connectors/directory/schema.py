@@ -1,11 +1,13 @@
 """How products call what templates call `user`, `mail` or `sid`, as data.
 
 Sources: [RFC 2798] (inetOrgPerson), [RFC 4530] (entryUUID), [MS-ADTS] 3.1.1 (objectGUID, objectSid,
-userAccountControl), the password policy draft (pwdAccountLockedTime).
+userAccountControl, accountExpires), the password policy draft (pwdAccountLockedTime, pwdEndTime), [RFC 2307]
+(shadowExpire), [RFC 4517] 3.3.13 (GeneralizedTime).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import Enum, unique
 from typing import Final
 from uuid import UUID
@@ -15,6 +17,16 @@ ACCOUNT_DISABLED: Final = 0x2
 
 LOCKED_FOR_GOOD: Final = b"000001010000Z"
 """pwdAccountLockedTime of an account that only an administrator opens again."""
+
+
+NO_END: Final = frozenset({0, 0x7FFF_FFFF_FFFF_FFFF})
+"""accountExpires of an account that does not end."""
+
+FILE_TIME: Final = datetime(1601, 1, 1, tzinfo=UTC)
+"""Where accountExpires begins to count, in steps of 100 nanoseconds."""
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where shadowExpire begins to count, in days."""
 
 
 @unique
@@ -132,3 +144,42 @@ def is_enabled(values: Mapping[str, Sequence[bytes]]) -> bool:
     if control:
         return control[0].isdigit() and not int(control[0]) & ACCOUNT_DISABLED
     return LOCKED_FOR_GOOD not in values.get("pwdaccountlockedtime", ())
+
+
+def valid_until(values: Mapping[str, Sequence[bytes]]) -> datetime | None:
+    """Read from an entry (names in lower case) when the account ends; None where it does not, long ago in doubt.
+
+    Where several attributes say so, the earliest counts.
+    """
+    ends = [
+        end
+        for name, read in (
+            ("accountexpires", _file_time),
+            ("pwdendtime", _generalized),
+            ("shadowexpire", _days),
+        )
+        for value in values.get(name, ())[:1]
+        if (end := _read(read, value)) is not None
+    ]
+    return min(ends, default=None)
+
+
+def _read(read: Callable[[str], datetime | None], value: bytes) -> datetime | None:
+    try:
+        return read(value.decode("ascii"))
+    except (ValueError, OverflowError):
+        return EPOCH
+
+
+def _file_time(text: str) -> datetime | None:
+    steps = int(text)
+    return None if steps in NO_END else FILE_TIME + timedelta(microseconds=steps // 10)
+
+
+def _generalized(text: str) -> datetime:
+    return datetime.strptime(text.partition(".")[0].rstrip("Z"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+
+
+def _days(text: str) -> datetime | None:
+    days = int(text)
+    return None if days <= 0 else EPOCH + timedelta(days=days)

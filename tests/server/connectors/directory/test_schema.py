@@ -1,5 +1,7 @@
 """Ids and identifiers in the forms of products."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -9,11 +11,13 @@ from hypothesis import strategies as st
 from server.connectors.directory.entry import person_from
 from server.connectors.directory.schema import (
     ACTIVE_DIRECTORY,
+    EPOCH,
     OPENLDAP,
     IdForm,
     Schema,
     decode_sid,
     is_enabled,
+    valid_until,
 )
 
 
@@ -95,3 +99,43 @@ def test_one_bad_attribute_hides_nobody() -> None:
 @pytest.mark.parametrize("entry", [{}, {"entryUUID": [b"no uuid"]}, {"entryUUID": []}])
 def test_an_entry_without_an_id_is_nobody(entry: dict[str, list[bytes]]) -> None:
     assert person_from(entry, OPENLDAP) is None
+
+
+NEVER = str(0x7FFF_FFFF_FFFF_FFFF).encode()
+
+
+@pytest.mark.parametrize(
+    ("values", "end"),
+    [
+        ({}, None),
+        ({"accountexpires": [b"0"]}, None),
+        ({"accountexpires": [NEVER]}, None),
+        ({"accountexpires": [b"133857792000000000"]}, datetime(2025, 3, 7, tzinfo=UTC)),
+        ({"accountexpires": [b"soon"]}, EPOCH),
+        ({"accountexpires": [b"-1"]}, datetime(1600, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)),
+        ({"accountexpires": [b"9" * 30]}, EPOCH),
+        ({"pwdendtime": [b"20260302120000Z"]}, datetime(2026, 3, 2, 12, tzinfo=UTC)),
+        ({"pwdendtime": [b"20260302120000.123456Z"]}, datetime(2026, 3, 2, 12, tzinfo=UTC)),
+        ({"pwdendtime": [b"tomorrow"]}, EPOCH),
+        ({"shadowexpire": [b"20514"]}, datetime(2026, 3, 2, tzinfo=UTC)),
+        ({"shadowexpire": [b"-1"]}, None),
+        ({"shadowexpire": [b"20514"], "pwdendtime": [b"20250101000000Z"]}, datetime(2025, 1, 1, tzinfo=UTC)),
+        ({"shadowexpire": []}, None),
+    ],
+)
+def test_accounts_end(values: dict[str, list[bytes]], end: datetime | None) -> None:
+    assert valid_until(values) == end
+
+
+def test_somebody_whose_account_is_over_may_not_have_a_credential() -> None:
+    entry = {
+        "entryUUID": [b"8d6b3a52-9a0e-4b8c-b7a7-0d6a40a1f0d3"],
+        "accountExpires": [b"133857792000000000"],
+    }
+    person = person_from(entry, OPENLDAP)
+    assert person is not None
+    assert person.enabled
+    end = datetime(2025, 3, 7, tzinfo=UTC)
+    assert not person.is_valid(end)
+    assert person.is_valid(end - timedelta(seconds=1))
+    assert not replace(person, enabled=False).is_valid(end - timedelta(seconds=1))
