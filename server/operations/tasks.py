@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from enum import Enum, auto, unique
 from typing import Final
+from weakref import WeakValueDictionary
 
 from server.operations.services import Services
 from server.ports.ca import CanHold, CanRevoke, Issued, Names, Pending, Reason, SignRequest
@@ -23,6 +24,7 @@ from shared.credential.model import (
     CertificateRecord,
     CertificateState,
     CertificateTask,
+    RequestId,
 )
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,9 @@ SEARCHED_FOR: Final = timedelta(hours=1)
 """How long a certificate whose answer was lost is looked for: an authority may still be working on the request."""
 
 ACTOR: Final = "server"
+
+_IN_HAND: Final[WeakValueDictionary[RequestId, asyncio.Lock]] = WeakValueDictionary()
+"""Certificates that an authority is doing something with just now."""
 
 
 @unique
@@ -79,6 +84,15 @@ async def try_each(services: Services, tasks: Sequence[CertificateTask]) -> Sequ
 
 
 async def _try(services: Services, task: CertificateTask) -> Attempt:
+    """Try a task, unless it was done or something else was decided meanwhile.
+
+    One at a time for each certificate: a release that is late must not follow the hold that was decided after it.
+    """
+    async with _IN_HAND.setdefault(task.request_id, asyncio.Lock()):
+        return await _try_now(services, task)
+
+
+async def _try_now(services: Services, task: CertificateTask) -> Attempt:
     store = services.store
     record = await store.cards.card(task.record_id)
     certificate = next(
@@ -87,6 +101,8 @@ async def _try(services: Services, task: CertificateTask) -> Attempt:
     )
     if record is None or certificate is None:
         raise errors.StoreConflict(what="task")  # the record keeps no task without its certificate
+    if not any(_is_same(task, each) for each in record.tasks):
+        return Attempt.DONE
     came = Attempt.REFUSED
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -103,6 +119,11 @@ async def _try(services: Services, task: CertificateTask) -> Attempt:
     log.warning("%s of a certificate by %s waits: %s", task.action, task.connection, failure)
     await _failed(services, task, failure)
     return came
+
+
+def _is_same(task: CertificateTask, other: CertificateTask) -> bool:
+    """Whether two are one decision about one certificate, however often it was tried."""
+    return (task.request_id, task.action, task.asked_at) == (other.request_id, other.action, other.asked_at)
 
 
 async def _failed(services: Services, task: CertificateTask, failure: str) -> None:

@@ -1,5 +1,6 @@
 """Suspend, resume, revoke, delete, with and without the card: decided once, then carried to whoever has to know."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -338,6 +339,9 @@ class Asleep:
     def __init__(self, services: Services) -> None:
         self.real = services.authorities["built-in"]
         self.awake = True
+        self.held_up = asyncio.Event()
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.real, name)
@@ -348,6 +352,8 @@ class Asleep:
 
     async def hold(self, certificate: bytes) -> None:
         self._wake()
+        self.held_up.set()
+        await self.goes_on.wait()
         await self.real.hold(certificate)  # type: ignore[attr-defined]  # it can
 
     async def release(self, certificate: bytes) -> None:
@@ -415,5 +421,36 @@ async def test_what_waits_to_be_held_is_revoked_when_that_is_decided() -> None:
         sleepers[0].awake = True
         assert await attempt(lab.services, tasks) == 0
         assert reasons(lab) == [Reason.KEY_COMPROMISE] * 4
+    finally:
+        await lab.close()
+
+
+async def test_a_hold_that_is_late_does_not_follow_the_release_that_was_decided_after_it() -> None:
+    slow: list[Asleep] = []
+
+    def adapt(services: Services) -> Services:
+        slow.append(Asleep(services))
+        return replace(services, authorities={"built-in": slow[0]})  # type: ignore[dict-item]  # it stands in
+
+    lab = await Lab.start(adapt=adapt)
+    try:
+        found = await active(lab)
+        slow[0].goes_on.clear()
+        suspending = asyncio.create_task(
+            lab.station.decide(found.record_id, OperationKind.SUSPEND, Cause.FORGOTTEN)
+        )
+        await slow[0].held_up.wait()
+        stale = (await record(lab)).tasks
+        resuming = asyncio.create_task(lab.station.decide(found.record_id, OperationKind.RESUME, ""))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        slow[0].goes_on.set()
+        assert (await suspending).facts["waiting"] == 0
+        assert (await resuming).facts["waiting"] == 0
+        assert reasons(lab) == [""] * 4
+        now = await record(lab)
+        assert ({each.state for each in now.certificates}, now.tasks) == ({CertificateState.CONFIRMED}, ())
+        assert await attempt(lab.services, stale) == 0, "what is not asked any more is not done"
+        assert reasons(lab) == [""] * 4
     finally:
         await lab.close()
