@@ -10,7 +10,6 @@ another station took the card over.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum, unique
 from typing import Protocol
 
 from server.ports.audit import AuditEntry as AuditEntry  # noqa: PLC0414  # a word of the store
@@ -53,6 +52,11 @@ from server.ports.operators import SessionEnd as SessionEnd  # noqa: PLC0414  # 
 from server.ports.operators import SessionId as SessionId  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionRecord as SessionRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionStore as SessionStore  # noqa: PLC0414  # likewise
+from server.ports.stations import JoinToken as JoinToken  # noqa: PLC0414  # likewise
+from server.ports.stations import Standing as Standing  # noqa: PLC0414  # likewise
+from server.ports.stations import StationRecord as StationRecord  # noqa: PLC0414  # likewise
+from server.ports.stations import StationState as StationState  # noqa: PLC0414  # likewise
+from server.ports.stations import StationStore as StationStore  # noqa: PLC0414  # likewise
 from server.ports.tasks import FAILED as FAILED  # noqa: PLC0414  # likewise
 from server.ports.tasks import JobRecord as JobRecord  # noqa: PLC0414  # likewise
 from server.ports.tasks import JobStore as JobStore  # noqa: PLC0414  # likewise
@@ -112,37 +116,6 @@ class StoredTemplate:
     ref: TemplateRef
     text: str
     applied_at: datetime
-
-
-@unique
-class StationState(StrEnum):
-    """Whether a station may call."""
-
-    ACTIVE = "active"
-    BLOCKED = "blocked"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StationRecord:
-    """A machine that joined. `fingerprint` is the SHA-256 of its certificate (DER)."""
-
-    station_id: StationId
-    name: str
-    fingerprint: bytes
-    lab: bool
-    state: StationState
-    joined_at: datetime
-    not_after: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinToken:
-    """A right to join once: `digest` is the SHA-256 of the token's secret part."""
-
-    digest: bytes
-    name: str
-    lab: bool
-    expires_at: datetime
 
 
 class CardStore(Protocol):
@@ -218,38 +191,6 @@ class TemplateStore(Protocol):
 
     async def add(self, template: StoredTemplate, audit: AuditRecord) -> None:
         """Store a new version; `StoreConflict` where this version exists already."""
-        ...
-
-
-class StationStore(Protocol):
-    """Stations and join tokens."""
-
-    async def by_fingerprint(self, fingerprint: bytes) -> StationRecord | None:
-        """Return the station that joined with this certificate."""
-        ...
-
-    async def all(self) -> Sequence[StationRecord]:
-        """Return every station, by name."""
-        ...
-
-    async def add_token(self, token: JoinToken, audit: AuditRecord) -> None:
-        """Store a join token."""
-        ...
-
-    async def spend_token(self, digest: bytes, now: datetime) -> JoinToken | None:
-        """Take a token out, once; None where it is unknown, spent or expired."""
-        ...
-
-    async def add_station(self, station: StationRecord, audit: AuditRecord) -> None:
-        """Store a station that joined."""
-        ...
-
-    async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
-        """Block a station, or let it work again; `StoreConflict` where there is none."""
-        ...
-
-    async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
-        """Give a station another name; `StoreConflict` where there is none."""
         ...
 
 

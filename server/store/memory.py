@@ -1,6 +1,6 @@
 """A store in memory: the whole port, for tests of whatever stands on it. Nothing outlives the process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -8,10 +8,7 @@ from typing import Final
 from server.ports.store import (
     AuditEntry,
     AuditRecord,
-    JoinToken,
     LedgerEntry,
-    StationRecord,
-    StationState,
     StoredTemplate,
 )
 from server.store.memory_cards import MemoryCards
@@ -19,11 +16,12 @@ from server.store.memory_credentials import MemoryCodes, MemoryCredentials
 from server.store.memory_operators import MemoryOperators, MemoryPasscode, MemoryRoles
 from server.store.memory_sessions import MemoryChallenges, MemorySessions
 from server.store.memory_state import Book, Draft
+from server.store.memory_stations import MemoryStations
 from server.store.memory_tasks import MemoryJobs, MemoryTasks
 from server.store.rules import ON_HOLD, check_revocation
 from shared import errors
 from shared.clock import Clock
-from shared.credential.model import RequestId, StationId, TemplateRef
+from shared.credential.model import RequestId, TemplateRef
 
 
 class MemoryStore:
@@ -38,7 +36,7 @@ class MemoryStore:
         self.codes: Final = MemoryCodes(self._book)
         self.jobs: Final = MemoryJobs(self._book)
         self.templates: Final = _Templates(self._book)
-        self.stations: Final = _Stations(self._book)
+        self.stations: Final = MemoryStations(self._book)
         self.operators: Final = MemoryOperators(self._book)
         self.roles: Final = MemoryRoles(self._book)
         self.sessions: Final = MemorySessions(self._book)
@@ -77,57 +75,6 @@ class _Templates:
             if place in draft.templates:
                 raise errors.StoreConflict(what="template")
             draft.templates[place] = template
-            self._book.note(draft, audit)
-
-
-class _Stations:
-    def __init__(self, book: Book) -> None:
-        self._book = book
-
-    async def by_fingerprint(self, fingerprint: bytes) -> StationRecord | None:
-        stations = self._book.state.stations.values()
-        return next((station for station in stations if station.fingerprint == fingerprint), None)
-
-    async def all(self) -> Sequence[StationRecord]:
-        return tuple(sorted(self._book.state.stations.values(), key=lambda station: station.name))
-
-    async def add_token(self, token: JoinToken, audit: AuditRecord) -> None:
-        with self._book.writing() as draft:
-            if token.digest in draft.tokens:
-                raise errors.StoreConflict(what="join_token")
-            draft.tokens[token.digest] = token
-            self._book.note(draft, audit)
-
-    async def spend_token(self, digest: bytes, now: datetime) -> JoinToken | None:
-        with self._book.writing() as draft:
-            token = draft.tokens.get(digest)
-            if token is None or token.expires_at <= now:
-                return None
-            del draft.tokens[digest]
-        return token
-
-    async def add_station(self, station: StationRecord, audit: AuditRecord) -> None:
-        with self._book.writing() as draft:
-            if station.station_id in draft.stations or any(
-                known.fingerprint == station.fingerprint for known in draft.stations.values()
-            ):
-                raise errors.StoreConflict(what="station")
-            draft.stations[station.station_id] = station
-            self._book.note(draft, audit)
-
-    async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
-        self._change(station_id, audit, lambda station: replace(station, state=state))
-
-    async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
-        self._change(station_id, audit, lambda station: replace(station, name=name))
-
-    def _change(
-        self, station_id: StationId, audit: AuditRecord, change: Callable[[StationRecord], StationRecord]
-    ) -> None:
-        with self._book.writing() as draft:
-            if station_id not in draft.stations:
-                raise errors.StoreConflict(what="station")
-            draft.stations[station_id] = change(draft.stations[station_id])
             self._book.note(draft, audit)
 
 

@@ -24,6 +24,7 @@ from server.ports.store import (
     RoleRecord,
     SessionId,
     SessionRecord,
+    Standing,
     StationRecord,
     StoredTemplate,
     UnblockCode,
@@ -78,6 +79,7 @@ class Draft:
     carriers: frozenset[tuple[RecordId, StationId]] = frozenset()
     templates: dict[tuple[str, int], StoredTemplate] = field(default_factory=dict)
     stations: dict[StationId, StationRecord] = field(default_factory=dict)
+    certificates: dict[bytes, tuple[StationId, Standing, datetime]] = field(default_factory=dict)
     tokens: dict[bytes, JoinToken] = field(default_factory=dict)
     operators: dict[OperatorId, OperatorRecord] = field(default_factory=dict)
     roles: dict[str, RoleRecord] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class Draft:
             leases=dict(self.leases),
             templates=dict(self.templates),
             stations=dict(self.stations),
+            certificates=dict(self.certificates),
             tokens=dict(self.tokens),
             operators=dict(self.operators),
             roles=dict(self.roles),

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import DDL
 
-from server.ports.store import AuditKind, StationState
+from server.ports.store import AuditKind, Standing, StationState
 from server.store import operator_schema as operator_schema  # noqa: PLC0414  # its tables belong to these
 from server.store.columns import Instant, choice, flag
 from server.store.metadata import metadata as metadata  # noqa: PLC0414  # of all tables
@@ -34,7 +34,7 @@ from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 """The migration that makes exactly these tables."""
 
 
@@ -255,6 +255,28 @@ station: Final = Table(
     Column("joined_at", Instant(), nullable=False),
     Column("not_after", Instant(), nullable=False),
 )
+
+station_certificate: Final = Table(
+    "station_certificate",
+    metadata,
+    Column("fingerprint", LargeBinary(), primary_key=True),
+    Column("station_id", Uuid(), ForeignKey("station.station_id"), nullable=False),
+    *choice("standing", Standing),
+    Column("not_after", Instant(), nullable=False),
+    UniqueConstraint("station_id", "standing"),
+    CheckConstraint("standing != 'current'", name="other"),
+    sqlite_with_rowid=False,
+)
+"""By what else than its current certificate a station is known: the renewed one, and the one before."""
+
+station_profile: Final = Table(
+    "station_profile",
+    metadata,
+    Column("station_id", Uuid(), ForeignKey("station.station_id"), primary_key=True),
+    Column("document", Text(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What a station may be used for; no row where that is everything."""
 
 join_token: Final = Table(
     "join_token",

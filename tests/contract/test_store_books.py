@@ -1,6 +1,5 @@
 """What every store must do with templates, stations, certificates and evidence, whatever it is made of."""
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,10 +11,8 @@ from server.ports.evidence import leaf_hash
 from server.ports.store import (
     AuditKind,
     AuditRecord,
-    JoinToken,
     LedgerEntry,
     StateChanged,
-    StationState,
     Store,
     StoredTemplate,
 )
@@ -31,7 +28,6 @@ from tests.server.store.examples import (
     EVIDENCE,
     NOON,
     a_card,
-    a_station,
 )
 
 # --- templates ------------------------------------------------------------------------------------------
@@ -60,53 +56,6 @@ async def test_a_version_is_never_replaced(store: Store) -> None:
     with conflict("template"):
         await store.templates.add(changed, EVIDENCE)
     assert len(await store.audit.page(0, 100)) == before
-
-
-# --- stations -------------------------------------------------------------------------------------------
-
-
-async def test_a_station_is_found_by_its_certificate(store: Store) -> None:
-    second, first = a_station("Desk 2"), a_station("Desk 1")
-    for station in (second, first):
-        await store.stations.add_station(station, EVIDENCE)
-    assert await store.stations.by_fingerprint(first.fingerprint) == first
-    assert await store.stations.by_fingerprint(bytes(32)) is None
-    assert list(await store.stations.all()) == [first, second]
-    with conflict("station"):
-        await store.stations.add_station(replace(a_station(), fingerprint=first.fingerprint), EVIDENCE)
-
-
-async def test_a_station_is_blocked_and_renamed_with_evidence(store: Store) -> None:
-    station = a_station("Desk 1")
-    await store.stations.add_station(station, EVIDENCE)
-    before = len(await store.audit.page(0, 100))
-    await store.stations.set_state(station.station_id, StationState.BLOCKED, EVIDENCE)
-    await store.stations.rename(station.station_id, "Desk 2", EVIDENCE)
-    changed = replace(station, state=StationState.BLOCKED, name="Desk 2")
-    assert await store.stations.by_fingerprint(station.fingerprint) == changed
-    assert len(await store.audit.page(0, 100)) == before + 2
-    nobody = a_station().station_id
-    with conflict("station"):
-        await store.stations.set_state(nobody, StationState.BLOCKED, EVIDENCE)
-    with conflict("station"):
-        await store.stations.rename(nobody, "Desk 3", EVIDENCE)
-    assert len(await store.audit.page(0, 100)) == before + 2
-
-
-async def test_a_token_is_spent_once(store: Store) -> None:
-    token = JoinToken(digest=b"d" * 32, name="Desk 9", lab=True, expires_at=NOON + timedelta(hours=1))
-    await store.stations.add_token(token, EVIDENCE)
-    with conflict("join_token"):
-        await store.stations.add_token(token, EVIDENCE)
-    came = await asyncio.gather(*(store.stations.spend_token(token.digest, NOON) for _ in range(5)))
-    assert [each for each in came if each is not None] == [token]
-    assert await store.stations.spend_token(b"x" * 32, NOON) is None
-
-
-async def test_a_token_expires(store: Store) -> None:
-    token = JoinToken(digest=b"d" * 32, name="Desk 9", lab=False, expires_at=NOON)
-    await store.stations.add_token(token, EVIDENCE)
-    assert await store.stations.spend_token(token.digest, NOON) is None
 
 
 # --- the certificate authority's book ---------------------------------------------------------------------
