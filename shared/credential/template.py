@@ -60,8 +60,9 @@ class CertificateSpec:
     """One `[[certificate]]` table: a key in a slot and its certificate.
 
     `subject`, `upn`, `mail` and `sid` are texts with `${variables}`; `days` counts days of validity. `reasons` goes
-    before the template's. A certificate is due for renewal `renew_before_days` before it ends. `accept_loss`: the key may
-    be replaced although what was encrypted for it can then no longer be read.
+    before the template's. A certificate is due for renewal `renew_before_days` before it ends: thirty, or a third of a
+    shorter life, where the template does not say. `accept_loss`: the key may be replaced although what was encrypted
+    for it can then no longer be read.
     """
 
     slot: Slot

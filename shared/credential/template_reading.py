@@ -117,6 +117,7 @@ class _Reader:
         if not isinstance(table, dict):
             self._fail("certificate", "[[certificate]] is a list of tables")
         self._known(table, {item.name.replace("_", "-") for item in fields(CertificateSpec)})
+        days = self._number(table, "days", 730, 1, 3650)
         return CertificateSpec(
             slot=self._slot(table),
             algorithm=self._algorithm(table),
@@ -126,11 +127,11 @@ class _Reader:
             upn=self._text(table, "upn", ""),
             mail=self._text(table, "mail", ""),
             sid=self._text(table, "sid", ""),
-            days=self._number(table, "days", 730, 1, 3650),
+            days=days,
             pin_policy=self._named(table, "pin-policy", PinPolicyId, PinPolicyId.DEFAULT),
             touch_policy=self._named(table, "touch-policy", TouchPolicyId, TouchPolicyId.DEFAULT),
             reasons=self._reasons(table),
-            renew_before_days=self._number(table, "renew-before-days", 30, 0, 3650),
+            renew_before_days=self._number(table, "renew-before-days", min(30, days // 3), 0, 3650),
             accept_loss=self._flag(table, "accept-loss", default=False),
         )
 

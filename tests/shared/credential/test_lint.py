@@ -141,7 +141,11 @@ def test_warnings_do_not_refuse() -> None:
     [
         ("9D", "accept-loss = true", "accept-loss in 9D: after a reissue, what was encrypted cannot be read"),
         ("9C", "accept-loss = true", "accept-loss in 9C: nothing is encrypted for this key"),
-        ("9C", "days = 30", "renew-before-days in 9C: due from the day on which it is issued"),
+        (
+            "9C",
+            "days = 30\nrenew-before-days = 30",
+            "renew-before-days in 9C: due from the day on which it is issued",
+        ),
     ],
 )
 def test_what_replacing_a_key_or_certificate_means(slot: str, setting: str, warning: str) -> None:
