@@ -13,7 +13,15 @@ from server.operations.operation import Operation
 from server.operations.succession import Succession
 from shared import errors
 from shared.credential.lifecycle import OperationKind
-from shared.credential.model import CardRecord, CredentialId, CredentialRecord, OpenOperation, Person, State
+from shared.credential.model import (
+    CardRecord,
+    CredentialId,
+    CredentialRecord,
+    OpenOperation,
+    Person,
+    RecordId,
+    State,
+)
 from shared.credential.reasons import Cause
 from shared.credential.succession import IN_USE, REPLACING, STANDING_IN
 from shared.credential.template import Template
@@ -170,7 +178,7 @@ async def check_entitled(op: Operation, template: Template, place: Place) -> Per
     if not person.is_valid(op.services.clock.now()):
         raise errors.HolderDisabled(holder=op.holder)
     await _check_one_person(op, template, person)
-    await _check_limits(op, template, person, place)
+    await check_limits(op, template, person, place, here=op.record.record_id if op.record else None)
     return person
 
 
@@ -191,13 +199,14 @@ async def _check_one_person(op: Operation, template: Template, person: Person) -
             raise errors.Invalid(field="holder", why="two directories have this id, for different people")
 
 
-async def _check_limits(op: Operation, template: Template, person: Person, place: Place) -> None:
-    """Count what the person has in use or is about to get; what is replaced does not count.
+async def check_limits(
+    op: Operation, template: Template, person: Person, place: Place, here: RecordId | None
+) -> None:
+    """Count what the person has in use or is about to get, but `here`; what is replaced does not count.
 
     Raises:
         LimitReached: there are as many as the template allows, or another temporary one.
     """
-    here = op.record.record_id if op.record else None
     others = [
         card
         for card in await op.services.store.credentials.of_holder(person.holder)

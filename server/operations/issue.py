@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from server.operations import enrol
 from server.operations.attest import attestations, trust_for
-from server.operations.entitle import Place, check_entitled, place_for, take_place
+from server.operations.entitle import Place, check_entitled, check_limits, place_for, take_place
 from server.operations.judge import doubt_keys, judge_keys
 from server.operations.lost import revoke_lost
 from server.operations.objects import FASCN, credential_objects, identity_objects, only_ours
@@ -94,6 +94,7 @@ async def issue(op: Operation) -> Ended:
     """
     job = await _prepare(op)
     record = await take(op, job, job.ref)
+    await _count_again(op, job)
     followed = await take_place(op, job.place)
     public_keys = await _build(op, job, record)
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
@@ -154,6 +155,23 @@ async def _prepare(op: Operation) -> Issue:
         steps=steps,
         new=new,
     )
+
+
+async def _count_again(op: Operation, job: Issue) -> None:
+    """Count once more, now that others see this one: of two stations that issue at the same time, the later one stops.
+
+    Raises:
+        LimitReached: another station was faster, or just as fast; nothing was written to the card.
+    """
+    if job.record.open_operation is not None:
+        return  # it was counted when it began
+    try:
+        await check_limits(op, job.template, job.person, job.place, here=job.record.record_id)
+    except errors.LimitReached:
+        op.untouched = True
+        if job.new:
+            op.journal.note(StateChanged(state=State.UNREGISTERED))
+        raise
 
 
 # --- own the card, make keys ----------------------------------------------------------------------------

@@ -2,20 +2,24 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from server.connectors.directory.memory import MemoryDirectory
+from server.operations.operation import Operation
 from server.operations.services import Services
 from shared import errors
 from shared.credential.lifecycle import OperationKind
-from shared.credential.model import Person, State
+from shared.credential.model import Person, State, StationId
 from shared.credential.reasons import Cause
 from shared.piv.ids import ProfileName
 from shared.virtual.faults import Fault, FaultKind
 from tests.scenario.cabinet import cabinet
 from tests.scenario.lab import ALICE, BOB
 from tests.scenario.templates import EMPLOYEE
+from tests.server.store.examples import a_card, an_opening
 
 ONE = f"limit = 1\n{EMPLOYEE}"
 OTHER = EMPLOYEE.replace('name = "employee"', 'name = "other"')
@@ -89,6 +93,39 @@ async def test_other_people_have_theirs() -> None:
     async with cabinet(ONE, adapt=adapt) as bench:
         assert (await bench.issue("first")).error is None
         assert (await bench.issue("second", subject=ALICE.holder, template="employee")).error is None
+
+
+@pytest.mark.parametrize("stock", [False, True])
+async def test_of_two_stations_at_the_same_time_one_stops(
+    monkeypatch: pytest.MonkeyPatch, *, stock: bool
+) -> None:
+    """Another desk begins after the limit was checked here, and before anything is written down here."""
+    opened = Operation.open
+
+    async with cabinet(ONE) as bench:
+        await bench.put("here")
+        if stock:
+            assert (await bench.lab.perform(OperationKind.REGISTER)).error is None
+        ref = (await bench.lab.store.templates.all_latest())[0].ref
+
+        async def elsewhere(op: Operation, *words: Any, **more: Any) -> None:
+            monkeypatch.undo()
+            other = replace(a_card(), profile="yubikey-5.4")
+            await bench.lab.store.cards.open(
+                replace(an_opening(other, StationId(uuid4())), holder=BOB.holder, template=ref)
+            )
+            await opened(op, *words, **more)
+
+        monkeypatch.setattr(Operation, "open", elsewhere)
+        refused = await bench.issue("here")
+        assert isinstance(refused.error, errors.LimitReached)
+        assert refused.state == (State.REGISTERED if stock else State.UNREGISTERED)
+        assert bench.record("here").open_operation is None
+        assert bench.blank("here") is not stock
+        await bench.lab.store.cards.release_all()
+        (other,) = await bench.lab.store.credentials.of_holder(BOB.holder)
+        await bench.lab.station.decide(other.record_id, OperationKind.DELETE, Cause.DAMAGED)
+        assert (await bench.issue("here")).error is None
 
 
 # --- cards and people -----------------------------------------------------------------------------------
