@@ -12,6 +12,7 @@ from server.jobs.certificate_tasks import certificate_tasks
 from server.jobs.orphans import orphans
 from server.jobs.renewal import renewal
 from server.jobs.runner import Job, Runner
+from server.jobs.succession import succession
 from server.jobs.temporary import temporary
 from server.operations.lateness import Deadlines
 from server.operations.services import Services
@@ -169,7 +170,13 @@ class Working:
 
 def all_jobs(services: Services) -> tuple[Job, ...]:
     store = services.store
-    return certificate_tasks(store, Deadlines()), orphans(ORPHANED_AFTER), temporary(), renewal(store)
+    return (
+        certificate_tasks(store, Deadlines()),
+        orphans(ORPHANED_AFTER),
+        temporary(),
+        succession(),
+        renewal(store),
+    )
 
 
 def runner(services: Services) -> Runner:
