@@ -137,6 +137,14 @@ class Permissions:
         """Return the highest level on `subject` for any template: what a face shows before a card is there."""
         return self.highest.get(subject, Level.HIDDEN)
 
+    def covers(self, grants: Iterable[Grant]) -> bool:
+        """Whether all that `grants` give is allowed already: nobody gives what they do not have."""
+        return all(
+            self.allowed(grant.subject, template) >= grant.level
+            for grant in grants
+            for template in (grant.templates if grant.templates is not None else (None,))
+        )
+
 
 def union(roles: Iterable[Role]) -> Permissions:
     """Return what these roles may do together."""

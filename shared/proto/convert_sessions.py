@@ -84,7 +84,7 @@ def encode_session(view: SessionView) -> pb.SessionView:
         idle_s=int(view.idle.total_seconds()),
         stepped_up_until=_written(view.stepped_up_until),
         roles=[pb.RoleName(name=role.name, title=role.title) for role in view.roles],
-        grants=[_encode_grant(grant) for grant in view.grants],
+        grants=[encode_grant(grant) for grant in view.grants],
         failed_logons=view.failed_logons,
         last_logon_at=_written(view.last_logon_at),
     )
@@ -115,13 +115,14 @@ def decode_session(message: pb.SessionView) -> SessionView:
             RoleName(name=bounded(role.name, MAX_TEXT, "role"), title=bounded(role.title, MAX_TEXT, "role"))
             for role in message.roles
         ),
-        grants=tuple(_decode_grant(grant) for grant in message.grants),
+        grants=tuple(decode_grant(grant) for grant in message.grants),
         failed_logons=message.failed_logons,
         last_logon_at=_read(message.last_logon_at),
     )
 
 
-def _encode_grant(grant: Grant) -> pb.Grant:
+def encode_grant(grant: Grant) -> pb.Grant:
+    """Turn a grant into a message."""
     return pb.Grant(
         subject=grant.subject.value,
         level=grant.level.word,
@@ -130,7 +131,13 @@ def _encode_grant(grant: Grant) -> pb.Grant:
     )
 
 
-def _decode_grant(message: pb.Grant) -> Grant:
+def decode_grant(message: pb.Grant) -> Grant:
+    """Read a grant.
+
+    Raises:
+        Garbled: too many templates, or some although it is for all.
+        Invalid: a subject or a level that this version does not know.
+    """
     if len(message.templates) > TEMPLATES_MAX or (message.all_templates and message.templates):
         raise errors.Garbled(why="the templates of a grant")
     names = frozenset(bounded(name, MAX_TEXT, "template") for name in message.templates)

@@ -110,6 +110,17 @@ def test_what_is_allowed_somewhere_is_the_best_of_all_templates(role: Role, subj
     assert union([role]).anywhere(subject) is max(each)
 
 
+@given(roles, roles)
+def test_what_covers_a_role_gains_nothing_by_it(mine: Role, other: Role) -> None:
+    before, both = union([mine]), union([mine, other])
+    gains = any(
+        both.allowed(subject, template) > before.allowed(subject, template)
+        for subject in SUBJECTS.values()
+        for template in (None, *TEMPLATES)
+    )
+    assert before.covers(other.grants) is not gains
+
+
 def test_a_grant_for_one_template_is_none_for_another_or_for_a_card_without() -> None:
     role = a_role(
         Grant(subject=OperationKind.ISSUE, level=Level.VIEW),
