@@ -1,6 +1,6 @@
 """What the station's core needs from devices and from the server. Implementations: `devices`, `backend`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum, unique
@@ -11,7 +11,9 @@ from shared.console import CardHints, CardView, Comparison, Found, ServerView, T
 from shared.credential.lifecycle import OperationKind
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.iso7816.apdu import ColdReset, Command, Response
+from shared.logon import LogonPurpose, LogonText
 from shared.relay import ServerTurn, StationTurn
+from shared.sessions import LogonProof, SessionView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,4 +175,80 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Close the line."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineEnds:
+    """Who speaks with whom: the name under which the server is called, and the SHA-256 of our certificate."""
+
+    server: str
+    station: bytes
+
+
+class SessionLine(Protocol):
+    """The server, where operators log on. The line keeps the session's token and sends it with every call.
+
+    Every call raises `ServerUnreachable` when the server does not answer, else the server's own error.
+    """
+
+    @property
+    def ends(self) -> LineEnds:
+        """Who speaks with whom, as TLS has proven it."""
+        ...
+
+    async def challenge(self, purpose: LogonPurpose) -> bytes:
+        """Ask for a text that the operator's card is to sign."""
+        ...
+
+    async def log_on(self, proof: LogonProof) -> SessionView:
+        """Begin a session; from now on its token goes with every call."""
+        ...
+
+    async def step_up(self, proof: LogonProof) -> SessionView:
+        """Prove card and PIN again."""
+        ...
+
+    async def log_off(self, *, card_removed: bool = False) -> None:
+        """Forget the token at once, then tell the server."""
+        ...
+
+    async def who_is(self) -> SessionView:
+        """Return who is logged on; `LogonNeeded` where nobody is."""
+        ...
+
+    def when_ended(self, told: Callable[[], None]) -> None:
+        """Call `told` when the server says that the session has ended; its token is forgotten by then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentKey:
+    """A key that an ssh-agent holds. `public_key` is DER SubjectPublicKeyInfo; `comment` is whatever the agent says."""
+
+    public_key: bytes
+    comment: str
+
+
+class Agent(Protocol):
+    """An ssh-agent far away: it has an operator's keys, this place does not.
+
+    Every call raises `NoAgent` where none answers in time, and `Garbled` where it answers nonsense.
+    """
+
+    async def keys(self) -> Sequence[AgentKey]:
+        """Return the keys that may log somebody on; those of other kinds are left out."""
+        ...
+
+    async def sign(self, public_key: bytes, text: LogonText) -> bytes:
+        """Have a text signed in our namespace (SSHSIG), and return the signature, which is this key's.
+
+        Raises:
+            AgentKeyMissing: the agent does not hold this key.
+            AgentRefused: it does, and does not sign.
+        """
+        ...
+
+    async def gone(self) -> None:
+        """Return when the agent is not there any more: its line was cut, or whoever is behind it has left."""
         ...

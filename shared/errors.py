@@ -4,7 +4,7 @@ The tree (the base and the branches are never raised)::
 
     KioskError
     ├── CardError        the card said no, left, or is not what it should be
-    ├── DeviceError      reader or printer
+    ├── DeviceError      reader, printer or ssh-agent
     ├── PolicyError      a rule says no; nothing was changed
     ├── RequestError     what was asked for does not exist or makes no sense; nothing was changed
     ├── ConnectorError   directory, certificate authority, key store or the server itself
@@ -171,7 +171,7 @@ class SecretUnresolved(CardError):
 
 
 class DeviceError(KioskError):
-    """Reader or printer."""
+    """Reader, printer or ssh-agent."""
 
     exit_code = 4
 
@@ -201,6 +201,27 @@ class PcscUnavailable(DeviceError):
     """The PC/SC service does not run, or the extra `pcsc` is not installed. Fact: `reason`."""
 
     code = "pcsc-unavailable"
+    retryable = True
+
+
+class NoAgent(DeviceError):
+    """No ssh-agent is forwarded to this place, or it does not answer. Fact: `reason`."""
+
+    code = "no-agent"
+    retryable = True
+
+
+class AgentKeyMissing(DeviceError):
+    """The ssh-agent does not hold the operator's key."""
+
+    code = "agent-key-missing"
+    retryable = True
+
+
+class AgentRefused(DeviceError):
+    """The ssh-agent holds the key and does not sign: it is locked, its user said no, the card is gone, or wants its PIN."""
+
+    code = "agent-refused"
     retryable = True
 
 

@@ -36,6 +36,9 @@ _FAILURES: Final[dict[str, str]] = {
     "reader-busy": "Another program is using the card.",
     "reader-failed": "The reader failed: {reason}.",
     "pcsc-unavailable": "The smart card service of this machine is not available: {reason}.",
+    "no-agent": "No ssh-agent answers here[: {reason}].",
+    "agent-key-missing": "The ssh-agent does not hold the operator's key.",
+    "agent-refused": "The ssh-agent holds the key, and refused to sign with it.",
     # rules
     "not-allowed": "This is not allowed: {what}.",
     "station-unknown": "The server does not know this station.",
