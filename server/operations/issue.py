@@ -99,7 +99,7 @@ async def issue(op: Operation) -> Ended:
     public_keys = await _build(op, job, record)
     unsigned = enrol.wanted_for(job.steps, record, job.names, public_keys)
     wanted = await _secrets_and_requests(op, job, record, unsigned)
-    await revoke_lost(op, job.steps)
+    await revoke_lost(op, record, job.steps)
     issued = await _certificates(op, wanted, job.facts.profile.object_max)
     await _write(op, job, record, {slot: each.certificate for slot, each in issued.items()})
     await _confirm(op, job, issued.values())

@@ -1,7 +1,7 @@
 """A directory or a certificate authority that is down, refuses, or answers nonsense: nothing is lost by it."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from cryptography import x509
@@ -10,12 +10,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from server.connectors.ca.builtin import BuiltinAuthority
+from server.operations.tasks import attempt
 from server.ports.ca import Abilities, Issued, Outcome, Pending, Reason, Refused, SignRequest
 from shared import errors
 from shared.credential.model import CertificateState, HolderId, Person, State
 from shared.piv.ids import ObjectId, Slot
 from tests.scenario.judging import SLOTS, WatchedCard, issue, judge, kept, nothing_changes, put, said
-from tests.scenario.lab import Lab
+from tests.scenario.lab import BOB, Lab
 
 CERTIFICATES = {slot.certificate_object for slot in SLOTS} | {ObjectId.SECURITY}
 
@@ -155,6 +156,46 @@ async def test_an_authority_that_does_not_issue(
     await judge(lab)
     issued = [entry for entry in lab.store._book.state.ledger.values() if entry.request_id is not None]
     assert len(issued) == 4, "nothing was signed twice"
+
+
+@dataclass
+class Approving(Beside):
+    """It has the first requests wait for an approval; that for a signature goes on waiting until it is `approved`."""
+
+    waiting: list[SignRequest] = field(default_factory=list)
+    approved: bool = False
+
+    async def issue(self, requests: Sequence[SignRequest]) -> Sequence[Outcome]:
+        if self.waiting:
+            return await super().issue(requests)
+        self.waiting += [request for request in requests if request.profile == "signature"]
+        return [Pending("42") for _ in requests]
+
+    async def find(self, request: SignRequest) -> Outcome | None:
+        first = next((each for each in self.waiting if each.request_id == request.request_id), None)
+        if first is None:
+            return await super().find(request)
+        return (await self.real.issue([first]))[0] if self.approved else Pending("42")
+
+
+async def test_a_request_that_is_approved_after_its_key_is_gone_is_revoked(lab: Lab) -> None:
+    card = await put(lab, WatchedCard.fresh())
+    authority = Approving(lab.ca)
+    connect(lab, authority)
+    said(await issue(lab), "connector-refused")
+    memory = card.memory
+    card.alter(memory.with_key(Slot.SIGNATURE, memory.keys[Slot.AUTHENTICATION]))
+    assert (await issue(lab)).state == State.ISSUED
+    (record,) = await lab.store.credentials.of_holder(BOB.holder)
+    (task,) = record.tasks
+    assert task.request_id == authority.waiting[0].request_id
+    assert await attempt(lab.services, [task]) == 1, "it still waits"
+    authority.approved = True
+    assert await attempt(lab.services, [task]) == 0
+    signed = [entry for entry in lab.store._book.state.ledger.values() if entry.request_id is not None]
+    revoked = [entry.request_id for entry in signed if entry.revoked_at is not None]
+    assert (len(signed), revoked) == (5, [task.request_id])
+    await judge(lab)
 
 
 # --- a certificate that is not what was asked for -------------------------------------------------------
