@@ -93,6 +93,8 @@ def _lines(view: CredentialView) -> list[str]:
         f"  {wording.state(view.state)}  {view.profile}{serial}",
         f"  {view.credential_id or view.record_id}",
     ]
+    if view.ends_at:
+        lines.append(f"  {wording.ends(view.ends_at)}")
     if view.waits_for_card:
         lines.append(f"  {wording.notice('carry-due')}")
     if view.waiting:

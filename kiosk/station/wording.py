@@ -16,7 +16,7 @@ from shared.relay import OperationKind, Question, StepLine
 from shared.wording import failure, said
 
 __all__ = (
-    "characters", "done", "failure", "followed", "next_action", "notice", "operation", "pin_rules", "question", "state", "step",
+    "characters", "done", "ends", "failure", "followed", "next_action", "notice", "operation", "pin_rules", "question", "state", "step",
     "tries", "waiting",
 )  # fmt: skip
 
@@ -209,6 +209,11 @@ _FOLLOWED: Final[dict[str, str]] = {
 def followed(facts: Mapping[str, Fact]) -> tuple[str, ...]:
     """Say what an operation meant for other credentials of the holder; keys that are not known are left out."""
     return tuple(_FOLLOWED[key] for key in str(facts.get("followed", "")).split() if key in _FOLLOWED)
+
+
+def ends(at: str) -> str:
+    """Say when a temporary credential ends; `at` is ISO 8601."""
+    return f"It is temporary and ends on {at[:16].replace('T', ' ')} UTC."
 
 
 def waiting(count: int) -> str:

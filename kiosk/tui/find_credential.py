@@ -75,6 +75,8 @@ def about_lines(view: CredentialView) -> list[Content]:
     """Say what a line of the list has no room for."""
     parts = [card_of(view), reason_of(view)]
     lines = [Content.styled(" · ".join(filter(None, parts)), "$text-dim")]
+    if view.ends_at:
+        lines.append(Content(wording.ends(view.ends_at)))
     if view.interrupted is not None:
         lines.append(Content(f"! {wording.notice('interrupted')}"))
     if view.waits_for_card:

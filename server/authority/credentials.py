@@ -82,7 +82,7 @@ class Credentials:
             issued_at=_time(credential.issued_at if credential else None),
             since=_time(credential.since if credential else None),
             ends_at=_time(credential.ends_at if credential else None),
-            reason=credential.reason if credential else "",
+            reason=credential.reason if credential and credential.since else "",
             reachable=without_card(record),
             interrupted=kind if kind in CONTINUED else None,
             waits_for_card=due_at_sight(record),

@@ -48,6 +48,7 @@ def test_a_lost_card_is_replaced_in_one_command(bench: Bench) -> None:
     by_id = {each["credential"]: each for each in found}
     assert by_id.pop(old)["state"] == "revoked"
     (new,) = by_id.values()
+    assert new["reason"] is None, "it is not the new one that was lost"
     assert (new["state"], new["template"], new["replaces"]) == ("issued", TEMPLATE, old)
 
 
@@ -72,6 +73,14 @@ def test_a_card_left_at_home_comes_back(bench: Bench) -> None:
     assert states(bench) == {TEMPLATE: "suspended", "day-badge": "active"}
     notices = bench.run("card", "--json").document["readers"][0]["record"]["notices"]
     assert "temporary" in notices
+    listed = bench.run("credentials", bench.holder).out
+    (day,) = [
+        each
+        for each in bench.run("credentials", bench.holder, "--json").document["credentials"]
+        if each["ends_at"]
+    ]
+    assert (day["template"], day["primary"]) == ("day-badge", old)
+    assert wording.ends(day["ends_at"]) in listed
     second = bench.run("do", "issue", "--temporary-for", old, "--json")
     assert second.code != 0
     resumed = bench.run("do", "resume", "--credential", old, "--json")
