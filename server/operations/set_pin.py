@@ -4,11 +4,19 @@ The PUK crosses the station, so it is rotated in the same batch. The person is a
 card proves its management key in the same power session before the PUK crosses the station.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from server.operations.decide import decision, merged, note_evidence, tasks_for
+from server.operations.decide import (
+    UNCONFIRMED,
+    decision,
+    merged,
+    note_evidence,
+    revocation,
+    tasks_for,
+)
 from server.operations.disclose import redeem
 from server.operations.operation import Ended, Operation
 from server.operations.pin_policy import policy_for
@@ -28,7 +36,16 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.credential.lifecycle import ASKING_PIN, OperationKind, target
-from shared.credential.model import CredentialRecord, PinState, SecretKind, SecretRecord, State
+from shared.credential.model import (
+    CardRecord,
+    CertificateTask,
+    CredentialRecord,
+    PinState,
+    SecretKind,
+    SecretRecord,
+    State,
+)
+from shared.credential.reasons import Reason
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import together
 from shared.piv.inspect import CardFacts
@@ -115,6 +132,7 @@ async def _set_pin(
     op.journal.note(
         SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=pending)),
         PinChanged(pin=PinState.UNKNOWN),
+        *(CertificateTaskAsked(task=task) for task in _left_behind(op, record, facts)),
     )
     await op.journal.commit()
     secrets = op.secrets(record.record_id)
@@ -150,6 +168,22 @@ async def _set_pin(
         followed = await Succession(op.services).follow(op.caller, credential.holder)
         told |= {**followed.facts, **({"waiting": followed.waiting} if followed.done else {})}
     return Ended(facts=told)
+
+
+def _left_behind(op: Operation, record: CardRecord, facts: CardFacts) -> Sequence[CertificateTask]:
+    """Return what is to be revoked of an operation that gave way to unblocking: nobody brings it to the card any more.
+
+    What the card shows is left alone: its holder uses it.
+    """
+    if op.begin.operation is not OperationKind.UNBLOCK:
+        return ()
+    now = op.services.clock.now()
+    return [
+        revocation(record.record_id, each, Reason.SUPERSEDED, now)
+        for each in record.certificates
+        if each.state in UNCONFIRMED and each.request_id not in record.revoking
+        if each.slot in facts.slots and facts.slots[each.slot].certificate != each.certificate
+    ]
 
 
 async def _check_code(op: Operation, credential: CredentialRecord) -> None:

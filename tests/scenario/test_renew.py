@@ -8,11 +8,12 @@ import pytest
 
 from kiosk.station import wording
 from kiosk.station.offers import offered
+from server.operations.tasks import attempt
 from server.ports.store import AuditKind
 from shared import errors
 from shared.clock import SystemClock
 from shared.credential.expiry import RENEWAL_DUE
-from shared.credential.model import State
+from shared.credential.model import CertificateState, State
 from shared.credential.update import REISSUE_NEEDED
 from shared.iso7816.status import SW
 from shared.piv.ids import Algorithm, Ins, ObjectId, ProfileName, Slot
@@ -423,4 +424,30 @@ async def test_a_holder_who_forgot_the_pin_meanwhile_unblocks_and_begins_again(l
     assert "9A" in said(renewing, "invalid-request"), "there is no key to renew for"
     again = await lab.perform(OperationKind.REISSUE, Holder(current_pins=[NEXT_PIN]), slots=["9A"])
     assert again.error is None
+    await judge(lab)
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_what_an_operation_that_gave_way_would_have_brought_is_revoked(
+    lab: Lab, *, written: bool
+) -> None:
+    """Not what is on the card already: its holder uses it."""
+    card = await active_card(lab)
+    before = certificates(card.memory)
+    ins, at = (
+        (Ins.VERIFY, 10) if written else (Ins.PUT_DATA, 1)
+    )  # when it is read back, or before it is written
+    lab.readers.arm("card", Fault(kind=FaultKind.COMMAND_LOST, ins=ins, at=at))
+    assert (await lab.perform(OperationKind.RENEW, Holder(current_pins=[PIN]))).error is not None
+    assert (certificates(card.memory) != before) is written
+    await lab.readers.insert("Reader 1", "card")
+    card.alter(replace(card.memory, pin=replace(card.memory.pin, left=0)))
+    await lab.settle()
+    assert (await lab.perform(OperationKind.UNBLOCK, Holder(new_pins=[NEXT_PIN]))).error is None
+    record = await record_of(lab)
+    left = [each for each in record.certificates if each.state is CertificateState.ISSUED]
+    assert len(left) == 4
+    assert record.revoking == (set() if written else {each.request_id for each in left})
+    assert await attempt(lab.services, record.tasks) == 0
+    assert (await lab.perform(OperationKind.RENEW, Holder(current_pins=[NEXT_PIN]))).error is None
     await judge(lab)
