@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from server.authority.access import ITSELF, Caller
 from server.operations.decide import Decided, Decisions
@@ -21,7 +22,7 @@ from shared.credential.template_reading import parse_template
 
 log = logging.getLogger(__name__)
 
-LATER = "later"
+LATER: Final = "later"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
