@@ -59,6 +59,32 @@ class JobSettings:
             raise ValueError(message)
 
 
+MAX_STEP_UP_MINUTES: Final = 15
+MAX_SESSION_MINUTES: Final = 24 * 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """`[server.sessions]`: how long an operator stays logged on.
+
+    A session ends `idle_minutes` after its last call, and `longest_minutes` after the log-on. For `step_up_minutes` after
+    the operator's PIN was asked it is not asked again for what is sensitive; with 0 it is asked each time.
+    """
+
+    idle_minutes: int = 10
+    longest_minutes: int = 12 * 60
+    step_up_minutes: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse sessions that never end, or that end before they begin."""
+        if not 1 <= self.idle_minutes <= self.longest_minutes <= MAX_SESSION_MINUTES:
+            message = f"idle-minutes must be 1 to longest-minutes, which is at most {MAX_SESSION_MINUTES}"
+            raise ValueError(message)
+        if not 0 <= self.step_up_minutes <= MAX_STEP_UP_MINUTES:
+            message = f"step-up-minutes must be 0 to {MAX_STEP_UP_MINUTES}"
+            raise ValueError(message)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDirectorySettings:
     """`[server.directory.NAME]` with `kind = "file"`: people in a CSV or LDIF file."""
@@ -115,6 +141,7 @@ class ServerSettings:
     key_store: KeyStoreSettings = field(default_factory=KeyStoreSettings)
     ca: CaSettings = field(default_factory=CaSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
     directory: dict[str, DirectorySettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

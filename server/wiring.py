@@ -17,13 +17,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from server.alone import hold
 from server.authority.access import Access
+from server.authority.acting import Acting
 from server.authority.admin import ACTOR, Admin
 from server.authority.console import Console
 from server.authority.credentials import Credentials
 from server.authority.fleet import Fleet
 from server.authority.keys import MasterKeyGenerations
 from server.authority.lines import Lines
+from server.authority.logons import Logons
+from server.authority.operator_admin import OperatorAdmin
+from server.authority.operators import Operators
+from server.authority.policy import unrestricted
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
+from server.authority.sessions import SessionLimits, Sessions
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.templates import Templates
 from server.authority.work import Work
@@ -260,7 +266,9 @@ class Server:
         settings, identity = parts.settings, parts.identity
         self._parts = parts
         self._version = version("issuance-kiosk")
-        access = Access(parts.store.stations, parts.clock, parts.store.audit)
+        self._sessions = _sessions(parts)
+        self._acting = Acting(parts.store.operators, parts.store.roles, self._sessions)
+        access = Access(parts.store.stations, parts.clock, self._acting, parts.store.audit)
         tls = ServerTls(key=identity.key, chain=identity.chain)
         self._deadlines = Deadlines(
             warning=timedelta(hours=settings.jobs.warn_after_hours),
@@ -326,18 +334,20 @@ class Server:
             clock=parts.clock,
         )
         await self._stations.serve_stations(
-            engine=OperationEngine(services),
+            engine=OperationEngine(services, self._acting.again),
             console=console,
             credentials=Credentials(services),
             rehearsals=rehearsals(
                 services, organisation=parts.settings.organisation, publication=_publication(parts.settings)
             ),
+            sessions=Logons(self._sessions, store.roles),
             server=name,
             version=self._version,
             clock=parts.clock,
         )
         await self._joining.serve_joining(parts.enrolment)
-        await self._admin.serve_admin(admin)
+        operators = OperatorAdmin(Operators(store, parts.clock), unrestricted(ACTOR))
+        await self._admin.serve_admin(admin, operators)
         self._runner.start()
 
     async def stop(self) -> None:
@@ -352,6 +362,16 @@ class Server:
         facts: dict[str, Fact] = {"version": self._version, "generation": self._parts.keystore.generation}
         record = AuditRecord(kind=AuditKind.SERVER, event=event, actor=SERVER, facts=facts)
         await self._parts.store.audit.append([record])
+
+
+def _sessions(parts: Parts) -> Sessions:
+    settings = parts.settings
+    limits = SessionLimits(
+        idle=timedelta(minutes=settings.sessions.idle_minutes),
+        absolute=timedelta(minutes=settings.sessions.longest_minutes),
+        step_up=timedelta(minutes=settings.sessions.step_up_minutes),
+    )
+    return Sessions(parts.store, parts.clock, names=settings.names, limits=limits)
 
 
 def _jobs(parts: Parts, deadlines: Deadlines) -> tuple[Job, ...]:

@@ -1,23 +1,27 @@
 """The server over gRPC with mutual TLS."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import grpc
 import grpc.aio
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from kiosk.backend.failures import failure_of
 from kiosk.backend.identity import StationIdentity
-from kiosk.ports import LinkState
+from kiosk.backend.token import HeldToken
+from kiosk.ports import LineEnds, LinkState
 from shared import errors
 from shared.clock import Clock
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.lifecycle import OperationKind
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
+from shared.logon import LogonPurpose
 from shared.proto import (
     console_pb2,
     console_pb2_grpc,
@@ -25,6 +29,8 @@ from shared.proto import (
     operations_pb2,
     operations_pb2_grpc,
     rehearsals_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
     stations_pb2,
     stations_pb2_grpc,
 )
@@ -47,10 +53,13 @@ from shared.proto.convert_credentials import (
     encode_help,
 )
 from shared.proto.convert_rehearsal import decode_rehearsal, encode_request
+from shared.proto.convert_sessions import decode_challenge, decode_logged_on, decode_session, encode_proof
+from shared.proto.convert_sessions import encode_question as encode_session_question
 from shared.proto.convert_sight import decode_comparison
 from shared.proto.convert_turns import decode_server_turn, encode_station_turn
 from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Done, Failed, ServerTurn, StationTurn
+from shared.sessions import LogonProof, SessionView
 
 CALL_TIMEOUT_S: Final = 10.0
 """One question and its answer; a directory may take its time."""
@@ -118,58 +127,80 @@ class GrpcBackend:
         self._rehearsals = rehearsals_pb2_grpc.RehearsalsStub(self._channel)
         self._stations = stations_pb2_grpc.StationsStub(self._channel)
         self._credentials = credentials_pb2_grpc.CredentialsStub(self._channel)
+        self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
+        self._token = HeldToken()
 
     async def who_am_i(self) -> ServerView:
         """Return how the server knows this station."""
-        call = self._stations.WhoAmI(stations_pb2.WhoAmIRequest(), timeout=self._timeout_s)
+        call = self._stations.WhoAmI(
+            stations_pb2.WhoAmIRequest(), timeout=self._timeout_s, metadata=self._token.metadata
+        )
         return decode_server(await self._call(call))
 
     async def look_up(self, hints: CardHints) -> CardView:
         """Return what the record says of a card."""
-        call = self._console.LookUpCard(encode_hints(hints), timeout=self._timeout_s)
+        call = self._console.LookUpCard(
+            encode_hints(hints), timeout=self._timeout_s, metadata=self._token.metadata
+        )
         return decode_card(await self._call(call))
 
     async def compare(self, hints: CardHints, template: str) -> Comparison:
         """Return how a card differs from a template: the one of its credential where none is named."""
-        call = self._console.CompareCard(encode_question(hints, template), timeout=self._timeout_s)
+        call = self._console.CompareCard(
+            encode_question(hints, template), timeout=self._timeout_s, metadata=self._token.metadata
+        )
         return decode_comparison(await self._call(call))
 
     async def find_people(self, text: str, limit: int) -> Found:
         """Search the directory."""
-        call = self._console.FindPeople(encode_search(text, limit), timeout=self._timeout_s)
+        call = self._console.FindPeople(
+            encode_search(text, limit), timeout=self._timeout_s, metadata=self._token.metadata
+        )
         return decode_found(await self._call(call))
 
     async def templates(self) -> Sequence[TemplateView]:
         """Return the templates that this station may issue."""
-        call = self._console.ListTemplates(console_pb2.ListTemplatesRequest(), timeout=self._timeout_s)
+        call = self._console.ListTemplates(
+            console_pb2.ListTemplatesRequest(), timeout=self._timeout_s, metadata=self._token.metadata
+        )
         return decode_templates(await self._call(call))
 
     async def rehearse_issue(self, request: RehearsalRequest) -> Rehearsal:
         """Return what issuing a card would do."""
         timeout = max(self._timeout_s, REHEARSAL_TIMEOUT_S)
-        call = self._rehearsals.RehearseIssue(encode_request(request), timeout=timeout)
+        call = self._rehearsals.RehearseIssue(
+            encode_request(request), timeout=timeout, metadata=self._token.metadata
+        )
         return decode_rehearsal(await self._call(call))
 
     async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
         """Search credentials by their holders, whether or not their cards are here."""
-        call = self._credentials.Find(encode_find(text, limit), timeout=self._timeout_s)
+        call = self._credentials.Find(
+            encode_find(text, limit), timeout=self._timeout_s, metadata=self._token.metadata
+        )
         return decode_found_credentials(await self._call(call))
 
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         """Suspend, resume, revoke or delete a credential whose card is not here."""
         call = self._credentials.Decide(
-            encode_decision(record_id, operation, reason), timeout=DECISION_TIMEOUT_S
+            encode_decision(record_id, operation, reason),
+            timeout=DECISION_TIMEOUT_S,
+            metadata=self._token.metadata,
         )
         return decode_decided(await self._call(call))
 
     async def read_out(self, record_id: UUID) -> CodeView:
         """Tell the code that unblocks a card far away, which is disclosed from then on."""
-        call = self._credentials.ReadOut(encode_help(record_id), timeout=self._timeout_s)
+        call = self._credentials.ReadOut(
+            encode_help(record_id), timeout=self._timeout_s, metadata=self._token.metadata
+        )
         return decode_read_out(await self._call(call))
 
     async def make_unblock_code(self, record_id: UUID) -> CodeView:
         """Make a code with which a holder unblocks the card at a station, once."""
-        call = self._credentials.MakeUnblockCode(encode_help(record_id), timeout=self._timeout_s)
+        call = self._credentials.MakeUnblockCode(
+            encode_help(record_id), timeout=self._timeout_s, metadata=self._token.metadata
+        )
         return decode_unblock_code(await self._call(call))
 
     async def operation(self, turns: AsyncIterator[StationTurn]) -> AsyncGenerator[ServerTurn, None]:
@@ -180,7 +211,7 @@ class GrpcBackend:
             ConnectionLost: it was cut before `Done` or `Failed`.
             KioskError: the server's own error, or whatever `turns` raised.
         """
-        call = self._operations.Run()
+        call = self._operations.Run(metadata=self._token.metadata)
         speech = asyncio.create_task(_speak(call, turns))
         heard = ended = False
         try:
@@ -197,6 +228,58 @@ class GrpcBackend:
                 await _last_word(call)
             if not call.done():
                 call.cancel()
+
+    # --- who is logged on -------------------------------------------------------------------------------
+
+    @property
+    def ends(self) -> LineEnds:
+        """Who speaks with whom: TLS has checked that the server's certificate has this name."""
+        certificate = x509.load_pem_x509_certificate(self._identity.certificate)
+        return LineEnds(server=host_of(self._server), station=certificate.fingerprint(SHA256()))
+
+    @property
+    def token(self) -> HeldToken:
+        """The session whose token goes with every call."""
+        return self._token
+
+    async def challenge(self, purpose: LogonPurpose) -> bytes:
+        """Ask for a text that the operator's card is to sign."""
+        question = encode_session_question(purpose, self.ends.server)
+        call = self._sessions.Challenge(question, timeout=self._timeout_s, metadata=self._token.metadata)
+        return decode_challenge(await self._call(call))
+
+    async def log_on(self, proof: LogonProof) -> SessionView:
+        """Begin a session; from now on its token goes with every call."""
+        request = sessions_pb2.LogOnRequest(proof=encode_proof(proof))
+        call = self._sessions.LogOn(request, timeout=self._timeout_s, metadata=self._token.metadata)
+        reply = decode_logged_on(await self._call(call))
+        self._token.keep(reply.token)
+        return reply.session
+
+    async def step_up(self, proof: LogonProof) -> SessionView:
+        """Prove card and PIN again."""
+        request = sessions_pb2.StepUpRequest(proof=encode_proof(proof))
+        call = self._sessions.StepUp(request, timeout=self._timeout_s, metadata=self._token.metadata)
+        return decode_session(await self._call(call))
+
+    async def log_off(self, *, card_removed: bool = False) -> None:
+        """Forget the token at once, then tell the server."""
+        metadata = self._token.metadata
+        self._token.forget()
+        request = sessions_pb2.LogOffRequest(card_removed=card_removed)
+        await self._call(self._sessions.LogOff(request, timeout=self._timeout_s, metadata=metadata))
+
+    async def who_is(self) -> SessionView:
+        """Return who is logged on; `LogonNeeded` where nobody is."""
+        request = sessions_pb2.WhoIsRequest()
+        call = self._sessions.WhoIs(request, timeout=self._timeout_s, metadata=self._token.metadata)
+        return decode_session(await self._call(call))
+
+    def when_ended(self, told: Callable[[], None]) -> None:
+        """Call `told` when the server says that the session has ended; its token is forgotten by then."""
+        self._token.when_ended(told)
+
+    # --- the line ---------------------------------------------------------------------------------------
 
     async def link(self) -> AsyncGenerator[LinkState, None]:
         """Report the line's state now and at every change; ends when the line is closed.
@@ -253,10 +336,17 @@ class GrpcBackend:
     def _failure(self, error: grpc.aio.AioRpcError) -> KioskError:
         """Return what a failed call stands for; a refused handshake may be our own certificate's age."""
         failure = failure_of(error, self._server)
+        if isinstance(failure, errors.SessionEnded):
+            self._token.end()
         expired = self._identity.not_after <= self._clock.now()
         if expired and isinstance(failure, errors.ServerUnreachable):
             return errors.StationExpired(expired=self._identity.not_after.date().isoformat())
         return failure
+
+
+def host_of(address: str) -> str:
+    """Return the name in host:port; brackets around an IPv6 address are not part of it."""
+    return address.rpartition(":")[0].strip("[]")
 
 
 async def _speak(

@@ -2,18 +2,21 @@
 
 Every call of every listener passes `Access.admit` before its servicer sees it. A method without a rule is
 refused, whoever asks. A station is who registered the certificate that it shows: the issuing root alone
-proves nothing, the SHA-256 of the certificate has to be on record.
+proves nothing, the SHA-256 of the certificate has to be on record. Who shows the token of a session acts as its operator;
+one that has ended, or is another station's, is refused, also where none is needed.
 
-Until operators exist, only stations flagged *lab* may run operations and see people.
+Until operators exist, only stations flagged *lab* may run operations and see people. From then on nobody may without a
+session whose operator has the permission (`policy`), on lab stations neither.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
+from server.authority.policy import Principal, authorise_call, unrestricted
 from server.authority.throttle import Limit, Throttle
 from server.ports.operators import LoggedOn
 from server.ports.store import AuditKind, AuditRecord, AuditStore, StationState, StationStore
@@ -24,22 +27,32 @@ from shared.credential.model import StationId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The station that makes a call, and who is logged on there. `fingerprint` is the SHA-256 of its certificate (DER)."""
+    """The station that makes a call, and as whom. `fingerprint` is the SHA-256 of its certificate (DER).
+
+    `principal` is None where nobody is logged on who has to be; `proven`: the operator's PIN was asked recently enough for
+    what is sensitive.
+    """
 
     station_id: StationId
     name: str
     lab: bool
     fingerprint: bytes
     session: LoggedOn | None = None
+    principal: Principal | None = None
+    proven: bool = False
 
     @property
     def actor(self) -> str:
-        """How evidence calls it."""
+        """How evidence calls it: the operator, where one is logged on, else the station."""
+        if self.session is not None:
+            return str(self.session.operator.operator_id)
         return SERVER if self == ITSELF else str(self.station_id)
 
 
 SERVER: Final = "server"
-ITSELF: Final = Caller(station_id=StationId(UUID(int=0)), name=SERVER, lab=False, fingerprint=b"")
+ITSELF: Final = Caller(
+    station_id=StationId(UUID(int=0)), name=SERVER, lab=False, fingerprint=b"", principal=unrestricted(SERVER)
+)
 """The server, where it acts on its own. No certificate has an empty fingerprint, so that nobody calls as this."""
 
 
@@ -78,8 +91,22 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Rehearsals/RehearseIssue": Rule.LAB_STATION,
         "/kiosk.v1.Console/ListTemplates": Rule.REGISTERED_STATION,
         "/kiosk.v1.Stations/WhoAmI": Rule.REGISTERED_STATION,
+        "/kiosk.v1.Sessions/Challenge": Rule.REGISTERED_STATION,
+        "/kiosk.v1.Sessions/LogOn": Rule.REGISTERED_STATION,
+        "/kiosk.v1.Sessions/StepUp": Rule.REGISTERED_STATION,
+        "/kiosk.v1.Sessions/LogOff": Rule.REGISTERED_STATION,
+        "/kiosk.v1.Sessions/WhoIs": Rule.REGISTERED_STATION,
         "/kiosk.v1.Stations/Join": Rule.JOINING,
         "/kiosk.v1.Admin/CreateStationToken": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/ListOperators": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/ActivateOperator": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/DeactivateOperator": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/SetOperatorRoles": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/ListRoles": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/CloneRole": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/EditRole": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/ResetRole": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Operators/DeleteRole": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ListStations": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/BlockStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/UnblockStation": Rule.ADMINISTRATOR,
@@ -112,11 +139,29 @@ _LISTENER_OF: Final = {
 }
 
 
-class Access:
-    """Judge calls by the rules and by the record of stations."""
+class Identities(Protocol):
+    """Whoever knows as whom a station acts (`acting.Acting`)."""
 
-    def __init__(self, stations: StationStore, clock: Clock, audit: AuditStore | None = None) -> None:
-        """Look stations up in `stations`; `clock` judges whether a certificate has expired.
+    async def of(self, caller: Caller, token: bytes | None) -> Caller:
+        """Return the caller with session and principal; `SessionEnded` where the token does not count here."""
+        ...
+
+    async def anybody(self) -> bool:
+        """Whether there are operators."""
+        ...
+
+
+class Access:
+    """Judge calls by the rules, by the record of stations and by that of sessions."""
+
+    def __init__(
+        self,
+        stations: StationStore,
+        clock: Clock,
+        acting: Identities,
+        audit: AuditStore | None = None,
+    ) -> None:
+        """Look stations up in `stations`; `clock` judges whether a certificate has expired, `acting` who is logged on.
 
         What is refused to a certificate of our own root becomes evidence in `audit`, once a minute for each
         certificate and reason: a peer that tries for ever must not fill the database.
@@ -124,36 +169,47 @@ class Access:
         self._stations = stations
         self._clock = clock
         self._audit = audit
+        self._acting = acting
         self._noted = Throttle(per_peer=NOTED, overall=NOTED_OVERALL, clock=clock)
 
-    async def admit(self, listener: Listener, method: str, fingerprint: bytes | None) -> Caller | None:
+    async def admit(
+        self, listener: Listener, method: str, fingerprint: bytes | None, token: bytes | None = None
+    ) -> Caller | None:
         """Return who calls, or refuse.
 
         `method` is the full name (`/package.Service/Method`); `fingerprint` the SHA-256 of the certificate that
-        the peer showed, None where there was none. Who is not a station (joining, administration) is None.
+        the peer showed, `token` that of a session; None where there was none. Who is not a station (joining,
+        administration) is None.
 
         Raises:
             NotAllowed: no rule, the wrong listener, or no right.
+            LogonNeeded: there are operators, and none is logged on here.
             StationUnknown: no station is registered under this certificate.
             StationBlocked: an administrator blocked the station.
             StationExpired: the registered certificate has expired; the line outlived it.
+            SessionEnded: the token's session has ended, is another station's, or there is no such token.
         """
         try:
-            return await self._judge(listener, method, fingerprint)
+            return await self._judge(listener, method, fingerprint, token)
         except errors.PolicyError as refused:
             if fingerprint is not None:
                 await self._note(refused, method, fingerprint.hex())
             raise
 
-    async def _judge(self, listener: Listener, method: str, fingerprint: bytes | None) -> Caller | None:
+    async def _judge(
+        self, listener: Listener, method: str, fingerprint: bytes | None, token: bytes | None
+    ) -> Caller | None:
         rule = RULES.get(method)
         if rule is None or _LISTENER_OF[rule] is not listener:
             raise errors.NotAllowed(what=method)
         if listener is not Listener.STATIONS:
+            if token is not None:
+                raise errors.SessionEnded
             return None
-        caller = await self._station(fingerprint)
-        if rule is Rule.LAB_STATION and not caller.lab:
+        caller = await self._acting.of(await self._station(fingerprint), token)
+        if rule is Rule.LAB_STATION and caller.principal is None and not await self._acting.anybody():
             raise errors.NotAllowed(what=method)
+        authorise_call(caller.principal, method)
         return caller
 
     async def _note(self, refused: errors.PolicyError, method: str, fingerprint: str) -> None:

@@ -6,6 +6,8 @@ from typing import Final
 from uuid import UUID
 
 from server.authority.access import Caller
+from server.authority.acting import needs_of, permit
+from server.authority.policy import OPERATION_RULES, Needs
 from server.operations.disclose import Disclosures
 from server.operations.services import Services
 from server.operations.succession import Succession
@@ -17,6 +19,8 @@ from shared.credential.update import due_at_sight
 from shared.credentials import CodeView, CredentialView, DecisionView, FoundCredentials
 
 SEARCH_LIMIT: Final = 200
+_READ_OUT: Final = needs_of("/kiosk.v1.Credentials/ReadOut")
+_UNBLOCK_CODE: Final = needs_of("/kiosk.v1.Credentials/MakeUnblockCode")
 
 
 class Credentials:
@@ -40,17 +44,30 @@ class Credentials:
         self, caller: Caller, record_id: UUID, operation: OperationKind, reason: str
     ) -> DecisionView:
         """Suspend, resume, revoke or delete, with all that follows; raises as `Decisions.decide`."""
+        await self._permit(caller, OPERATION_RULES[operation], record_id)
         decided = await self._decisions.decide(caller, RecordId(record_id), operation, reason)
         return DecisionView(state=decided.state, facts=decided.facts)
 
     async def read_out(self, caller: Caller, record_id: UUID) -> CodeView:
         """Tell the code that unblocks a card far away; raises as `Disclosures.read_out`."""
+        await self._permit(caller, _READ_OUT, record_id)
         return CodeView(code=await self._disclosures.read_out(caller, RecordId(record_id)))
 
     async def make_unblock_code(self, caller: Caller, record_id: UUID) -> CodeView:
         """Make a code with which a holder unblocks the card once; raises as `Disclosures.unblock_code`."""
+        await self._permit(caller, _UNBLOCK_CODE, record_id)
         made = await self._disclosures.unblock_code(caller, RecordId(record_id))
         return CodeView(code=made.code, expires_at=made.expires_at.isoformat())
+
+    async def _permit(self, caller: Caller, needs: Needs, record_id: UUID) -> None:
+        """Refuse what the caller may not do for the template of this card; raises as `acting.permit`."""
+        record = await self._store.cards.card(RecordId(record_id))
+        cut = record.open_operation if record else None
+        credential = record.credential if record else None
+        refs = (cut.template if cut else None, credential.template if credential else None)
+        names: set[str | None] = {ref.name for ref in refs if ref is not None}
+        for name in names or {None}:
+            permit(caller, needs, name)
 
     async def _found(self, text: str, limit: int) -> list[CardRecord]:
         credentials = self._store.credentials

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from server.authority.access import Caller
+from server.authority.acting import require_proof
+from server.authority.policy import Needs, authorise_call
 from server.authority.throttle import Limit, Throttle
 from server.operations.change_pin import change_pin
 from server.operations.issue import issue
 from server.operations.link import StationLink
-from server.operations.operation import Ended, Operation
+from server.operations.operation import Again, Ended, Operation
 from server.operations.register import register
 from server.operations.renew import reissue, renew
 from server.operations.services import Services
@@ -47,6 +49,7 @@ OPERATIONS: Final[Mapping[OperationKind, Callable[[Operation], Awaitable[Ended]]
 }
 
 
+RUN: Final = "/kiosk.v1.Operations/Run"
 UNKNOWN: Final = "unknown"
 
 AT_ONCE: Final = 64
@@ -63,9 +66,10 @@ REFUSALS_OVERALL: Final = Limit(burst=1000, seconds=0.1)
 class OperationEngine:
     """Run operations for stations."""
 
-    def __init__(self, services: Services) -> None:
-        """Work with `services`."""
+    def __init__(self, services: Services, again: Again | None = None) -> None:
+        """Work with `services`; `again` judges who asked, at every border between two steps."""
         self._services = services
+        self._again = again
         self._running: Counter[StationId] = Counter()
         self._evidence = Throttle(per_peer=REFUSALS, overall=REFUSALS_OVERALL, clock=services.clock)
 
@@ -88,7 +92,7 @@ class OperationEngine:
         if not isinstance(begin, Begin):
             raise errors.Garbled(why="an operation begins with Begin")
         talk = Talk(station)
-        op = Operation(self._services, caller, begin, talk)
+        op = Operation(self._services, caller, begin, talk, self._again)
         try:
             self._admit(op)
             ended = await OPERATIONS[begin.operation](op)
@@ -109,7 +113,14 @@ class OperationEngine:
         Raises:
             TooManyAttempts: the station runs too many operations at the same time.
             VirtualCardRefused: a virtual card, and this server or station is not for that.
+            LogonNeeded, NotAllowed: nobody is logged on who may do this, whatever card it is.
+            StepUpNeeded: the operator's PIN has to be asked for again first.
         """
+        needs = authorise_call(op.caller.principal, RUN, op.begin.operation)
+        assert isinstance(needs, Needs)  # of a call whose operation is named
+        if op.begin.operation is OperationKind.ISSUE and op.begin.template:
+            op.permit()
+        require_proof(op.caller, needs)
         if self._running[op.caller.station_id] > AT_ONCE:
             raise errors.TooManyAttempts(seconds=1)
         if op.begin.virtual and not (self._services.allow_virtual and op.caller.lab):

@@ -1,11 +1,12 @@
 """One operation on one card: what every kind of operation works with."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
 from server.authority.access import Caller
+from server.authority.policy import OPERATION_RULES, authorise
 from server.operations.identify import Identified, Sighting, identify
 from server.operations.journal import Journal
 from server.operations.secrets import CardSecrets
@@ -43,11 +44,17 @@ class Ended:
     facts: dict[str, errors.Fact]
 
 
+Again = Callable[[Caller], Awaitable[Caller]]
+"""Return the caller as it is now; `SessionEnded` where its session has ended."""
+
+
 class Operation:
     """The station's request, the card as it was found, and the means to go on."""
 
-    def __init__(self, services: Services, caller: Caller, begin: Begin, talk: Talk) -> None:
-        """Work for `caller`, as asked in `begin`."""
+    def __init__(
+        self, services: Services, caller: Caller, begin: Begin, talk: Talk, again: Again | None = None
+    ) -> None:
+        """Work for `caller`, as asked in `begin`; `again` judges the caller at every border between two steps."""
         self.services = services
         self.caller = caller
         self.begin = begin
@@ -65,6 +72,7 @@ class Operation:
         self.ends_at: datetime | None = None
         """When the credential ends, where it is temporary; nothing that is certified for it lives longer."""
         self._steps: Sequence[plan.Step] = ()
+        self._again = again
         talk.keep_alive = self.journal.keep_alive
 
     # --- the card ---------------------------------------------------------------------------------------
@@ -73,6 +81,7 @@ class Operation:
         """Read the card and find its record.
 
         Raises:
+            NotAllowed, LogonNeeded: the caller may not do this with this card.
             NotPivCard: no PIV application.
             CardLost: it left.
         """
@@ -88,7 +97,27 @@ class Operation:
         self.seen = True
         if found.record is not None and found.record.credential is not None:
             self.ends_at = found.record.credential.ends_at
+        self.permit()
         return facts, found
+
+    def permit(self) -> None:
+        """Refuse what the caller may not do with this card: every template counts that it is, or becomes, a card of.
+
+        Raises:
+            NotAllowed: no permission.
+            LogonNeeded: nobody is logged on who has to be.
+        """
+        if self.caller.principal is None:
+            raise errors.LogonNeeded
+        names: set[str | None] = set()
+        if self.begin.operation is OperationKind.ISSUE and self.begin.template:
+            names.add(self.begin.template)
+        if self.record is not None:
+            cut, credential = self.record.open_operation, self.record.credential
+            refs = (cut.template if cut else None, credential.template if credential else None)
+            names |= {ref.name for ref in refs if ref is not None}
+        for name in names or {None}:
+            authorise(self.caller.principal, OPERATION_RULES[self.begin.operation], name)
 
     def secrets(self, record_id: RecordId) -> CardSecrets:
         """Return the means to derive this card's secrets."""
@@ -230,7 +259,14 @@ class Operation:
     async def advance(
         self, *, done: tuple[type[plan.Step], ...] = (), begun: tuple[type[plan.Step], ...] = ()
     ) -> None:
-        """Mark steps of these kinds as done, and of these as begun."""
+        """Mark steps of these kinds as done, and of these as begun; between the two the caller is judged again.
+
+        Raises:
+            SessionEnded, NotAllowed: the caller may not go on; what was done is recorded, and somebody else may.
+        """
+        if self._again is not None:
+            self.caller = await self._again(self.caller)
+            self.permit()
         changes = [
             StepChange(index=index, done=isinstance(step, done), expected_ms=expected_ms(step))
             for index, step in enumerate(self._steps)

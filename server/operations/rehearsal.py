@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from server.authority.access import Caller
+from server.authority.acting import needs_of, permit
+from server.authority.policy import unrestricted
 from server.operations.engine import OperationEngine
 from server.operations.identify import Identified, Seen
 from server.operations.rehearsal_card import Scratch, card_for
@@ -27,6 +29,7 @@ WAITING_MAX: Final = 8
 """Rehearsals at the same time; one is worked on, the others wait for it."""
 
 READER: Final = "dry run"
+_NEEDS: Final = needs_of("/kiosk.v1.Rehearsals/RehearseIssue")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +61,10 @@ class Rehearsals:
         Raises:
             TooManyAttempts: others wait already.
             CannotRehearse: what the card would do next is not known from outside.
+            LogonNeeded, NotAllowed: the caller may not see what issuing by this template would do.
             KioskError: whatever issuing itself would be refused with.
         """
+        permit(caller, _NEEDS, request.template)
         if self._waiting >= WAITING_MAX:
             raise errors.TooManyAttempts(seconds=1)
         self._waiting += 1
@@ -89,7 +94,8 @@ class Rehearsals:
         hints = replace(request.card, profile=profile)
         card = await card_for(scratch, caller, begin, hints, record)
         stage = Stage(begin, card, object_max=PROFILES[profile].object_max)
-        await OperationEngine(scratch.services).run(caller, stage)
+        itself = replace(caller, session=None, principal=unrestricted(READER))
+        await OperationEngine(scratch.services).run(itself, stage)
         if isinstance(stage.end, Failed):
             raise stage.end.error
         assert stage.end is not None

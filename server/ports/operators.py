@@ -338,7 +338,7 @@ class SessionStore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChallengeRecord:
-    """A challenge that was given out. `digest` is the SHA-256 of its nonce; `purpose` what a signature over it is for."""
+    """A challenge that was given out. `digest` is the SHA-256 of the whole text, nonce and all; `purpose` what it is for."""
 
     digest: bytes
     station_id: StationId

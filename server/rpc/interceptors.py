@@ -28,6 +28,8 @@ from shared.proto.status import status_of, to_trailer
 log: Final = logging.getLogger(__name__)
 
 FIRST_WORD_TIMEOUT_S: Final = 1.0
+SESSION: Final = "kiosk-session-bin"
+"""Metadata with the token of a session."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in its stubs only
@@ -114,7 +116,9 @@ class Gate(grpc.aio.ServerInterceptor):
         """Let the call through if its caller may, and let nothing out but errors of ours."""
         try:
             try:
-                caller = await self._access.admit(self._listener, method, fingerprint_of(context))
+                caller = await self._access.admit(
+                    self._listener, method, fingerprint_of(context), token_of(context)
+                )
             except errors.PolicyError:
                 if streaming:
                     await _hear_out(context)
@@ -158,6 +162,14 @@ def fingerprint_of(context: Context) -> bytes | None:
     """Return the SHA-256 of the certificate (DER) that the peer showed in the handshake, or None."""
     shown = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown.decode())).digest() if shown else None
+
+
+def token_of(context: Context) -> bytes | None:
+    """Return the token of the session that the caller claims, or None; of several none counts."""
+    shown = [value for key, value in context.invocation_metadata() or () if key == SESSION]
+    if not shown:
+        return None
+    return shown[0] if len(shown) == 1 and isinstance(shown[0], bytes) else b""
 
 
 async def _behave(behaviour: Any, request: Any, context: Context) -> Any:

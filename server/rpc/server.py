@@ -21,11 +21,13 @@ from grpc_reflection.v1alpha import reflection
 
 from server.authority.access import Access, Listener
 from server.authority.lines import Lines
+from server.authority.operator_admin import OperatorAdminService
 from server.authority.services import (
     AdminService,
     ConsoleService,
     CredentialsService,
     RehearsalService,
+    SessionsService,
 )
 from server.authority.stations import Enrolment
 from server.operations.link import Engine
@@ -35,7 +37,9 @@ from server.rpc.credentials import CredentialsServicer
 from server.rpc.health import HealthServicer
 from server.rpc.interceptors import Gate
 from server.rpc.operations import OperationsServicer
+from server.rpc.operators import OperatorsServicer
 from server.rpc.rehearsals import RehearsalsServicer
+from server.rpc.sessions import SessionsServicer
 from server.rpc.stations import JoiningServicer, StationsServicer
 from shared import errors
 from shared.clock import Clock
@@ -47,8 +51,11 @@ from shared.proto import (
     credentials_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
+    operators_pb2_grpc,
     rehearsals_pb2,
     rehearsals_pb2_grpc,
+    sessions_pb2,
+    sessions_pb2_grpc,
     stations_pb2,
     stations_pb2_grpc,
 )
@@ -76,6 +83,7 @@ STATION_SERVICES: Final = tuple(
         (console_pb2, "Console"),
         (credentials_pb2, "Credentials"),
         (rehearsals_pb2, "Rehearsals"),
+        (sessions_pb2, "Sessions"),
         (stations_pb2, "Stations"),
     )
 )
@@ -143,6 +151,7 @@ class Endpoint:
         console: ConsoleService,
         credentials: CredentialsService,
         rehearsals: RehearsalService,
+        sessions: SessionsService,
         server: str,
         version: str,
         clock: Clock,
@@ -153,6 +162,7 @@ class Endpoint:
         console_pb2_grpc.add_ConsoleServicer_to_server(ConsoleServicer(console), self.server)
         credentials_pb2_grpc.add_CredentialsServicer_to_server(CredentialsServicer(credentials), self.server)
         rehearsals_pb2_grpc.add_RehearsalsServicer_to_server(RehearsalsServicer(rehearsals), self.server)
+        sessions_pb2_grpc.add_SessionsServicer_to_server(SessionsServicer(sessions), self.server)
         stations_pb2_grpc.add_StationsServicer_to_server(
             StationsServicer(server=server, version=version, clock=clock), self.server
         )
@@ -168,9 +178,10 @@ class Endpoint:
         stations_pb2_grpc.add_StationsServicer_to_server(JoiningServicer(enrolment), self.server)
         await self.server.start()
 
-    async def serve_admin(self, service: AdminService) -> None:
+    async def serve_admin(self, service: AdminService, operators: OperatorAdminService) -> None:
         """Serve administration."""
         admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(service), self.server)
+        operators_pb2_grpc.add_OperatorsServicer_to_server(OperatorsServicer(operators), self.server)
         await self.server.start()
 
     async def stop(self, grace: float = 5.0) -> None:

@@ -9,6 +9,7 @@ from typing import Self
 from uuid import uuid4
 
 from server.authority.access import Caller
+from server.authority.policy import unrestricted
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.keystore.memory import MemoryKeyStore
 from server.operations.services import Services
@@ -51,7 +52,13 @@ class Inside(World):
         self._new = lab.store._book.state.copy()
         self._moments: dict[str, _Moment] = {}
         self._callers = [
-            Caller(station_id=StationId(uuid4()), name=name, lab=True, fingerprint=b"\x00" * 32)
+            Caller(
+                station_id=StationId(uuid4()),
+                name=name,
+                lab=True,
+                fingerprint=b"\x00" * 32,
+                principal=unrestricted("test"),
+            )
             for name in DESKS
         ]
 

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from server.authority.access import Caller
+from server.authority.policy import unrestricted
 from server.operations.journal import Journal
 from server.operations.secrets import CardSecrets
 from server.ports.keystore import KeyStore
@@ -188,7 +189,9 @@ def wrong_pin(memory: Memory, pins: Sequence[str]) -> list[str]:
 
 def _secrets(keystore: KeyStore, record_id: RecordId) -> CardSecrets:
     """Derive beside the product's records: the evidence goes nowhere."""
-    nobody = Caller(station_id=StationId(uuid4()), name="judge", lab=True, fingerprint=b"")
+    nobody = Caller(
+        station_id=StationId(uuid4()), name="judge", lab=True, fingerprint=b"", principal=unrestricted("test")
+    )
     return CardSecrets(keystore, record_id, Journal(MemoryStore(SystemClock()).cards, nobody))
 
 

@@ -14,6 +14,7 @@ from kiosk.station.faces import Job, Outcome
 from server.authority.access import Caller
 from server.authority.console import Console
 from server.authority.credentials import Credentials
+from server.authority.policy import unrestricted
 from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY, bootstrap, certify_content_signer
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.directory.memory import MemoryDirectory
@@ -225,7 +226,13 @@ class Lab:
             clock=clock,
             allow_virtual=True,
         )
-        caller = Caller(station_id=StationId(uuid4()), name="desk", lab=lab, fingerprint=b"\x00" * 32)
+        caller = Caller(
+            station_id=StationId(uuid4()),
+            name="desk",
+            lab=lab,
+            fingerprint=b"\x00" * 32,
+            principal=unrestricted("test"),
+        )
         made = cls(adapt(services), store, ca, caller)
         await made.apply(template)
         await made.station.start()

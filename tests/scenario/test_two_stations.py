@@ -12,6 +12,7 @@ from kiosk.station.core import StationCore
 from kiosk.station.faces import Job, Outcome
 from server.authority.access import Caller
 from server.authority.console import Console
+from server.authority.policy import unrestricted
 from server.store.rules import LEASE_PROVEN_S
 from shared.credential.model import CardRecord, State, StationId
 from shared.credential.pins import PinPolicy
@@ -45,7 +46,13 @@ class DeadLine(DirectBackend):
             lambda: services.keystore.generation,
             services.clock,
         )
-        caller = Caller(station_id=StationId(uuid4()), name=name, lab=True, fingerprint=b"\x00" * 32)
+        caller = Caller(
+            station_id=StationId(uuid4()),
+            name=name,
+            lab=True,
+            fingerprint=b"\x00" * 32,
+            principal=unrestricted("test"),
+        )
         super().__init__(lab.engine, console, caller)
         self.dead = asyncio.Event()
         self.noticed = asyncio.Event()

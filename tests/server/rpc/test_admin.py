@@ -37,7 +37,7 @@ from shared.credential.model import (
     StationId,
 )
 from tests.server.rpc.test_gate import knock
-from tests.server.rpc.world import World
+from tests.server.rpc.world import World, operators_of
 
 NOW = datetime(2026, 3, 1, 12, 30, 1, 250_000, tzinfo=UTC)
 RECORD = StationRecord(
@@ -194,9 +194,10 @@ class Room:
 @pytest.fixture
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     path = tmp_path / "run" / "admin.sock"
-    endpoint = bind_admin(path, access=World().access)
+    world = World()
+    endpoint = bind_admin(path, access=world.access)
     admin = Admin()
-    await endpoint.serve_admin(admin)
+    await endpoint.serve_admin(admin, operators_of(world))
     async with AdminClient(path) as client:
         yield Room(path=path, admin=admin, endpoint=endpoint, client=client)
     await endpoint.stop(0)
@@ -264,7 +265,7 @@ async def test_a_socket_left_behind_is_replaced(room: Room) -> None:
     room.path.touch()
     room.path.unlink()
     endpoint = bind_admin(room.path, access=World().access)
-    await endpoint.serve_admin(room.admin)
+    await endpoint.serve_admin(room.admin, operators_of(World()))
     async with AdminClient(room.path) as client:
         assert await client.stations() == (RECORD,)
     await endpoint.stop(0)

@@ -26,7 +26,9 @@ from shared.proto import (
     console_pb2,
     credentials_pb2,
     operations_pb2,
+    operators_pb2,
     rehearsals_pb2,
+    sessions_pb2,
     stations_pb2,
 )
 from shared.proto.status import from_trailer
@@ -36,7 +38,8 @@ from tests.server.rpc.world import World
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
     for module in (
-        *(operations_pb2, console_pb2, credentials_pb2, rehearsals_pb2, stations_pb2, admin_pb2),
+        *(operations_pb2, console_pb2, credentials_pb2, rehearsals_pb2, sessions_pb2),
+        *(stations_pb2, admin_pb2, operators_pb2),
         *(health_pb2, reflection_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
@@ -45,6 +48,7 @@ METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method for service in SERVICES for method in service.methods
 }
 
+PROOF = sessions_pb2.LogonProof(text=b"t", certificate=b"c", signature=b"s")
 VALID: dict[str, bytes] = {
     "/kiosk.v1.Operations/Run": operations_pb2.StationTurn(
         begin=operations_pb2.Begin(operation=operations_pb2.OPERATION_KIND_ISSUE)
@@ -60,10 +64,25 @@ VALID: dict[str, bytes] = {
         f"/kiosk.v1.Credentials/{name}": credentials_pb2.HelpRequest(record_id=bytes(16)).SerializeToString()
         for name in ("ReadOut", "MakeUnblockCode")
     },
+    "/kiosk.v1.Sessions/Challenge": sessions_pb2.ChallengeRequest(
+        purpose=sessions_pb2.LOGON_PURPOSE_LOG_ON, server="localhost"
+    ).SerializeToString(),
+    "/kiosk.v1.Sessions/LogOn": sessions_pb2.LogOnRequest(proof=PROOF).SerializeToString(),
+    "/kiosk.v1.Sessions/StepUp": sessions_pb2.StepUpRequest(proof=PROOF).SerializeToString(),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": (
         reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
     ),
 }
+
+
+REFUSED_IN_THE_END: dict[str, type[KioskError]] = {
+    "/kiosk.v1.Sessions/LogOn": errors.LogonRefused,
+    "/kiosk.v1.Sessions/StepUp": errors.LogonNeeded,
+    "/kiosk.v1.Sessions/LogOff": errors.LogonNeeded,
+    "/kiosk.v1.Sessions/WhoIs": errors.LogonNeeded,
+    "/kiosk.v1.Stations/Renew": errors.Invalid,
+}
+"""What a station without an operator may ask, and is told."""
 
 
 async def knock(channel: Any, name: str) -> KioskError | grpc.StatusCode | None:
@@ -162,7 +181,9 @@ async def test_a_station_gets_what_its_rule_says(world: World, peer: Peer) -> No
     async with world.raw(await peer(world)) as channel:
         for name, rule in RULES.items():
             result = await knock(channel, name)
-            if rule is Rule.REGISTERED_STATION or (rule is Rule.LAB_STATION and peer is lab):
+            if name in REFUSED_IN_THE_END:
+                assert isinstance(result, REFUSED_IN_THE_END[name]), name
+            elif rule is Rule.REGISTERED_STATION or (rule is Rule.LAB_STATION and peer is lab):
                 assert result is None, name
             elif rule is Rule.ADMINISTRATOR:
                 assert result is grpc.StatusCode.UNIMPLEMENTED, name
@@ -193,7 +214,7 @@ async def test_a_station_that_expires_while_connected_is_shut_out(world: World) 
 
 
 async def test_a_method_without_rule_is_refused() -> None:
-    access = Access(World().store.stations, World().clock)
+    access = Access(World().store.stations, World().clock, World().acting)
     for listener in Listener:
         with pytest.raises(errors.NotAllowed):
             await access.admit(listener, "/kiosk.v1.Console/DoAnything", b"x" * 32)

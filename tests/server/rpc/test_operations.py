@@ -153,6 +153,7 @@ async def test_reflection_names_what_is_served(world: World) -> None:
         "kiosk.v1.Console",
         "kiosk.v1.Credentials",
         "kiosk.v1.Rehearsals",
+        "kiosk.v1.Sessions",
         "kiosk.v1.Stations",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",

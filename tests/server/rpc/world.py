@@ -14,8 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from kiosk.backend.identity import StationIdentity
 from server.authority.access import Access, Caller
+from server.authority.acting import Acting
 from server.authority.fleet import Fleet
 from server.authority.lines import Lines
+from server.authority.logons import Logons
+from server.authority.operator_admin import OperatorAdmin
+from server.authority.operators import Operators
+from server.authority.policy import unrestricted
+from server.authority.sessions import Sessions
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.throttle import Limit
 from server.operations.link import StationLink
@@ -182,7 +188,8 @@ class Authority:
         key = x509.load_der_x509_csr(csr).public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         names = (f"{station_id}.station.invalid",)
-        return pki.certify(name, key, self.root, pki.CLIENT, names=names).public_bytes(pki.DER)
+        made = pki.certify(name, key, self.root, pki.CLIENT, names=names, ends=20 * pki.DAY)
+        return made.public_bytes(pki.DER)
 
 
 class World:
@@ -197,7 +204,9 @@ class World:
         self.credentials = Credentials()
         self.root = pki.root("stations")
         self.server = self.server_pair()
-        self.access = Access(self.store.stations, self.clock, self.store.audit)
+        self.sessions = Sessions(self.store, self.clock, names=["localhost"])
+        self.acting = Acting(self.store.operators, self.store.roles, self.sessions)
+        self.access = Access(self.store.stations, self.clock, self.acting, self.store.audit)
         self.lines = Lines()
         self.fleet = Fleet(self.store.stations, self.lines)
         self.port = 0
@@ -223,6 +232,7 @@ class World:
             console=self.console,
             rehearsals=self.rehearsals,
             credentials=self.credentials,
+            sessions=Logons(self.sessions, self.store.roles),
             server="Main",
             version="0.1.0",
             clock=self.clock,
@@ -314,3 +324,8 @@ async def running() -> AsyncIterator[World]:
         yield world
     finally:
         await world.stop()
+
+
+def operators_of(world: World) -> OperatorAdmin:
+    """Return what administration asks about operators, on the world's own record."""
+    return OperatorAdmin(Operators(world.store, world.clock), unrestricted("admin"))
