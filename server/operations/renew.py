@@ -35,7 +35,7 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.credential import plan
-from shared.credential.model import CertificateRecord, CertificateState, KeyState
+from shared.credential.model import CardRecord, CertificateRecord, CertificateState, KeyState
 from shared.credential.reasons import Reason
 from shared.credential.replacement import PENDING, moving, removed, standing, superseded
 from shared.credential.template import CertificateSpec
@@ -317,7 +317,7 @@ async def _confirm(op: Operation, job: Replacement, issued: Sequence[Certificate
     """Say in the record what is on the card, and have revoked what is not any more; return what waits to be revoked."""
     op.journal.note(
         *(CertificateChanged(certificate=replace(each, state=CertificateState.CONFIRMED)) for each in issued),
-        *_moved(job),
+        *_moved(job, await op.journal.record(job.record.record_id)),
     )
     await op.advance(done=WRITING, begun=ENDING)
     waiting = await _revoke(op, job, superseded(job.record, job.requests, job.slots))
@@ -336,16 +336,22 @@ async def _confirm(op: Operation, job: Replacement, issued: Sequence[Certificate
     return waiting
 
 
-def _moved(job: Replacement) -> list[KeyChanged | CertificateChanged]:
-    """Return what the record is to say of keys that were moved, and of their certificates."""
+def _moved(job: Replacement, now: CardRecord | None) -> list[KeyChanged | CertificateChanged]:
+    """Return what the record is to say of keys that were moved, and of their certificates.
+
+    A certificate is in the state that the record has it in `now`: its authority may have released it meanwhile.
+    """
+    states = {each.request_id: each.state for each in now.certificates} if now else {}
     moves = moving(job.record, job.slots)
     keys = [job.record.keys[move.destination] for move in moves]
     staying = standing(job.record, job.requests, job.slots)
     return [
         *(KeyChanged(key=replace(key, state=KeyState.PROVEN)) for key in keys),
         *(
-            CertificateChanged(certificate=replace(staying[key.slot], slot=key.slot))
+            CertificateChanged(
+                certificate=replace(each, slot=key.slot, state=states.get(each.request_id, each.state))
+            )
             for key in keys
-            if key.slot in staying
+            if (each := staying.get(key.slot)) is not None
         ),
     ]

@@ -30,7 +30,6 @@ from shared.credential.model import (
     RequestId,
 )
 from shared.credential.plan import (
-    LIVE,
     Generate,
     Keep,
     Move,
@@ -49,8 +48,14 @@ from shared.credential.template import CertificateSpec, Template
 from shared.piv.ids import ManagementAlgorithm, Slot
 from shared.piv.inspect import CardFacts
 
+ON_CARD: Final = frozenset({CertificateState.CONFIRMED, CertificateState.HELD})
+"""States of a certificate that is on the card. One on hold waits to be released: the card is in use again."""
+
 PENDING: Final = frozenset({CertificateState.REQUESTED, CertificateState.ISSUED})
 """States of a certificate that is on its way to the card."""
+
+AT_AUTHORITY: Final = PENDING | ON_CARD
+"""States in which there is a certificate that is valid, or may be one."""
 
 TO_HISTORY: Final = Slot.KEY_MANAGEMENT
 """The slot whose keys have slots for retired ones ([SP 800-73-5] part 1, section 3.3.3)."""
@@ -313,7 +318,7 @@ def standing(
         confirmed = [
             each
             for each in _of_key(record, key)
-            if each.state is CertificateState.CONFIRMED and each.request_id not in record.revoking
+            if each.state in ON_CARD and each.request_id not in record.revoking
         ]
         if confirmed:
             found[slot] = confirmed[-1]
@@ -326,7 +331,9 @@ def superseded(
     """Return every certificate that will not be on the card, or request without an answer that is not gone on with."""
     kept = {request.reuse for request in requests}
     kept |= {certificate.request_id for certificate in standing(record, requests, slots).values()}
-    return tuple(each for each in record.certificates if each.state in LIVE and each.request_id not in kept)
+    return tuple(
+        each for each in record.certificates if each.state in AT_AUTHORITY and each.request_id not in kept
+    )
 
 
 def shown(facts: CardFacts, slot: Slot) -> bytes | None:
@@ -350,7 +357,7 @@ def _for_slot(spec: CertificateSpec, facts: CardFacts, record: CardRecord) -> tu
     certificates = [
         each
         for each in asked
-        if each.state in LIVE
+        if each.state in AT_AUTHORITY
         and each.connection == spec.ca
         and each.profile == spec.profile
         and each.request_id not in record.revoking
@@ -369,7 +376,7 @@ def _of_key(record: CardRecord, key: KeyRecord) -> list[CertificateRecord]:
     return [
         each
         for each in record.certificates
-        if key.public_key and each.public_key == key.public_key and each.state in LIVE
+        if key.public_key and each.public_key == key.public_key and each.state in AT_AUTHORITY
         if each.request_id not in record.revoking
     ]
 

@@ -40,6 +40,7 @@ class Authority:
     refuses_profile: str = ""
     waits: bool = False
     revokes: bool = True
+    releases: bool = True
     asked: list[SignRequest] = field(default_factory=list)
 
     @property
@@ -75,6 +76,14 @@ class Authority:
         if not self.revokes:
             raise errors.ConnectorUnreachable(connection="built-in", reason="no route")
         await self.inner.revoke(certificate, reason)
+
+    async def hold(self, certificate: bytes) -> None:
+        await self.inner.hold(certificate)
+
+    async def release(self, certificate: bytes) -> None:
+        if not self.releases:
+            raise errors.ConnectorUnreachable(connection="built-in", reason="no route")
+        await self.inner.release(certificate)
 
 
 def with_habits(services: Services) -> Services:
@@ -340,3 +349,20 @@ async def test_the_record_says_what_is_on_its_way(lab: Lab, authority: Authority
     assert (await lab.perform(OperationKind.RENEW, Holder(current_pins=[PIN]), slots=["9A"])).error
     states = [each.state for each in (await record_of(lab)).certificates if each.slot is A]
     assert states == [CertificateState.CONFIRMED, CertificateState.REFUSED]
+
+
+@pytest.mark.parametrize(
+    ("operation", "slots"), [(OperationKind.RENEW, ()), (OperationKind.REISSUE, ("9A",))]
+)
+async def test_a_certificate_that_waits_to_be_released_stays_on_the_card_or_is_revoked(
+    lab: Lab, authority: Authority, operation: OperationKind, slots: tuple[str, ...]
+) -> None:
+    await active_card(lab)
+    await lab.perform(OperationKind.SUSPEND, reason="forgotten")
+    authority.releases = False
+    assert (await lab.perform(OperationKind.RESUME, Holder(new_pins=[PIN]))).facts["waiting"] == 4
+    authority.releases = True
+    outcome = await lab.perform(operation, Holder(current_pins=[PIN]), slots=slots)
+    assert outcome.error is None
+    await attempt(lab.services, (await record_of(lab)).tasks)
+    await judge(lab)
