@@ -17,6 +17,7 @@ import click
 
 from server.context import Commands, Context, client_of
 from server.key_commands import keys
+from server.operator_commands import operators, roles
 from server.settings import Settings
 from server.station_commands import DEFAULT_TOKEN_HOURS, stations
 from server.template_commands import templates
@@ -167,7 +168,7 @@ def doctor(context: Context) -> None:
         sys.exit(errors.ConnectorError.exit_code)
 
 
-for _group in (stations, keys, templates, tasks, jobs):
+for _group in (stations, operators, roles, keys, templates, tasks, jobs):
     cli.add_command(_group)
 
 

@@ -1,15 +1,16 @@
 """What the commands of `kiosk-server` share: settings, the line to the running server, the form of results."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import click
 
 from server.settings import Settings, read_settings
-from shared.display import json_line, visible_lines
+from shared.display import json_line, visible, visible_lines
 
 
 @dataclass(slots=True)
@@ -26,6 +27,16 @@ class Context:
     def result(self, values: dict[str, Any], text: str, *, ok: bool = True) -> None:
         """Print the result: one object, or words."""
         click.echo(json_line({"ok": ok, **values}) if self.as_json else visible_lines(text))
+
+
+def columns(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows of cells as lines, every column as wide as its widest cell."""
+    shown = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip_longest(*shown, fillvalue="")]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()
+        for row in shown
+    )
 
 
 def _noted(ctx: click.Context, param: click.Parameter, value: object) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from server.context import Commands, Context, ask
+from server.context import Commands, Context, ask, columns
 
 
 @click.group(cls=Commands)
@@ -17,7 +17,7 @@ def keys() -> None:
 def list_keys(context: Context) -> None:
     """List the generations, and how many cards hold keys of each."""
     found = [_generation(each) for each in ask(context, lambda client: client.key_generations())]
-    context.result({"generations": found}, "\n".join(_generation_line(each) for each in found))
+    context.result({"generations": found}, columns(_generation_line(each) for each in found))
 
 
 @keys.command("new")
@@ -26,7 +26,7 @@ def list_keys(context: Context) -> None:
 def new_key(context: Context, why: str) -> None:
     """Make the next generation. Older cards go on working; each is updated when it appears at a station."""
     made = _generation(ask(context, lambda client: client.new_key_generation(why)))
-    context.result(made, _generation_line(made))
+    context.result(made, columns([_generation_line(made)]))
 
 
 def _generation(each: Any) -> dict[str, Any]:
@@ -39,7 +39,6 @@ def _generation(each: Any) -> dict[str, Any]:
     }
 
 
-def _generation_line(each: dict[str, Any]) -> str:
+def _generation_line(each: dict[str, Any]) -> tuple[str, ...]:
     """Say number, date, cards and reason; the first one has no reason."""
-    words = f"{each['generation']}\t{each['created_at'][:10]}\t{each['cards']} cards\t{each['why']}"
-    return words.rstrip()
+    return (str(each["generation"]), each["created_at"][:10], f"{each['cards']} cards", each["why"])

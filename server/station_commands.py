@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from server.context import Commands, Context, ask
+from server.context import Commands, Context, ask, columns
 
 DEFAULT_TOKEN_HOURS: Final = 24
 
@@ -38,7 +38,7 @@ def token(context: Context, name: str, lab: bool, hours: int) -> None:  # noqa: 
 def list_stations(context: Context) -> None:
     """List every station."""
     found = [_station(each) for each in ask(context, lambda client: client.stations())]
-    context.result({"stations": found}, "\n".join(_line(each) for each in found) or "no station joined yet")
+    context.result({"stations": found}, columns(_line(each) for each in found) or "no station joined yet")
 
 
 why = click.option("--why", required=True, help="The reason; it is kept as evidence.")
@@ -77,7 +77,7 @@ def rename(context: Context, station: str, name: str, why: str) -> None:
 
 def _changed(context: Context, station: Any) -> None:
     changed = _station(station)
-    context.result(changed, _line(changed))
+    context.result(changed, columns([_line(changed)]))
 
 
 def _station(station: Any) -> dict[str, Any]:
@@ -91,6 +91,6 @@ def _station(station: Any) -> dict[str, Any]:
     }
 
 
-def _line(station: dict[str, Any]) -> str:
+def _line(station: dict[str, Any]) -> tuple[str, ...]:
     state = f"{station['state']}{' (lab)' if station['lab'] else ''}"
-    return f"{station['name']}\t{state}\tuntil {station['not_after']}"
+    return (station["name"], state, f"until {station['not_after']}")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import click
 
-from server.context import Commands, Context, ask
+from server.context import Commands, Context, ask, columns
 from shared import errors
 
 
@@ -22,10 +22,10 @@ def list_tasks(context: Context) -> None:
     """List what waits, since when, and why; the oldest first."""
     found = ask(context, lambda client: client.tasks())
     listed = [_task(each) for each in found.tasks]
-    lines = [_task_line(each) for each in listed]
+    text = columns(_task_line(each) for each in listed)
     if found.total > len(listed):
-        lines.append(f"… and {found.total - len(listed)} more")
-    context.result({"tasks": listed, "total": found.total}, "\n".join(lines) or "nothing waits")
+        text += f"\n… and {found.total - len(listed)} more"
+    context.result({"tasks": listed, "total": found.total}, text or "nothing waits")
 
 
 @tasks.command()
@@ -52,7 +52,7 @@ def drop(context: Context, request_id: UUID, why: str) -> None:
     The certificate was then never revoked: look to it yourself.
     """
     given_up = _task(ask(context, lambda client: client.give_up_task(request_id, why)))
-    context.result(given_up, _task_line(given_up))
+    context.result(given_up, columns([_task_line(given_up)]))
 
 
 @click.group(cls=Commands)
@@ -65,7 +65,7 @@ def jobs() -> None:
 def list_jobs(context: Context) -> None:
     """List the jobs, when each was last done, and how that went."""
     found = [_job(each) for each in ask(context, lambda client: client.jobs())]
-    context.result({"jobs": found}, "\n".join(_job_line(each) for each in found))
+    context.result({"jobs": found}, columns(_job_line(each) for each in found))
 
 
 def _task(view: Any) -> dict[str, Any]:
@@ -87,15 +87,14 @@ def _task(view: Any) -> dict[str, Any]:
     }
 
 
-def _task_line(task: dict[str, Any]) -> str:
+def _task_line(task: dict[str, Any]) -> tuple[str, ...]:
     """Say what is to be done about whose certificate, since when, and what came of it so far."""
     what = f"{task['action']} {task['slot']} of {task['holder'] or task['card']}"
     since = f"since {_minute(task['since'])}"
     tried = f"tried {task['attempts']} times" if task["attempts"] else "not tried yet"
     failure = f": {task['failure']}" if task["failure"] else ""
     then = f", again {_minute(task['next'])}" if task["next"] else ""
-    columns = (task["request"], task["state"], task["connection"], what, since, f"{tried}{failure}{then}")
-    return "\t".join(columns)
+    return (task["request"], task["state"], task["connection"], what, since, f"{tried}{failure}{then}")
 
 
 def _job(job: Any) -> dict[str, Any]:
@@ -109,10 +108,10 @@ def _job(job: Any) -> dict[str, Any]:
     }
 
 
-def _job_line(job: dict[str, Any]) -> str:
+def _job_line(job: dict[str, Any]) -> tuple[str, ...]:
     last = _minute(job["last"]) if job["last"] else "never"
     state = "running" if job["running"] else "failed" if job["failed"] else "ok" if job["last"] else ""
-    return f"{job['name']}\t{state}\t{last}\t{job['result']}".rstrip()
+    return (job["name"], state, last, job["result"])
 
 
 def _text(at: datetime | None) -> str | None:

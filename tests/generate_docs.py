@@ -1,16 +1,16 @@
 """Write the pages that the code knows best: `python -m tests.generate_docs`.
 
 `docs/reference/errors.md` is made whole, from the docstrings of `shared.errors`. In `commands.md`,
-`card-support.md`, `drift.md` and `lifecycle.md` only what stands between the two marks is made, from the commands' own
-help, from `shared.piv.profiles`, from the kinds of drift and from the table of the life cycle. `tests/test_documents.py`
-fails when a page does not say the same as the code.
+`card-support.md`, `drift.md`, `lifecycle.md` and `roles.md` only what stands between the two marks is made, from the
+commands' own help, from `shared.piv.profiles`, from the kinds of drift, from the table of the life cycle, and from presets
+and rules. `tests/test_documents.py` fails when a page does not say the same as the code.
 """
 
 import ast
 import inspect
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ import click
 
 import kiosk.cli
 import server.cli
+from server.authority.policy import CALL_RULES, Rule, Standing
 from shared.credential.difference import Aspect
 from shared.credential.drift_kinds import Kind
 from shared.credential.lifecycle import CONTINUED, ENDING, LIFECYCLE, WITHOUT_CARD
@@ -26,6 +27,7 @@ from shared.credential.model import State
 from shared.errors import KioskError
 from shared.piv.ids import ProfileName
 from shared.piv.profiles import PROFILES, Features, Profile
+from shared.roles import PRESETS, SENSITIVE, SUBJECTS, Permissions, union
 
 REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
 BEGIN: Final = "<!-- made by python -m tests.generate_docs -->"
@@ -168,6 +170,45 @@ def drift_block() -> str:
     return "\n".join([*drift, *_documented(Kind), "", *aspects, *_documented(Aspect)])
 
 
+def roles_block() -> str:
+    """Return what every preset may do, and which of them may make every call."""
+    may = [union([role]) for role in PRESETS.values()]
+    titles = " | ".join(role.title for role in PRESETS.values())
+    lines = ["## What the presets may do", "", f"| | PIN again | {titles} |", "| --- " * (len(may) + 2) + "|"]
+    lines += [
+        _row(
+            f"`{word}`",
+            _mark(present=subject in SENSITIVE),
+            *(each.allowed(subject, None).word for each in may),
+        )
+        for word, subject in SUBJECTS.items()
+    ]
+    lines += [
+        "",
+        "## What every call takes",
+        "",
+        f"| call | takes | {titles} |",
+        "| --- " * (len(may) + 2) + "|",
+    ]
+    lines += [_call(method, rule, may) for method, rule in sorted(CALL_RULES.items())]
+    return "\n".join(lines)
+
+
+def _call(method: str, rule: Rule, may: Sequence[Permissions]) -> str:
+    """Return the row of one call; where the operation decides, that is said in the table above."""
+    name = f"`{method.rpartition('.')[2]}`"
+    if isinstance(rule, Standing):
+        said = {Standing.OPERATION: "its operation", Standing.OPERATOR: "a session"}.get(rule, "nothing")
+        answer = "as above" if rule is Standing.OPERATION else "yes"
+        return _row(name, said, *(answer for _ in may))
+    marks = (_mark(present=each.allowed(rule.subject, None) >= rule.level) for each in may)
+    return _row(name, f"`{rule.subject.value}`: {rule.level.word}", *marks)
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
 def _documented(kind: type[StrEnum]) -> list[str]:
     """Return a row for each member: its value, and the text below it in the source."""
     (body,) = ast.parse(inspect.getsource(kind)).body
@@ -202,6 +243,7 @@ def pages() -> dict[Path, str]:
                 (REFERENCE / "card-support.md", cards_block()),
                 (REFERENCE / "drift.md", drift_block()),
                 (REFERENCE.parent / "lifecycle.md", lifecycle_block()),
+                (REFERENCE.parent / "roles.md", roles_block()),
             )
         },
     }

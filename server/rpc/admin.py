@@ -22,6 +22,7 @@ from server.ports.store import StationRecord
 from server.rpc import admin_messages as messages
 from server.rpc import work_messages as work
 from server.rpc.interceptors import Context
+from server.rpc.operators import OperatorsClient
 from shared import errors
 from shared.credential.model import RequestId
 from shared.proto import admin_pb2 as pb
@@ -140,6 +141,8 @@ class AdminClient:
             f"unix:{socket.absolute()}", options=[("grpc.enable_http_proxy", 0)]
         )
         self._stub = admin_pb2_grpc.AdminStub(self._channel)
+        self.operators: Final = OperatorsClient(self._channel, self._call)
+        """Operators and roles."""
 
     async def __aenter__(self) -> Self:
         """Return the client."""
