@@ -143,7 +143,8 @@ async def test_a_card_far_away_signs_through_sshd(
     with real_agent(short_folder) as agent:
         with plugged(card, pcsc_reader):
             agent.answer(PIN)
-            agent.add("-s", module())
+            agent.add("-c", "-t", "60", "-s", module())
+            agent.answer("yes")
             with ssh_server(tmp_path, line, options=forced) as server:
                 with logged_in(server, agent) as log_in:
                     text, other = a_text(), a_text()
