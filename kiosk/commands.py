@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kiosk.backend.identity import load_identity
+from kiosk.backend.renewal import due_at
 from kiosk.backend.joining import join as join_server
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
@@ -91,7 +92,11 @@ async def doctor(config: Path | None) -> Result:
         table.append(checks.failed("certificate", error))
         table.append(await _readers_alone(settings))
         return _table(table)
-    table.append(checks.check_certificate(identity.name, not_after=identity.not_after, clock=clock))
+    table.append(
+        checks.check_certificate(
+            identity.name, not_after=identity.not_after, renewed_from=due_at(identity), clock=clock
+        )
+    )
     try:
         parts = await open_station(settings, clock)
     except KioskError as error:

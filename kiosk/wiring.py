@@ -1,11 +1,13 @@
 """Choose the station's parts by its settings. The one place that knows all of them."""
 
 import os
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity, load_identity
+from kiosk.backend.renewal import Renewal
 from kiosk.devices.pcsc import PcscReaders
 from kiosk.devices.readers import CombinedReaders
 from kiosk.devices.tracing import TracedReaders
@@ -14,6 +16,7 @@ from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.ports import Readers
 from kiosk.settings import ReaderKind, Settings
 from kiosk.station.core import StationCore
+from kiosk.station.logon import Logon
 from shared.clock import Clock
 from shared.piv.ids import ProfileName
 from shared.virtual.card import VirtualCard
@@ -32,6 +35,7 @@ class Parts:
     readers: Readers
     backend: GrpcBackend
     core: StationCore
+    logon: Logon
     virtual: VirtualReaders | None
     name: str
 
@@ -98,11 +102,14 @@ async def open_station(settings: Settings, clock: Clock) -> Parts:
     identity = load_identity(settings.station.state_folder, clock)
     readers, virtual = await open_readers(settings)
     backend = _line(settings, identity, clock)
+    random = secrets.SystemRandom().random
+    renewal = Renewal(settings.station.state_folder, identity, backend, clock, random)
     return Parts(
         identity=identity,
         readers=readers,
         backend=backend,
-        core=StationCore(readers, backend, clock),
+        core=StationCore(readers, backend, clock, chores=(renewal.run,)),
+        logon=Logon(readers, backend, clock),
         virtual=virtual,
         name=settings.station.name or identity.name,
     )

@@ -67,6 +67,40 @@ def unblock(context: Context, station: str, why: str) -> None:
 
 @stations.command()
 @click.argument("station")
+@why
+@click.pass_obj
+def compromised(context: Context, station: str, why: str) -> None:
+    """Block STATION for good, because somebody else has it or had it, and list the cards whose secrets it carried.
+
+    Their PUKs are replaced at each card's next contact with another station, without its holder. “kiosk-server keys new” has
+    their management keys replaced as well, with those of all other cards. May be said again, for the list.
+    """
+    found = ask(context, lambda client: client.compromise_station(station, why))
+    blocked = _station(found.station)
+    cards = [
+        {
+            "card": str(each.record_id),
+            "serial": each.serial,
+            "holder": each.holder,
+            "state": each.state.value,
+            "carried_at": each.at.isoformat(),
+            "puk_due": each.rotates_puk,
+        }
+        for each in found.cards
+    ]
+    heading = f"{len(cards)} cards whose secrets it carried:"
+    lines = [columns([_line(blocked)]), heading, columns(map(_card_line, cards))]
+    context.result({**blocked, "cards": cards}, "\n".join(lines).rstrip())
+
+
+def _card_line(card: dict[str, Any]) -> tuple[str, ...]:
+    due = "its PUK is due" if card["puk_due"] else ""
+    serial = str(card["serial"] or "")
+    return (card["card"], serial, card["holder"], card["state"], card["carried_at"], due)
+
+
+@stations.command()
+@click.argument("station")
 @click.argument("name")
 @click.option("--why", default="", help="The reason, where there is one; it is kept as evidence.")
 @click.pass_obj

@@ -28,6 +28,7 @@ from server.authority.logons import Logons
 from server.authority.operator_admin import OperatorAdmin
 from server.authority.operators import Operators
 from server.authority.policy import unrestricted
+from server.authority.renewal import Renewals
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.authority.sessions import SessionLimits, Sessions
 from server.authority.stations import Enrolment, JoinAddress
@@ -85,6 +86,7 @@ class Parts:
     services: Services
     templates: Templates
     enrolment: Enrolment
+    stations: StationAuthority
     clock: Clock
 
 
@@ -176,6 +178,7 @@ def _assemble(
         services=services,
         templates=templates,
         enrolment=enrolment,
+        stations=stations,
         clock=clock,
     )
 
@@ -319,7 +322,7 @@ class Server:
             name=name,
             version=self._version,
             enrolment=parts.enrolment,
-            fleet=Fleet(store.stations, self._lines),
+            fleet=Fleet(store.stations, store.cards, self._lines),
             templates=parts.templates,
             keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit),
             work=Work(services, self._deadlines, {job.name: job.every for job in self._jobs}),
@@ -340,6 +343,7 @@ class Server:
             rehearsals=rehearsals(
                 services, organisation=parts.settings.organisation, publication=_publication(parts.settings)
             ),
+            renewals=Renewals(store.stations, parts.stations, parts.clock),
             sessions=Logons(self._sessions, store.roles),
             server=name,
             version=self._version,

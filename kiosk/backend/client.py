@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import grpc
@@ -11,6 +11,7 @@ import grpc.aio
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from kiosk.backend.channel import open_channel
 from kiosk.backend.failures import failure_of
 from kiosk.backend.identity import StationIdentity
 from kiosk.backend.token import HeldToken
@@ -69,27 +70,11 @@ DECISION_TIMEOUT_S: Final = 30.0
 """A decision waits for certificate authorities for a while."""
 LAST_WORD_TIMEOUT_S: Final = 2.0
 """How long the server may take to end a stream after its last turn."""
-MAX_MESSAGE: Final = 4_194_304
-"""Bytes."""
-
-OPTIONS: Final[Sequence[tuple[str, Any]]] = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
-    # a dead line is noticed within half a minute, also while a person thinks; without the ping's own time-out
-    # (a minute) the one of the keepalive has no effect
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    # a counter must not wait for a back-off of minutes
-    ("grpc.initial_reconnect_backoff_ms", 250),
-    ("grpc.min_reconnect_backoff_ms", 2_000),
-    ("grpc.max_reconnect_backoff_ms", 3_000),
-    # a proxy of the environment would be shown the line, and would usually cut it
-    ("grpc.enable_http_proxy", 0),
-)
+OLD_LINE_S: Final = 1800.0
+"""How long an operation may go on over the line of an identity that was renewed."""
 
 R = TypeVar("R")
+_SHUTDOWN: Final = grpc.ChannelConnectivity.SHUTDOWN
 _STATES: Final = {
     grpc.ChannelConnectivity.READY: LinkState.CONNECTED,
     grpc.ChannelConnectivity.TRANSIENT_FAILURE: LinkState.LOST,
@@ -114,21 +99,39 @@ class GrpcBackend:
         """
         self._timeout_s = call_timeout_s
         self._server = server or identity.server
-        self._identity = identity
         self._clock = clock
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=identity.server_root,
-            private_key=identity.key.reveal(),
-            certificate_chain=identity.certificate,
-        )
-        self._channel = grpc.aio.secure_channel(self._server, credentials, options=OPTIONS)
+        self._token = HeldToken()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._open(identity)
+
+    def _open(self, identity: StationIdentity) -> None:
+        self._identity = identity
+        self._channel = open_channel(identity, self._server)
         self._operations = operations_pb2_grpc.OperationsStub(self._channel)
         self._console = console_pb2_grpc.ConsoleStub(self._channel)
         self._rehearsals = rehearsals_pb2_grpc.RehearsalsStub(self._channel)
         self._stations = stations_pb2_grpc.StationsStub(self._channel)
         self._credentials = credentials_pb2_grpc.CredentialsStub(self._channel)
         self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
-        self._token = HeldToken()
+
+    @property
+    def logged_on(self) -> bool:
+        """Whether an operator is; a session is bound to the certificate with which it began."""
+        return bool(self._token.metadata)
+
+    async def renew(self, request: bytes) -> bytes:
+        """Have a request (PKCS#10, DER) for this station's next certificate certified; return it, DER."""
+        message = stations_pb2.RenewRequest(request=request)
+        call = self._stations.Renew(message, timeout=self._timeout_s, metadata=self._token.metadata)
+        return (await self._call(call)).certificate
+
+    async def adopt(self, identity: StationIdentity) -> None:
+        """Speak as this identity from now on; what runs on the old line ends there."""
+        before = self._channel
+        self._open(identity)
+        ending = asyncio.create_task(before.close(OLD_LINE_S))
+        self._closing.add(ending)
+        ending.add_done_callback(self._closing.discard)
 
     async def who_am_i(self) -> ServerView:
         """Return how the server knows this station."""
@@ -287,20 +290,22 @@ class GrpcBackend:
         Attempts to reconnect are not reported: the line stays lost until it is back.
         """
         shown: LinkState | None = None
-        with suppress(grpc.aio.UsageError, asyncio.InvalidStateError):  # the channel was closed
-            while True:
-                state = self._channel.get_state(try_to_connect=True)
-                if state is grpc.ChannelConnectivity.SHUTDOWN:
-                    return
-                seen = _STATES.get(state, shown if shown is LinkState.LOST else LinkState.CONNECTING)
-                if seen is not shown:
-                    shown = seen
-                    yield seen
-                await self._channel.wait_for_state_change(state)
+        watched = None
+        while watched is not self._channel:  # closed, where no other one took its place
+            watched = self._channel
+            with suppress(grpc.aio.UsageError, asyncio.InvalidStateError):  # the channel was closed
+                while (state := watched.get_state(try_to_connect=True)) is not _SHUTDOWN:
+                    seen = _STATES.get(state, shown if shown is LinkState.LOST else LinkState.CONNECTING)
+                    if seen is not shown:
+                        shown = seen
+                        yield seen
+                    await watched.wait_for_state_change(state)
 
     async def close(self) -> None:
         """Close the line; running operations are cut."""
-        await self._channel.close()
+        for ending in self._closing:
+            ending.cancel()
+        await asyncio.gather(self._channel.close(), *self._closing, return_exceptions=True)
 
     async def _call(self, call: Awaitable[R]) -> R:
         try:

@@ -18,13 +18,13 @@ from uuid import UUID
 import grpc
 import grpc.aio
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from kiosk.backend.client import OPTIONS
+from kiosk.backend.channel import OPTIONS
 from kiosk.backend.failures import Reason, failure_of
 from kiosk.backend.identity import StationIdentity, prepare_folder, store_identity
+from kiosk.backend.renewal import make_request
 from shared import errors
 from shared.credential.model import StationId
 from shared.joining import Invitation, read_token
@@ -56,7 +56,7 @@ async def join(token: str, folder: Path, name: str) -> StationIdentity:
     if not hmac.compare_digest(hashlib.sha256(shown).digest(), invitation.fingerprint):
         raise errors.JoinRefused(why="another server answers at the token's address")
     key = ec.generate_private_key(ec.SECP256R1())
-    reply = await _ask(invitation, shown, _request(key, name), name)
+    reply = await _ask(invitation, shown, make_request(key, name), name)
     identity = _identity(reply, key)
     await asyncio.to_thread(store_identity, folder, identity)
     return identity
@@ -107,12 +107,6 @@ async def _ask(invitation: Invitation, root: bytes, request: bytes, name: str) -
             raise failure_of(error, invitation.address) from error
         finally:
             invitation.secret.wipe()
-
-
-def _request(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64] or "station")])
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
-    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
 def _identity(reply: pb.JoinReply, key: ec.EllipticCurvePrivateKey) -> StationIdentity:

@@ -6,7 +6,7 @@ looks it up, and offers the result as one frozen `StationView`. One card is work
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -56,8 +56,15 @@ class _Reader:
 class StationCore:
     """Implements `kiosk.station.faces.Station`. Open it with `async with`, or `start` and `close`."""
 
-    def __init__(self, readers: Readers, backend: Backend, clock: Clock | None = None) -> None:
-        """Take over readers and line; nothing runs before `start`."""
+    def __init__(
+        self,
+        readers: Readers,
+        backend: Backend,
+        clock: Clock | None = None,
+        chores: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
+    ) -> None:
+        """Take over readers and line; nothing runs before `start`. `chores` run beside it until `close`."""
+        self._chores = chores
         self._readers = readers
         self._backend = backend
         self._parts = RelayParts(
@@ -85,6 +92,8 @@ class StationCore:
         """Watch readers and line from now on."""
         self._spawn(self._watch_readers())
         self._spawn(self._watch_link())
+        for chore in self._chores:
+            self._spawn(chore())
 
     async def close(self) -> None:
         """Let go of readers and line."""

@@ -47,15 +47,22 @@ def passed(name: str, text: str) -> Check:
     return Check(name=name, verdict=Verdict.GOOD, text=text)
 
 
-def check_certificate(name: str, *, not_after: datetime, clock: Clock) -> Check:
-    """Say how long the station's certificate is good for. An expired one is refused where it is loaded."""
+def check_certificate(name: str, *, not_after: datetime, renewed_from: datetime, clock: Clock) -> Check:
+    """Say how long the station's certificate is good for, and when it is renewed. An expired one is refused where it is loaded.
+
+    One that is due is renewed by the next process that runs the station, unless the server does not do it.
+    """
     left = not_after - clock.now()
     verdict = Verdict.WARNING if left < EXPIRES_SOON else Verdict.GOOD
-    again = "; join again before that" if verdict is Verdict.WARNING else ""
+    then = f"renewed by itself from {renewed_from:%Y-%m-%d}"
+    if verdict is Verdict.WARNING:
+        then = "it should have been renewed by itself; where the server cannot be reached, join again before that"
+    elif clock.now() >= renewed_from:
+        then = "being renewed by itself"
     return Check(
         name="certificate",
         verdict=verdict,
-        text=f"{name}, good until {not_after:%Y-%m-%d} ({max(left.days, 0)} days){again}",
+        text=f"{name}, good until {not_after:%Y-%m-%d} ({max(left.days, 0)} days); {then}",
     )
 
 

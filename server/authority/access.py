@@ -16,10 +16,11 @@ from types import MappingProxyType
 from typing import Final, Protocol
 from uuid import UUID
 
+from server.authority.overlap import take
 from server.authority.policy import Principal, authorise_call, unrestricted
 from server.authority.throttle import Limit, Throttle
 from server.ports.operators import LoggedOn
-from server.ports.store import AuditKind, AuditRecord, AuditStore, StationState, StationStore
+from server.ports.store import AuditKind, AuditRecord, AuditStore, Standing, StationState, StationStore
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import StationId
@@ -96,6 +97,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Sessions/StepUp": Rule.REGISTERED_STATION,
         "/kiosk.v1.Sessions/LogOff": Rule.REGISTERED_STATION,
         "/kiosk.v1.Sessions/WhoIs": Rule.REGISTERED_STATION,
+        "/kiosk.v1.Stations/Renew": Rule.REGISTERED_STATION,
         "/kiosk.v1.Stations/Join": Rule.JOINING,
         "/kiosk.v1.Admin/CreateStationToken": Rule.ADMINISTRATOR,
         "/kiosk.v1.Operators/ListOperators": Rule.ADMINISTRATOR,
@@ -110,6 +112,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Admin/ListStations": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/BlockStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/UnblockStation": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/CompromiseStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/RenameStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/PlanTemplates": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ApplyTemplates": Rule.ADMINISTRATOR,
@@ -232,6 +235,8 @@ class Access:
             raise errors.StationBlocked
         if record.not_after <= self._clock.now():
             raise errors.StationExpired
+        if record.standing is Standing.NEXT:
+            await take(self._stations, record, self._clock.now())
         return Caller(
             station_id=record.station_id, name=record.name, lab=record.lab, fingerprint=record.fingerprint
         )

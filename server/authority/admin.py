@@ -11,6 +11,7 @@ from server.authority.fleet import Fleet
 from server.authority.keys import MasterKeyGenerations
 from server.authority.services import (
     Check,
+    CompromisedStation,
     JobView,
     KeyGeneration,
     Retried,
@@ -91,6 +92,10 @@ class Admin:
     async def unblock_station(self, which: str, why: str) -> StationRecord:
         """Let a blocked station work again; `Invalid` as above, or where it is not blocked."""
         return await self._fleet.unblock(which, why, ACTOR)
+
+    async def compromise_station(self, which: str, why: str) -> CompromisedStation:
+        """Block a station for good and name every card whose secrets it carried; `Invalid` as above."""
+        return await self._fleet.compromised(which, why, ACTOR)
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
         """Call a station by another name; `Invalid` as above, or where the name is not acceptable."""

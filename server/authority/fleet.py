@@ -9,21 +9,32 @@ from typing import Final
 from uuid import UUID
 
 from server.authority.lines import Lines
+from server.authority.services import CarriedCard, CompromisedStation
 from server.authority.stations import check_name
-from server.ports.store import AuditKind, AuditRecord, StationRecord, StationState, StationStore
+from server.ports.store import (
+    AuditKind,
+    AuditRecord,
+    CardStore,
+    Carried,
+    StationRecord,
+    StationState,
+    StationStore,
+)
 from shared import errors
 from shared.errors import Fact
 
 WHY_MAX: Final = 400
 """Characters of a reason."""
+COMPROMISED: Final = "it was compromised; let the machine join again"
 
 
 class Fleet:
     """Change what stations may do. Every change says why, and leaves evidence in the same commit."""
 
-    def __init__(self, stations: StationStore, lines: Lines) -> None:
+    def __init__(self, stations: StationStore, cards: CardStore, lines: Lines) -> None:
         """Keep it in `stations`; `lines` are the calls that stations make right now."""
         self._stations = stations
+        self._cards = cards
         self._lines = lines
 
     async def all(self) -> Sequence[StationRecord]:
@@ -40,6 +51,8 @@ class Fleet:
         """
         why = check_why(why)
         station = await self._find(which)
+        if station.state is StationState.COMPROMISED:
+            raise errors.Invalid(field="station", why=COMPROMISED)
         calls = self._lines.bar(station.station_id)
         try:
             return await self._set(station, StationState.BLOCKED, "station-blocked", actor, why, calls=calls)
@@ -56,11 +69,60 @@ class Fleet:
         """
         why = check_why(why)
         station = await self._find(which)
+        if station.state is StationState.COMPROMISED:
+            raise errors.Invalid(field="station", why=COMPROMISED)
         if station.state is not StationState.BLOCKED:
             raise errors.Invalid(field="station", why="it is not blocked")
         changed = await self._set(station, StationState.ACTIVE, "station-unblocked", actor, why)
         self._lines.allow(station.station_id)
         return changed
+
+    async def compromised(self, which: str, why: str, actor: str) -> CompromisedStation:
+        """Block a station for good, because somebody else has it or had it, and name every card whose secrets it carried.
+
+        The PUKs of those cards count as disclosed: each is rotated at the card's next contact with another station. A new
+        master key gives them, and all others, new management keys. May be said again, for the list.
+
+        Raises:
+            Invalid: there is no such station, several have this name, or there is no reason.
+        """
+        why = check_why(why)
+        station = await self._find(which)
+        calls = self._lines.bar(station.station_id)
+        facts: dict[str, Fact] = {"name": station.name, "why": why, "calls": calls}
+        try:
+            found = await self._stations.compromise(
+                station.station_id,
+                _evidence("station-compromised", actor, station, facts),
+                lambda record_id: AuditRecord(
+                    kind=AuditKind.STATION,
+                    event="secrets-compromised",
+                    actor=actor,
+                    subject=str(record_id),
+                    facts={"station": str(station.station_id), "name": station.name, "why": why},
+                ),
+            )
+        except BaseException:
+            if station.state is StationState.ACTIVE:
+                self._lines.allow(station.station_id)
+            raise
+        return CompromisedStation(
+            station=replace(station, state=StationState.COMPROMISED),
+            cards=tuple([await self._carried(each) for each in found]),
+        )
+
+    async def _carried(self, carried: Carried) -> CarriedCard:
+        record = await self._cards.card(carried.record_id)
+        assert record is not None  # cards are never taken out of the record
+        credential = record.credential
+        return CarriedCard(
+            record_id=carried.record_id,
+            at=carried.at,
+            serial=record.serial,
+            state=record.state,
+            holder=credential.holder_name if credential else "",
+            rotates_puk=record.puk_disclosed,
+        )
 
     async def rename(self, which: str, name: str, why: str, actor: str) -> StationRecord:
         """Call a station by another name, which no other one has. A reason is welcome and not needed.

@@ -12,7 +12,7 @@ from server.operations.lateness import Lateness
 from server.ports.store import StationRecord
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.credential.lifecycle import OperationKind
-from shared.credential.model import CertificateTask, RequestId
+from shared.credential.model import CertificateTask, RecordId, RequestId, State
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
 from shared.logon import LogonPurpose
@@ -252,6 +252,38 @@ class JobView:
     failed: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedCard:
+    """A card whose secrets a compromised station carried, last `at` that time; `rotates_puk` at its next contact."""
+
+    record_id: RecordId
+    at: datetime
+    serial: int | None
+    state: State
+    holder: str
+    rotates_puk: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompromisedStation:
+    """A station that was declared compromised, and what has to be given other secrets."""
+
+    station: StationRecord
+    cards: tuple[CarriedCard, ...]
+
+
+class RenewalService(Protocol):
+    """The next certificates of stations."""
+
+    async def renew(self, caller: Caller, request: bytes) -> bytes:
+        """Certify a new key (PKCS#10, DER) of the calling station; return its certificate, DER.
+
+        Raises:
+            TooManyAttempts, Invalid, NotAllowed: there is none.
+        """
+        ...
+
+
 class AdminService(Protocol):
     """What `kiosk-server` commands ask of the running server, over its Unix socket."""
 
@@ -278,6 +310,10 @@ class AdminService(Protocol):
 
     async def unblock_station(self, which: str, why: str) -> StationRecord:
         """Let a blocked station work again; `Invalid` as above, or where it is not blocked."""
+        ...
+
+    async def compromise_station(self, which: str, why: str) -> CompromisedStation:
+        """Block a station for good and name every card whose secrets it carried; `Invalid` as above."""
         ...
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:

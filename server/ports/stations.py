@@ -1,13 +1,13 @@
 """The record of stations: who joined, by which certificates each is known, what it may be used for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
 from typing import Protocol
 
 from server.ports.audit import AuditRecord
-from shared.credential.model import StationId
+from shared.credential.model import RecordId, StationId
 from shared.station_profile import EVERYTHING, StationProfile
 
 
@@ -59,6 +59,14 @@ class JoinToken:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """A card whose secrets a station carried, and when it did so last."""
+
+    record_id: RecordId
+    at: datetime
+
+
 class StationStore(Protocol):
     """Stations and join tokens."""
 
@@ -84,6 +92,19 @@ class StationStore(Protocol):
 
     async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
         """Block a station, or let it work again; `StoreConflict` where there is none, or it was compromised."""
+        ...
+
+    async def compromise(
+        self, station_id: StationId, audit: AuditRecord, about: Callable[[RecordId], AuditRecord]
+    ) -> Sequence[Carried]:
+        """Write down, in one commit, that whoever has a station has what it carried; for good.
+
+        Every card in service whose secrets it carried has its PUK rotated at the next contact. Returns all cards whose
+        secrets it carried, the last first, each with evidence `about` it. May be said again.
+
+        Raises:
+            StoreConflict: there is no such station.
+        """
         ...
 
     async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:

@@ -52,6 +52,7 @@ from server.ports.operators import SessionEnd as SessionEnd  # noqa: PLC0414  # 
 from server.ports.operators import SessionId as SessionId  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionRecord as SessionRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionStore as SessionStore  # noqa: PLC0414  # likewise
+from server.ports.stations import Carried as Carried  # noqa: PLC0414  # likewise
 from server.ports.stations import JoinToken as JoinToken  # noqa: PLC0414  # likewise
 from server.ports.stations import Standing as Standing  # noqa: PLC0414  # likewise
 from server.ports.stations import StationRecord as StationRecord  # noqa: PLC0414  # likewise

@@ -9,6 +9,7 @@ import grpc.aio
 
 from server.authority.services import (
     AdminService,
+    CompromisedStation,
     JobView,
     KeyGeneration,
     Retried,
@@ -67,6 +68,12 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     async def UnblockStation(self, request: pb.StationActRequest, context: Context) -> pb.StationEntry:
         """Let a blocked station work again."""
         return messages.encode_station(await self._service.unblock_station(*_act(request)))
+
+    async def CompromiseStation(
+        self, request: pb.StationActRequest, context: Context
+    ) -> pb.CompromisedStation:
+        """Block a station for good, and name the cards whose secrets it carried."""
+        return messages.encode_compromised(await self._service.compromise_station(*_act(request)))
 
     async def RenameStation(self, request: pb.RenameStationRequest, context: Context) -> pb.StationEntry:
         """Call a station by another name."""
@@ -181,6 +188,13 @@ class AdminClient:
         request = pb.StationActRequest(station=which, why=why)
         return messages.decode_station(
             await self._call(self._stub.UnblockStation(request, timeout=CALL_TIMEOUT_S))
+        )
+
+    async def compromise_station(self, which: str, why: str) -> CompromisedStation:
+        """Block a station for good, and name the cards whose secrets it carried."""
+        request = pb.StationActRequest(station=which, why=why)
+        return messages.decode_compromised(
+            await self._call(self._stub.CompromiseStation(request, timeout=CALL_TIMEOUT_S))
         )
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:

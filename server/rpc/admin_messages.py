@@ -8,7 +8,9 @@ from uuid import UUID
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.authority.services import (
+    CarriedCard,
     Check,
+    CompromisedStation,
     KeyGeneration,
     ServerStatus,
     TemplateAction,
@@ -17,7 +19,7 @@ from server.authority.services import (
 )
 from server.ports.store import StationRecord, StationState
 from shared import errors
-from shared.credential.model import StationId
+from shared.credential.model import RecordId, State, StationId
 from shared.proto import admin_pb2 as pb
 from shared.proto.convert_facts import bounded, inverse, member, put_error, put_facts, take_error, take_facts
 
@@ -30,8 +32,10 @@ MAX_TEMPLATE: Final = 262_144
 _STATES: Final = {
     StationState.ACTIVE: pb.STATION_STATE_ACTIVE,
     StationState.BLOCKED: pb.STATION_STATE_BLOCKED,
+    StationState.COMPROMISED: pb.STATION_STATE_COMPROMISED,
 }
 _STATE_OF: Final = inverse(_STATES)
+_CARD_STATES: Final = {state.value: state for state in State}
 _ACTIONS: Final = {
     TemplateAction.CREATE: pb.TEMPLATE_ACTION_CREATE,
     TemplateAction.UPDATE: pb.TEMPLATE_ACTION_UPDATE,
@@ -74,6 +78,42 @@ def decode_station(message: pb.StationEntry) -> StationRecord:
         state=member(_STATE_OF, message.state, "station's state"),
         joined_at=moment(message.joined_at),
         not_after=moment(message.not_after),
+    )
+
+
+def encode_compromised(compromised: CompromisedStation) -> pb.CompromisedStation:
+    """Turn a compromised station into a message."""
+    return pb.CompromisedStation(
+        station=encode_station(compromised.station),
+        cards=[
+            pb.CarriedCard(
+                record_id=card.record_id.bytes,
+                at=timestamp(card.at),
+                serial=card.serial,
+                state=card.state.value,
+                holder=card.holder,
+                rotates_puk=card.rotates_puk,
+            )
+            for card in compromised.cards
+        ],
+    )
+
+
+def decode_compromised(message: pb.CompromisedStation) -> CompromisedStation:
+    """Read a compromised station; `Garbled` for a state that nobody knows or an id of another length."""
+    return CompromisedStation(
+        station=decode_station(message.station),
+        cards=tuple(
+            CarriedCard(
+                record_id=RecordId(decode_id(card.record_id)),
+                at=moment(card.at),
+                serial=card.serial if card.HasField("serial") else None,
+                state=member(_CARD_STATES, card.state, "card's state"),
+                holder=card.holder,
+                rotates_puk=card.rotates_puk,
+            )
+            for card in message.cards
+        ),
     )
 
 

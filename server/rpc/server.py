@@ -27,6 +27,7 @@ from server.authority.services import (
     ConsoleService,
     CredentialsService,
     RehearsalService,
+    RenewalService,
     SessionsService,
 )
 from server.authority.stations import Enrolment
@@ -151,6 +152,7 @@ class Endpoint:
         console: ConsoleService,
         credentials: CredentialsService,
         rehearsals: RehearsalService,
+        renewals: RenewalService,
         sessions: SessionsService,
         server: str,
         version: str,
@@ -164,7 +166,7 @@ class Endpoint:
         rehearsals_pb2_grpc.add_RehearsalsServicer_to_server(RehearsalsServicer(rehearsals), self.server)
         sessions_pb2_grpc.add_SessionsServicer_to_server(SessionsServicer(sessions), self.server)
         stations_pb2_grpc.add_StationsServicer_to_server(
-            StationsServicer(server=server, version=version, clock=clock), self.server
+            StationsServicer(server=server, version=version, clock=clock, renewals=renewals), self.server
         )
         self._health = HealthServicer(STATION_SERVICES)
         await self._health.begin()

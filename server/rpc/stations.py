@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote
 
+from server.authority.services import RenewalService
 from server.authority.stations import Enrolment
 from server.rpc.interceptors import Context, present_caller
 from shared import errors
@@ -19,8 +20,9 @@ from shared.secret import Secret
 class StationsServicer(stations_pb2_grpc.StationsServicer):
     """For registered stations."""
 
-    def __init__(self, *, server: str, version: str, clock: Clock) -> None:
+    def __init__(self, *, server: str, version: str, clock: Clock, renewals: RenewalService) -> None:
         """`server` is the server's name for people; `clock` is told, so that a station can compare its own."""
+        self._renewals = renewals
         self._server = server
         self._version = version
         self._clock = clock
@@ -41,6 +43,10 @@ class StationsServicer(stations_pb2_grpc.StationsServicer):
     async def Join(self, request: pb.JoinRequest, context: Context) -> pb.JoinReply:
         """Refuse: joining has a listener of its own."""
         raise errors.NotAllowed(what="join here")
+
+    async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewReply:
+        """Give the calling station its next certificate."""
+        return pb.RenewReply(certificate=await self._renewals.renew(present_caller(), request.request))
 
 
 class JoiningServicer(stations_pb2_grpc.StationsServicer):
@@ -69,6 +75,10 @@ class JoiningServicer(stations_pb2_grpc.StationsServicer):
         )
 
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.ServerView:
+        """Refuse: nobody is known here."""
+        raise errors.NotAllowed(what="anything but joining here")
+
+    async def Renew(self, request: pb.RenewRequest, context: Context) -> pb.RenewReply:
         """Refuse: nobody is known here."""
         raise errors.NotAllowed(what="anything but joining here")
 

@@ -166,6 +166,8 @@ class MemoryCards:
         for change in changes:
             if isinstance(change, AuditRecord):
                 self._book.note(draft, change)
+            elif isinstance(change, SecretsCarried):
+                draft.carriers[lease.record_id, change.station] = self._book.clock.now()
             else:
                 apply_change(change, draft, lease)
 
@@ -343,11 +345,6 @@ def _(change: CredentialChanged, draft: Draft, lease: Lease) -> None:
 @apply_change.register
 def _(change: StateChanged, draft: Draft, lease: Lease) -> None:
     _update(draft, lease, lambda card: replace(card, state=change.state))
-
-
-@apply_change.register
-def _(change: SecretsCarried, draft: Draft, lease: Lease) -> None:
-    draft.carriers |= {(lease.record_id, change.station)}
 
 
 @apply_change.register

@@ -76,7 +76,7 @@ class Draft:
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     operations: dict[OperationId, Operation] = field(default_factory=dict)
     leases: dict[RecordId, LeaseRow] = field(default_factory=dict)
-    carriers: frozenset[tuple[RecordId, StationId]] = frozenset()
+    carriers: dict[tuple[RecordId, StationId], datetime] = field(default_factory=dict)
     templates: dict[tuple[str, int], StoredTemplate] = field(default_factory=dict)
     stations: dict[StationId, StationRecord] = field(default_factory=dict)
     certificates: dict[bytes, tuple[StationId, Standing, datetime]] = field(default_factory=dict)
@@ -101,6 +101,7 @@ class Draft:
             jobs=dict(self.jobs),
             operations=dict(self.operations),
             leases=dict(self.leases),
+            carriers=dict(self.carriers),
             templates=dict(self.templates),
             stations=dict(self.stations),
             certificates=dict(self.certificates),

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from server.ports.store import AuditRecord, JoinToken, Standing, StationRecord, StationState
+from server.ports.store import AuditRecord, Carried, JoinToken, Standing, StationRecord, StationState
 from server.store.memory_state import Book, Draft
+from server.store.rules import OUT_OF_SERVICE
 from shared import errors
-from shared.credential.model import StationId
+from shared.credential.model import RecordId, StationId
 from shared.station_profile import StationProfile
 
 
@@ -60,6 +61,27 @@ class MemoryStations:
             return replace(station, state=state)
 
         self._change(station_id, audit, change)
+
+    async def compromise(
+        self, station_id: StationId, audit: AuditRecord, about: Callable[[RecordId], AuditRecord]
+    ) -> Sequence[Carried]:
+        """Write down, in one commit, that whoever has a station has what it carried; for good."""
+        with self._book.writing() as draft:
+            if station_id not in draft.stations:
+                raise errors.StoreConflict(what="station")
+            station = draft.stations[station_id]
+            draft.stations[station_id] = replace(station, state=StationState.COMPROMISED)
+            found = [
+                Carried(record_id=record_id, at=at)
+                for (record_id, carrier), at in draft.carriers.items()
+                if carrier == station_id
+            ]
+            found.sort(key=lambda each: (-each.at.timestamp(), each.record_id))
+            for each in found:
+                if draft.cards[each.record_id].state not in OUT_OF_SERVICE:
+                    draft.cards[each.record_id] = replace(draft.cards[each.record_id], puk_disclosed=True)
+            self._book.note(draft, audit, *(about(each.record_id) for each in found))
+        return found
 
     async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
         """Give a station another name; `StoreConflict` where there is none."""

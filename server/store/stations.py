@@ -1,20 +1,21 @@
 """Stations, and the tokens with which they join."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select, true, update
 
-from server.ports.store import AuditRecord, JoinToken, Standing, StationRecord, StationState
+from server.ports.store import AuditRecord, Carried, JoinToken, Standing, StationRecord, StationState
 from server.store import evidence
-from server.store.schema import join_token, station, station_certificate, station_profile
+from server.store.rules import OUT_OF_SERVICE
+from server.store.schema import card, card_carrier, join_token, station, station_certificate, station_profile
 from server.store.statements import Cursor, Prepared, add, given, put
 from server.store.writer import Writer
 from shared import errors
 from shared.clock import Clock
-from shared.credential.model import StationId
+from shared.credential.model import RecordId, StationId
 from shared.station_profile import EVERYTHING, StationProfile, from_document, to_document
 
 _ADD: Final = add(station)
@@ -56,6 +57,24 @@ _SET_STATE: Final = Prepared(
     update(station)
     .where(station.c.station_id == given(station.c.station_id), station.c.state != StationState.COMPROMISED)
     .values(state=given(station.c.state))
+)
+_COMPROMISE: Final = _set_on_station("state")
+_CARRIED: Final = Prepared(
+    select(card_carrier.c.record_id, card_carrier.c.carried_at)
+    .where(card_carrier.c.station_id == given(card_carrier.c.station_id))
+    .order_by(card_carrier.c.carried_at.desc(), card_carrier.c.record_id)
+)
+_DISCLOSE: Final = Prepared(
+    update(card)
+    .where(
+        card.c.record_id.in_(
+            select(card_carrier.c.record_id).where(
+                card_carrier.c.station_id == given(card_carrier.c.station_id)
+            )
+        ),
+        *(card.c.state != state for state in sorted(OUT_OF_SERVICE)),
+    )
+    .values(puk_disclosed=true())
 )
 _SET_NAME: Final = _set_on_station("name")
 _SET_CERTIFICATE: Final = _set_on_station("fingerprint", "not_after")
@@ -140,6 +159,26 @@ class StationTables:
     async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
         """Block a station, or let it work again; `StoreConflict` where there is none, or it was compromised."""
         await self._change(_SET_STATE, {"station_id": station_id, "state": state}, audit)
+
+    async def compromise(
+        self, station_id: StationId, audit: AuditRecord, about: Callable[[RecordId], AuditRecord]
+    ) -> Sequence[Carried]:
+        """Write down, in one commit, that whoever has a station has what it carried; for good."""
+
+        def work(cursor: Cursor) -> Sequence[Carried]:
+            if _COMPROMISE.run(cursor, {"station_id": station_id, "state": StationState.COMPROMISED}) != 1:
+                raise errors.StoreConflict(what="station")
+            _DISCLOSE.run(cursor, {"station_id": station_id})
+            found = [
+                Carried(record_id=record_id, at=at)
+                for record_id, at in _CARRIED.rows(cursor, station_id=station_id)
+            ]
+            evidence.append(cursor, self._clock, audit)
+            for each in found:
+                evidence.append(cursor, self._clock, about(each.record_id))
+            return found
+
+        return await self._writer.write(work)
 
     async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
         """Give a station another name; `StoreConflict` where there is none."""

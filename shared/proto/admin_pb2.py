@@ -26,21 +26,21 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from shared.proto import facts_pb2 as shared_dot_proto_dot_facts__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18shared/proto/admin.proto\x12\x08kiosk.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18shared/proto/facts.proto\"M\n\x19\x43reateStationTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03lab\x18\x02 \x01(\x08\x12\x15\n\rvalid_seconds\x18\x03 \x01(\r\"(\n\x17\x43reateStationTokenReply\x12\r\n\x05token\x18\x01 \x01(\t\"\x15\n\x13ListStationsRequest\"=\n\x11ListStationsReply\x12(\n\x08stations\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.StationEntry\"\xd7\x01\n\x0cStationEntry\x12\x12\n\nstation_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\x12\x0b\n\x03lab\x18\x04 \x01(\x08\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.kiosk.v1.StationState\x12-\n\tjoined_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x11StationActRequest\x12\x0f\n\x07station\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"B\n\x14RenameStationRequest\x12\x0f\n\x07station\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"6\n\rTemplateTexts\x12%\n\x05texts\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateText\",\n\x0cTemplateText\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"6\n\rTemplateLines\x12%\n\x05lines\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateLine\"\xc6\x01\n\x0cTemplateLine\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x18.kiosk.v1.TemplateAction\x12\x14\n\x0c\x66rom_version\x18\x04 \x01(\r\x12\x12\n\nto_version\x18\x05 \x01(\r\x12\x0f\n\x07\x63hanges\x18\x06 \x03(\t\x12!\n\x08problems\x18\x07 \x03(\x0b\x32\x0f.kiosk.v1.Error\x12\x10\n\x08warnings\x18\x08 \x03(\t\"\x15\n\x13ServerStatusRequest\"\x85\x01\n\x11ServerStatusReply\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x06\x63hecks\x18\x04 \x03(\x0b\x32\x0f.kiosk.v1.Check\"W\n\x05\x43heck\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x1e\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0f.kiosk.v1.Error\x12\x1d\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32\x0e.kiosk.v1.Fact\"\x1b\n\x19ListKeyGenerationsRequest\"G\n\x17ListKeyGenerationsReply\x12,\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x17.kiosk.v1.KeyGeneration\"&\n\x17NewKeyGenerationRequest\x12\x0b\n\x03why\x18\x01 \x01(\t\"~\n\rKeyGeneration\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61rds\x18\x03 \x01(\r\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\"\x12\n\x10ListTasksRequest\"I\n\x0eListTasksReply\x12(\n\x05tasks\x18\x01 \x03(\x0b\x32\x19.kiosk.v1.CertificateTask\x12\r\n\x05total\x18\x02 \x01(\r\"\xeb\x02\n\x0f\x43\x65rtificateTask\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x11\n\trecord_id\x18\x02 \x01(\x0c\x12\x12\n\nconnection\x18\x03 \x01(\t\x12+\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1b.kiosk.v1.CertificateAction\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12,\n\x08\x61sked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07next_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x0f\n\x07\x66\x61ilure\x18\t \x01(\t\x12$\n\x08lateness\x18\n \x01(\x0e\x32\x12.kiosk.v1.Lateness\x12\x0c\n\x04slot\x18\x0b \x01(\t\x12\x0e\n\x06holder\x18\x0c \x01(\t\x12\x13\n\x06serial\x18\r \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_serial\"9\n\x11RetryTasksRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x10\n\x08given_up\x18\x02 \x01(\x08\"=\n\x0fRetryTasksReply\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\r\x12\x0c\n\x04left\x18\x03 \x01(\r\"4\n\x11GiveUpTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0b\n\x03why\x18\x02 \x01(\t\"\x11\n\x0fListJobsRequest\",\n\rListJobsReply\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.kiosk.v1.Job\"\x8a\x01\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\revery_seconds\x18\x02 \x01(\r\x12/\n\x0blast_run_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x08*b\n\x0cStationState\x12\x1d\n\x19STATION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14STATION_STATE_ACTIVE\x10\x01\x12\x19\n\x15STATION_STATE_BLOCKED\x10\x02*\x9f\x01\n\x0eTemplateAction\x12\x1f\n\x1bTEMPLATE_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16TEMPLATE_ACTION_CREATE\x10\x01\x12\x1a\n\x16TEMPLATE_ACTION_UPDATE\x10\x02\x12\x18\n\x14TEMPLATE_ACTION_KEEP\x10\x03\x12\x1a\n\x16TEMPLATE_ACTION_REFUSE\x10\x04*\x93\x01\n\x11\x43\x65rtificateAction\x12\"\n\x1e\x43\x45RTIFICATE_ACTION_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x45RTIFICATE_ACTION_REVOKE\x10\x01\x12\x1b\n\x17\x43\x45RTIFICATE_ACTION_HOLD\x10\x02\x12\x1e\n\x1a\x43\x45RTIFICATE_ACTION_RELEASE\x10\x03*z\n\x08Lateness\x12\x18\n\x14LATENESS_UNSPECIFIED\x10\x00\x12\x14\n\x10LATENESS_WAITING\x10\x01\x12\x11\n\rLATENESS_LATE\x10\x02\x12\x14\n\x10LATENESS_OVERDUE\x10\x03\x12\x15\n\x11LATENESS_GIVEN_UP\x10\x04\x32\x96\x08\n\x05\x41\x64min\x12\\\n\x12\x43reateStationToken\x12#.kiosk.v1.CreateStationTokenRequest\x1a!.kiosk.v1.CreateStationTokenReply\x12J\n\x0cListStations\x12\x1d.kiosk.v1.ListStationsRequest\x1a\x1b.kiosk.v1.ListStationsReply\x12\x43\n\x0c\x42lockStation\x12\x1b.kiosk.v1.StationActRequest\x1a\x16.kiosk.v1.StationEntry\x12\x45\n\x0eUnblockStation\x12\x1b.kiosk.v1.StationActRequest\x1a\x16.kiosk.v1.StationEntry\x12G\n\rRenameStation\x12\x1e.kiosk.v1.RenameStationRequest\x1a\x16.kiosk.v1.StationEntry\x12\x41\n\rPlanTemplates\x12\x17.kiosk.v1.TemplateTexts\x1a\x17.kiosk.v1.TemplateLines\x12\x42\n\x0e\x41pplyTemplates\x12\x17.kiosk.v1.TemplateTexts\x1a\x17.kiosk.v1.TemplateLines\x12J\n\x0cServerStatus\x12\x1d.kiosk.v1.ServerStatusRequest\x1a\x1b.kiosk.v1.ServerStatusReply\x12\\\n\x12ListKeyGenerations\x12#.kiosk.v1.ListKeyGenerationsRequest\x1a!.kiosk.v1.ListKeyGenerationsReply\x12N\n\x10NewKeyGeneration\x12!.kiosk.v1.NewKeyGenerationRequest\x1a\x17.kiosk.v1.KeyGeneration\x12\x41\n\tListTasks\x12\x1a.kiosk.v1.ListTasksRequest\x1a\x18.kiosk.v1.ListTasksReply\x12\x44\n\nRetryTasks\x12\x1b.kiosk.v1.RetryTasksRequest\x1a\x19.kiosk.v1.RetryTasksReply\x12\x44\n\nGiveUpTask\x12\x1b.kiosk.v1.GiveUpTaskRequest\x1a\x19.kiosk.v1.CertificateTask\x12>\n\x08ListJobs\x12\x19.kiosk.v1.ListJobsRequest\x1a\x17.kiosk.v1.ListJobsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18shared/proto/admin.proto\x12\x08kiosk.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18shared/proto/facts.proto\"M\n\x19\x43reateStationTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03lab\x18\x02 \x01(\x08\x12\x15\n\rvalid_seconds\x18\x03 \x01(\r\"(\n\x17\x43reateStationTokenReply\x12\r\n\x05token\x18\x01 \x01(\t\"\x15\n\x13ListStationsRequest\"=\n\x11ListStationsReply\x12(\n\x08stations\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.StationEntry\"\xd7\x01\n\x0cStationEntry\x12\x12\n\nstation_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\x12\x0b\n\x03lab\x18\x04 \x01(\x08\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.kiosk.v1.StationState\x12-\n\tjoined_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"1\n\x11StationActRequest\x12\x0f\n\x07station\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"c\n\x12\x43ompromisedStation\x12\'\n\x07station\x18\x01 \x01(\x0b\x32\x16.kiosk.v1.StationEntry\x12$\n\x05\x63\x61rds\x18\x02 \x03(\x0b\x32\x15.kiosk.v1.CarriedCard\"\x9c\x01\n\x0b\x43\x61rriedCard\x12\x11\n\trecord_id\x18\x01 \x01(\x0c\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x06serial\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06holder\x18\x05 \x01(\t\x12\x13\n\x0brotates_puk\x18\x06 \x01(\x08\x42\t\n\x07_serial\"B\n\x14RenameStationRequest\x12\x0f\n\x07station\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"6\n\rTemplateTexts\x12%\n\x05texts\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateText\",\n\x0cTemplateText\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"6\n\rTemplateLines\x12%\n\x05lines\x18\x01 \x03(\x0b\x32\x16.kiosk.v1.TemplateLine\"\xc6\x01\n\x0cTemplateLine\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x18.kiosk.v1.TemplateAction\x12\x14\n\x0c\x66rom_version\x18\x04 \x01(\r\x12\x12\n\nto_version\x18\x05 \x01(\r\x12\x0f\n\x07\x63hanges\x18\x06 \x03(\t\x12!\n\x08problems\x18\x07 \x03(\x0b\x32\x0f.kiosk.v1.Error\x12\x10\n\x08warnings\x18\x08 \x03(\t\"\x15\n\x13ServerStatusRequest\"\x85\x01\n\x11ServerStatusReply\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x06\x63hecks\x18\x04 \x03(\x0b\x32\x0f.kiosk.v1.Check\"W\n\x05\x43heck\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x1e\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0f.kiosk.v1.Error\x12\x1d\n\x05\x66\x61\x63ts\x18\x03 \x03(\x0b\x32\x0e.kiosk.v1.Fact\"\x1b\n\x19ListKeyGenerationsRequest\"G\n\x17ListKeyGenerationsReply\x12,\n\x0bgenerations\x18\x01 \x03(\x0b\x32\x17.kiosk.v1.KeyGeneration\"&\n\x17NewKeyGenerationRequest\x12\x0b\n\x03why\x18\x01 \x01(\t\"~\n\rKeyGeneration\x12\x12\n\ngeneration\x18\x01 \x01(\r\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x63\x61rds\x18\x03 \x01(\r\x12\x0b\n\x03why\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\"\x12\n\x10ListTasksRequest\"I\n\x0eListTasksReply\x12(\n\x05tasks\x18\x01 \x03(\x0b\x32\x19.kiosk.v1.CertificateTask\x12\r\n\x05total\x18\x02 \x01(\r\"\xeb\x02\n\x0f\x43\x65rtificateTask\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x11\n\trecord_id\x18\x02 \x01(\x0c\x12\x12\n\nconnection\x18\x03 \x01(\t\x12+\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x1b.kiosk.v1.CertificateAction\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12,\n\x08\x61sked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07next_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x0f\n\x07\x66\x61ilure\x18\t \x01(\t\x12$\n\x08lateness\x18\n \x01(\x0e\x32\x12.kiosk.v1.Lateness\x12\x0c\n\x04slot\x18\x0b \x01(\t\x12\x0e\n\x06holder\x18\x0c \x01(\t\x12\x13\n\x06serial\x18\r \x01(\x04H\x00\x88\x01\x01\x42\t\n\x07_serial\"9\n\x11RetryTasksRequest\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x10\n\x08given_up\x18\x02 \x01(\x08\"=\n\x0fRetryTasksReply\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\r\x12\x0c\n\x04left\x18\x03 \x01(\r\"4\n\x11GiveUpTaskRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0b\n\x03why\x18\x02 \x01(\t\"\x11\n\x0fListJobsRequest\",\n\rListJobsReply\x12\x1b\n\x04jobs\x18\x01 \x03(\x0b\x32\r.kiosk.v1.Job\"\x8a\x01\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\revery_seconds\x18\x02 \x01(\r\x12/\n\x0blast_run_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x0f\n\x07running\x18\x05 \x01(\x08\x12\x0e\n\x06\x66\x61iled\x18\x06 \x01(\x08*\x81\x01\n\x0cStationState\x12\x1d\n\x19STATION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14STATION_STATE_ACTIVE\x10\x01\x12\x19\n\x15STATION_STATE_BLOCKED\x10\x02\x12\x1d\n\x19STATION_STATE_COMPROMISED\x10\x03*\x9f\x01\n\x0eTemplateAction\x12\x1f\n\x1bTEMPLATE_ACTION_UNSPECIFIED\x10\x00\x12\x1a\n\x16TEMPLATE_ACTION_CREATE\x10\x01\x12\x1a\n\x16TEMPLATE_ACTION_UPDATE\x10\x02\x12\x18\n\x14TEMPLATE_ACTION_KEEP\x10\x03\x12\x1a\n\x16TEMPLATE_ACTION_REFUSE\x10\x04*\x93\x01\n\x11\x43\x65rtificateAction\x12\"\n\x1e\x43\x45RTIFICATE_ACTION_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x45RTIFICATE_ACTION_REVOKE\x10\x01\x12\x1b\n\x17\x43\x45RTIFICATE_ACTION_HOLD\x10\x02\x12\x1e\n\x1a\x43\x45RTIFICATE_ACTION_RELEASE\x10\x03*z\n\x08Lateness\x12\x18\n\x14LATENESS_UNSPECIFIED\x10\x00\x12\x14\n\x10LATENESS_WAITING\x10\x01\x12\x11\n\rLATENESS_LATE\x10\x02\x12\x14\n\x10LATENESS_OVERDUE\x10\x03\x12\x15\n\x11LATENESS_GIVEN_UP\x10\x04\x32\xe6\x08\n\x05\x41\x64min\x12\\\n\x12\x43reateStationToken\x12#.kiosk.v1.CreateStationTokenRequest\x1a!.kiosk.v1.CreateStationTokenReply\x12J\n\x0cListStations\x12\x1d.kiosk.v1.ListStationsRequest\x1a\x1b.kiosk.v1.ListStationsReply\x12\x43\n\x0c\x42lockStation\x12\x1b.kiosk.v1.StationActRequest\x1a\x16.kiosk.v1.StationEntry\x12\x45\n\x0eUnblockStation\x12\x1b.kiosk.v1.StationActRequest\x1a\x16.kiosk.v1.StationEntry\x12N\n\x11\x43ompromiseStation\x12\x1b.kiosk.v1.StationActRequest\x1a\x1c.kiosk.v1.CompromisedStation\x12G\n\rRenameStation\x12\x1e.kiosk.v1.RenameStationRequest\x1a\x16.kiosk.v1.StationEntry\x12\x41\n\rPlanTemplates\x12\x17.kiosk.v1.TemplateTexts\x1a\x17.kiosk.v1.TemplateLines\x12\x42\n\x0e\x41pplyTemplates\x12\x17.kiosk.v1.TemplateTexts\x1a\x17.kiosk.v1.TemplateLines\x12J\n\x0cServerStatus\x12\x1d.kiosk.v1.ServerStatusRequest\x1a\x1b.kiosk.v1.ServerStatusReply\x12\\\n\x12ListKeyGenerations\x12#.kiosk.v1.ListKeyGenerationsRequest\x1a!.kiosk.v1.ListKeyGenerationsReply\x12N\n\x10NewKeyGeneration\x12!.kiosk.v1.NewKeyGenerationRequest\x1a\x17.kiosk.v1.KeyGeneration\x12\x41\n\tListTasks\x12\x1a.kiosk.v1.ListTasksRequest\x1a\x18.kiosk.v1.ListTasksReply\x12\x44\n\nRetryTasks\x12\x1b.kiosk.v1.RetryTasksRequest\x1a\x19.kiosk.v1.RetryTasksReply\x12\x44\n\nGiveUpTask\x12\x1b.kiosk.v1.GiveUpTaskRequest\x1a\x19.kiosk.v1.CertificateTask\x12>\n\x08ListJobs\x12\x19.kiosk.v1.ListJobsRequest\x1a\x17.kiosk.v1.ListJobsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.proto.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATIONSTATE']._serialized_start=2361
-  _globals['_STATIONSTATE']._serialized_end=2459
-  _globals['_TEMPLATEACTION']._serialized_start=2462
-  _globals['_TEMPLATEACTION']._serialized_end=2621
-  _globals['_CERTIFICATEACTION']._serialized_start=2624
-  _globals['_CERTIFICATEACTION']._serialized_end=2771
-  _globals['_LATENESS']._serialized_start=2773
-  _globals['_LATENESS']._serialized_end=2895
+  _globals['_STATIONSTATE']._serialized_start=2622
+  _globals['_STATIONSTATE']._serialized_end=2751
+  _globals['_TEMPLATEACTION']._serialized_start=2754
+  _globals['_TEMPLATEACTION']._serialized_end=2913
+  _globals['_CERTIFICATEACTION']._serialized_start=2916
+  _globals['_CERTIFICATEACTION']._serialized_end=3063
+  _globals['_LATENESS']._serialized_start=3065
+  _globals['_LATENESS']._serialized_end=3187
   _globals['_CREATESTATIONTOKENREQUEST']._serialized_start=97
   _globals['_CREATESTATIONTOKENREQUEST']._serialized_end=174
   _globals['_CREATESTATIONTOKENREPLY']._serialized_start=176
@@ -53,48 +53,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATIONENTRY']._serialized_end=520
   _globals['_STATIONACTREQUEST']._serialized_start=522
   _globals['_STATIONACTREQUEST']._serialized_end=571
-  _globals['_RENAMESTATIONREQUEST']._serialized_start=573
-  _globals['_RENAMESTATIONREQUEST']._serialized_end=639
-  _globals['_TEMPLATETEXTS']._serialized_start=641
-  _globals['_TEMPLATETEXTS']._serialized_end=695
-  _globals['_TEMPLATETEXT']._serialized_start=697
-  _globals['_TEMPLATETEXT']._serialized_end=741
-  _globals['_TEMPLATELINES']._serialized_start=743
-  _globals['_TEMPLATELINES']._serialized_end=797
-  _globals['_TEMPLATELINE']._serialized_start=800
-  _globals['_TEMPLATELINE']._serialized_end=998
-  _globals['_SERVERSTATUSREQUEST']._serialized_start=1000
-  _globals['_SERVERSTATUSREQUEST']._serialized_end=1021
-  _globals['_SERVERSTATUSREPLY']._serialized_start=1024
-  _globals['_SERVERSTATUSREPLY']._serialized_end=1157
-  _globals['_CHECK']._serialized_start=1159
-  _globals['_CHECK']._serialized_end=1246
-  _globals['_LISTKEYGENERATIONSREQUEST']._serialized_start=1248
-  _globals['_LISTKEYGENERATIONSREQUEST']._serialized_end=1275
-  _globals['_LISTKEYGENERATIONSREPLY']._serialized_start=1277
-  _globals['_LISTKEYGENERATIONSREPLY']._serialized_end=1348
-  _globals['_NEWKEYGENERATIONREQUEST']._serialized_start=1350
-  _globals['_NEWKEYGENERATIONREQUEST']._serialized_end=1388
-  _globals['_KEYGENERATION']._serialized_start=1390
-  _globals['_KEYGENERATION']._serialized_end=1516
-  _globals['_LISTTASKSREQUEST']._serialized_start=1518
-  _globals['_LISTTASKSREQUEST']._serialized_end=1536
-  _globals['_LISTTASKSREPLY']._serialized_start=1538
-  _globals['_LISTTASKSREPLY']._serialized_end=1611
-  _globals['_CERTIFICATETASK']._serialized_start=1614
-  _globals['_CERTIFICATETASK']._serialized_end=1977
-  _globals['_RETRYTASKSREQUEST']._serialized_start=1979
-  _globals['_RETRYTASKSREQUEST']._serialized_end=2036
-  _globals['_RETRYTASKSREPLY']._serialized_start=2038
-  _globals['_RETRYTASKSREPLY']._serialized_end=2099
-  _globals['_GIVEUPTASKREQUEST']._serialized_start=2101
-  _globals['_GIVEUPTASKREQUEST']._serialized_end=2153
-  _globals['_LISTJOBSREQUEST']._serialized_start=2155
-  _globals['_LISTJOBSREQUEST']._serialized_end=2172
-  _globals['_LISTJOBSREPLY']._serialized_start=2174
-  _globals['_LISTJOBSREPLY']._serialized_end=2218
-  _globals['_JOB']._serialized_start=2221
-  _globals['_JOB']._serialized_end=2359
-  _globals['_ADMIN']._serialized_start=2898
-  _globals['_ADMIN']._serialized_end=3944
+  _globals['_COMPROMISEDSTATION']._serialized_start=573
+  _globals['_COMPROMISEDSTATION']._serialized_end=672
+  _globals['_CARRIEDCARD']._serialized_start=675
+  _globals['_CARRIEDCARD']._serialized_end=831
+  _globals['_RENAMESTATIONREQUEST']._serialized_start=833
+  _globals['_RENAMESTATIONREQUEST']._serialized_end=899
+  _globals['_TEMPLATETEXTS']._serialized_start=901
+  _globals['_TEMPLATETEXTS']._serialized_end=955
+  _globals['_TEMPLATETEXT']._serialized_start=957
+  _globals['_TEMPLATETEXT']._serialized_end=1001
+  _globals['_TEMPLATELINES']._serialized_start=1003
+  _globals['_TEMPLATELINES']._serialized_end=1057
+  _globals['_TEMPLATELINE']._serialized_start=1060
+  _globals['_TEMPLATELINE']._serialized_end=1258
+  _globals['_SERVERSTATUSREQUEST']._serialized_start=1260
+  _globals['_SERVERSTATUSREQUEST']._serialized_end=1281
+  _globals['_SERVERSTATUSREPLY']._serialized_start=1284
+  _globals['_SERVERSTATUSREPLY']._serialized_end=1417
+  _globals['_CHECK']._serialized_start=1419
+  _globals['_CHECK']._serialized_end=1506
+  _globals['_LISTKEYGENERATIONSREQUEST']._serialized_start=1508
+  _globals['_LISTKEYGENERATIONSREQUEST']._serialized_end=1535
+  _globals['_LISTKEYGENERATIONSREPLY']._serialized_start=1537
+  _globals['_LISTKEYGENERATIONSREPLY']._serialized_end=1608
+  _globals['_NEWKEYGENERATIONREQUEST']._serialized_start=1610
+  _globals['_NEWKEYGENERATIONREQUEST']._serialized_end=1648
+  _globals['_KEYGENERATION']._serialized_start=1650
+  _globals['_KEYGENERATION']._serialized_end=1776
+  _globals['_LISTTASKSREQUEST']._serialized_start=1778
+  _globals['_LISTTASKSREQUEST']._serialized_end=1796
+  _globals['_LISTTASKSREPLY']._serialized_start=1798
+  _globals['_LISTTASKSREPLY']._serialized_end=1871
+  _globals['_CERTIFICATETASK']._serialized_start=1874
+  _globals['_CERTIFICATETASK']._serialized_end=2237
+  _globals['_RETRYTASKSREQUEST']._serialized_start=2239
+  _globals['_RETRYTASKSREQUEST']._serialized_end=2296
+  _globals['_RETRYTASKSREPLY']._serialized_start=2298
+  _globals['_RETRYTASKSREPLY']._serialized_end=2359
+  _globals['_GIVEUPTASKREQUEST']._serialized_start=2361
+  _globals['_GIVEUPTASKREQUEST']._serialized_end=2413
+  _globals['_LISTJOBSREQUEST']._serialized_start=2415
+  _globals['_LISTJOBSREQUEST']._serialized_end=2432
+  _globals['_LISTJOBSREPLY']._serialized_start=2434
+  _globals['_LISTJOBSREPLY']._serialized_end=2478
+  _globals['_JOB']._serialized_start=2481
+  _globals['_JOB']._serialized_end=2619
+  _globals['_ADMIN']._serialized_start=3190
+  _globals['_ADMIN']._serialized_end=4316
 # @@protoc_insertion_point(module_scope)

@@ -30,12 +30,14 @@ class _StationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StationS
     STATION_STATE_UNSPECIFIED: _StationState.ValueType  # 0
     STATION_STATE_ACTIVE: _StationState.ValueType  # 1
     STATION_STATE_BLOCKED: _StationState.ValueType  # 2
+    STATION_STATE_COMPROMISED: _StationState.ValueType  # 3
 
 class StationState(_StationState, metaclass=_StationStateEnumTypeWrapper): ...
 
 STATION_STATE_UNSPECIFIED: StationState.ValueType  # 0
 STATION_STATE_ACTIVE: StationState.ValueType  # 1
 STATION_STATE_BLOCKED: StationState.ValueType  # 2
+STATION_STATE_COMPROMISED: StationState.ValueType  # 3
 Global___StationState: _TypeAlias = StationState  # noqa: Y015
 
 class _TemplateAction:
@@ -244,6 +246,74 @@ class StationActRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StationActRequest: _TypeAlias = StationActRequest  # noqa: Y015
+
+@_typing.final
+class CompromisedStation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATION_FIELD_NUMBER: _builtins.int
+    CARDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def station(self) -> Global___StationEntry: ...
+    @_builtins.property
+    def cards(self) -> _containers.RepeatedCompositeFieldContainer[Global___CarriedCard]: ...
+    def __init__(
+        self,
+        *,
+        station: Global___StationEntry | None = ...,
+        cards: _abc.Iterable[Global___CarriedCard] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["station", b"station"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cards", b"cards", "station", b"station"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompromisedStation: _TypeAlias = CompromisedStation  # noqa: Y015
+
+@_typing.final
+class CarriedCard(_message.Message):
+    """A card whose secrets a station carried."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    SERIAL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    HOLDER_FIELD_NUMBER: _builtins.int
+    ROTATES_PUK_FIELD_NUMBER: _builtins.int
+    record_id: _builtins.bytes
+    """16 bytes."""
+    serial: _builtins.int
+    state: _builtins.str
+    """The combined state of the card, by its name."""
+    holder: _builtins.str
+    rotates_puk: _builtins.bool
+    """Its PUK is replaced at its next contact."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When it did so last."""
+
+    def __init__(
+        self,
+        *,
+        record_id: _builtins.bytes = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        serial: _builtins.int | None = ...,
+        state: _builtins.str = ...,
+        holder: _builtins.str = ...,
+        rotates_puk: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "at", b"at", "serial", b"serial"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "at", b"at", "holder", b"holder", "record_id", b"record_id", "rotates_puk", b"rotates_puk", "serial", b"serial", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__serial: _TypeAlias = _typing.Literal["serial"]  # noqa: Y015
+    _WhichOneofArgType__serial: _TypeAlias = _typing.Literal["_serial", b"_serial"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__serial) -> _WhichOneofReturnType__serial | None: ...
+
+Global___CarriedCard: _TypeAlias = CarriedCard  # noqa: Y015
 
 @_typing.final
 class RenameStationRequest(_message.Message):

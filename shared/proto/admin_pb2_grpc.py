@@ -55,6 +55,11 @@ class AdminStub:
                 request_serializer=shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
                 _registered_method=True)
+        self.CompromiseStation = channel.unary_unary(
+                '/kiosk.v1.Admin/CompromiseStation',
+                request_serializer=shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.CompromisedStation.FromString,
+                _registered_method=True)
         self.RenameStation = channel.unary_unary(
                 '/kiosk.v1.Admin/RenameStation',
                 request_serializer=shared_dot_proto_dot_admin__pb2.RenameStationRequest.SerializeToString,
@@ -132,6 +137,13 @@ class AdminServicer:
 
     def UnblockStation(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompromiseStation(self, request, context):
+        """Block a station for good, and name the cards whose secrets it carried.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -227,6 +239,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.UnblockStation,
                     request_deserializer=shared_dot_proto_dot_admin__pb2.StationActRequest.FromString,
                     response_serializer=shared_dot_proto_dot_admin__pb2.StationEntry.SerializeToString,
+            ),
+            'CompromiseStation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompromiseStation,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.StationActRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.CompromisedStation.SerializeToString,
             ),
             'RenameStation': grpc.unary_unary_rpc_method_handler(
                     servicer.RenameStation,
@@ -388,6 +405,33 @@ class Admin:
             '/kiosk.v1.Admin/UnblockStation',
             shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
             shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompromiseStation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/CompromiseStation',
+            shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.CompromisedStation.FromString,
             options,
             channel_credentials,
             insecure,

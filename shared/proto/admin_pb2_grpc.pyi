@@ -38,6 +38,8 @@ class AdminStub:
     BlockStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]
     """Let a station do nothing any more, at once: what it is doing is cut."""
     UnblockStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]
+    CompromiseStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.CompromisedStation]
+    """Block a station for good, and name the cards whose secrets it carried."""
     RenameStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RenameStationRequest, _admin_pb2.StationEntry]
     PlanTemplates: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TemplateTexts, _admin_pb2.TemplateLines]
     """Say what applying would do; changes nothing."""
@@ -68,6 +70,8 @@ class AdminAsyncStub(AdminStub):
     BlockStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
     """Let a station do nothing any more, at once: what it is doing is cut."""
     UnblockStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
+    CompromiseStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.CompromisedStation]  # type: ignore[assignment]
+    """Block a station for good, and name the cards whose secrets it carried."""
     RenameStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.RenameStationRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
     PlanTemplates: _aio.UnaryUnaryMultiCallable[_admin_pb2.TemplateTexts, _admin_pb2.TemplateLines]  # type: ignore[assignment]
     """Say what applying would do; changes nothing."""
@@ -119,6 +123,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.StationActRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.StationEntry, _abc.Awaitable[_admin_pb2.StationEntry]]: ...
+
+    @_abc_1.abstractmethod
+    def CompromiseStation(
+        self,
+        request: _admin_pb2.StationActRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CompromisedStation, _abc.Awaitable[_admin_pb2.CompromisedStation]]:
+        """Block a station for good, and name the cards whose secrets it carried."""
 
     @_abc_1.abstractmethod
     def RenameStation(

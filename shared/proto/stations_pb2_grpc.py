@@ -40,6 +40,11 @@ class StationsStub:
                 request_serializer=shared_dot_proto_dot_stations__pb2.WhoAmIRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_stations__pb2.ServerView.FromString,
                 _registered_method=True)
+        self.Renew = channel.unary_unary(
+                '/kiosk.v1.Stations/Renew',
+                request_serializer=shared_dot_proto_dot_stations__pb2.RenewRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_stations__pb2.RenewReply.FromString,
+                _registered_method=True)
         self.Join = channel.unary_unary(
                 '/kiosk.v1.Stations/Join',
                 request_serializer=shared_dot_proto_dot_stations__pb2.JoinRequest.SerializeToString,
@@ -53,6 +58,13 @@ class StationsServicer:
 
     def WhoAmI(self, request, context):
         """How the server knows this station. For every registered station.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Renew(self, request, context):
+        """The next certificate of the calling station. The present one counts until the next is shown first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +85,11 @@ def add_StationsServicer_to_server(servicer, server):
                     servicer.WhoAmI,
                     request_deserializer=shared_dot_proto_dot_stations__pb2.WhoAmIRequest.FromString,
                     response_serializer=shared_dot_proto_dot_stations__pb2.ServerView.SerializeToString,
+            ),
+            'Renew': grpc.unary_unary_rpc_method_handler(
+                    servicer.Renew,
+                    request_deserializer=shared_dot_proto_dot_stations__pb2.RenewRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_stations__pb2.RenewReply.SerializeToString,
             ),
             'Join': grpc.unary_unary_rpc_method_handler(
                     servicer.Join,
@@ -108,6 +125,33 @@ class Stations:
             '/kiosk.v1.Stations/WhoAmI',
             shared_dot_proto_dot_stations__pb2.WhoAmIRequest.SerializeToString,
             shared_dot_proto_dot_stations__pb2.ServerView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Renew(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Stations/Renew',
+            shared_dot_proto_dot_stations__pb2.RenewRequest.SerializeToString,
+            shared_dot_proto_dot_stations__pb2.RenewReply.FromString,
             options,
             channel_credentials,
             insecure,

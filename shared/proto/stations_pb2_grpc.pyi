@@ -35,6 +35,8 @@ class StationsStub:
     def __new__(cls, channel: _aio.Channel) -> StationsAsyncStub: ...
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_stations_pb2.WhoAmIRequest, _stations_pb2.ServerView]
     """How the server knows this station. For every registered station."""
+    Renew: _grpc.UnaryUnaryMultiCallable[_stations_pb2.RenewRequest, _stations_pb2.RenewReply]
+    """The next certificate of the calling station. The present one counts until the next is shown first."""
     Join: _grpc.UnaryUnaryMultiCallable[_stations_pb2.JoinRequest, _stations_pb2.JoinReply]
     """Become a station. Answered only by the joining listener, which answers nothing else and asks for no client
     certificate; the token was compared with the listener's certificate before the line was opened.
@@ -47,6 +49,8 @@ class StationsAsyncStub(StationsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     WhoAmI: _aio.UnaryUnaryMultiCallable[_stations_pb2.WhoAmIRequest, _stations_pb2.ServerView]  # type: ignore[assignment]
     """How the server knows this station. For every registered station."""
+    Renew: _aio.UnaryUnaryMultiCallable[_stations_pb2.RenewRequest, _stations_pb2.RenewReply]  # type: ignore[assignment]
+    """The next certificate of the calling station. The present one counts until the next is shown first."""
     Join: _aio.UnaryUnaryMultiCallable[_stations_pb2.JoinRequest, _stations_pb2.JoinReply]  # type: ignore[assignment]
     """Become a station. Answered only by the joining listener, which answers nothing else and asks for no client
     certificate; the token was compared with the listener's certificate before the line was opened.
@@ -62,6 +66,14 @@ class StationsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stations_pb2.ServerView, _abc.Awaitable[_stations_pb2.ServerView]]:
         """How the server knows this station. For every registered station."""
+
+    @_abc_1.abstractmethod
+    def Renew(
+        self,
+        request: _stations_pb2.RenewRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stations_pb2.RenewReply, _abc.Awaitable[_stations_pb2.RenewReply]]:
+        """The next certificate of the calling station. The present one counts until the next is shown first."""
 
     @_abc_1.abstractmethod
     def Join(

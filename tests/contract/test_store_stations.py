@@ -4,11 +4,21 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from server.ports.store import JoinToken, Standing, StationState, Store
+from server.ports.store import (
+    AuditRecord,
+    Change,
+    JoinToken,
+    SecretsCarried,
+    Standing,
+    StateChanged,
+    StationState,
+    Store,
+)
 from shared.credential.lifecycle import OperationKind
+from shared.credential.model import RecordId, State
 from shared.station_profile import EVERYTHING, Face, StationProfile
-from tests.contract.stores import conflict
-from tests.server.store.examples import EVIDENCE, NOON, a_station
+from tests.contract.stores import Kept, begin, conflict, read
+from tests.server.store.examples import EVIDENCE, NOON, a_card, a_station
 
 
 async def test_a_station_is_found_by_its_certificate(store: Store) -> None:
@@ -63,6 +73,40 @@ async def test_a_compromised_station_stays_so(store: Store) -> None:
         with conflict("station"):
             await store.stations.set_state(station.station_id, state, EVIDENCE)
     assert [each.state for each in await store.stations.all()] == [StationState.COMPROMISED]
+
+
+async def test_what_a_compromised_station_carried_is_named_and_due(kept: Kept) -> None:
+    store, clock = kept.store, kept.clock
+    stolen, other = a_station("Stolen"), a_station("Other")
+    for each in (stolen, other):
+        await store.stations.add_station(each, EVIDENCE)
+    first, second, gone, elsewhere = (a_card() for _ in range(4))
+    for card, carrier, state in (
+        (first, stolen, None),
+        (second, stolen, None),
+        (gone, stolen, State.DELETED),
+        (elsewhere, other, None),
+    ):
+        changes: list[Change] = [SecretsCarried(station=carrier.station_id)]
+        changes += [] if state is None else [StateChanged(state=state)]
+        await begin(store, card, *changes)
+        clock.time += timedelta(minutes=1)
+
+    def about(record_id: RecordId) -> AuditRecord:
+        return replace(EVIDENCE, subject=str(record_id))
+
+    found = await store.stations.compromise(stolen.station_id, EVIDENCE, about)
+    assert [each.record_id for each in found] == [gone.record_id, second.record_id, first.record_id]
+    assert found[0].at - found[2].at == timedelta(minutes=2)
+    for card, due in ((first, True), (second, True), (gone, False), (elsewhere, False)):
+        assert (await read(store, card)).puk_disclosed is due
+        assert len(await store.audit.about(str(card.record_id))) == (card is not elsewhere)
+    known = await store.stations.by_fingerprint(stolen.fingerprint)
+    assert known is not None
+    assert known.state is StationState.COMPROMISED
+    assert await store.stations.compromise(stolen.station_id, EVIDENCE, about) == found
+    with conflict("station"):
+        await store.stations.compromise(a_station().station_id, EVIDENCE, about)
 
 
 async def test_a_profile_is_kept_and_taken_back(store: Store) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from kiosk.backend import client
+from kiosk.backend import channel
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.failures import Reason
 from kiosk.ports import LinkState
@@ -418,7 +418,7 @@ async def swallowing_line(world: World) -> AsyncIterator[tuple[int, asyncio.Even
 async def test_a_pulled_cable_is_noticed_by_the_station(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "OPTIONS", quick(client.OPTIONS))
+    monkeypatch.setattr(channel, "OPTIONS", quick(channel.OPTIONS))
     world.engine.behaviour = wait_for_ever
     async with swallowing_line(world) as (port, swallowing):
         backend = GrpcBackend(moved(await world.lab_station(), port), world.clock)

@@ -177,7 +177,13 @@ async def test_doctor_compares_clocks(clock: FixedClock) -> None:
 
 
 def test_doctor_warns_before_a_certificate_ends(clock: FixedClock) -> None:
-    later = doctor.check_certificate("Desk", not_after=clock.now() + timedelta(days=300), clock=clock)
-    soon = doctor.check_certificate("Desk", not_after=clock.now() + timedelta(days=12), clock=clock)
-    assert (later.verdict, soon.verdict) == (Verdict.GOOD, Verdict.WARNING)
+    def check(left: int) -> doctor.Check:
+        ends = clock.now() + timedelta(days=left)
+        renewed_from = ends - timedelta(days=240)
+        return doctor.check_certificate("Desk", not_after=ends, renewed_from=renewed_from, clock=clock)
+
+    fresh, due, soon = check(300), check(200), check(12)
+    assert [each.verdict for each in (fresh, due, soon)] == [Verdict.GOOD, Verdict.GOOD, Verdict.WARNING]
+    assert "renewed by itself from" in fresh.text
+    assert "being renewed by itself" in due.text
     assert "join again" in soon.text

@@ -12,7 +12,9 @@ import pytest
 
 from server.authority.services import (
     AdminService,
+    CarriedCard,
     Check,
+    CompromisedStation,
     JobView,
     KeyGeneration,
     Retried,
@@ -34,6 +36,7 @@ from shared.credential.model import (
     CertificateTask,
     RecordId,
     RequestId,
+    State,
     StationId,
 )
 from tests.server.rpc.test_gate import knock
@@ -48,6 +51,27 @@ RECORD = StationRecord(
     state=StationState.BLOCKED,
     joined_at=NOW,
     not_after=NOW + timedelta(days=700),
+)
+COMPROMISED = CompromisedStation(
+    station=replace(RECORD, state=StationState.COMPROMISED),
+    cards=(
+        CarriedCard(
+            record_id=RecordId(uuid4()),
+            at=NOW,
+            serial=2**40,
+            state=State.ACTIVE,
+            holder="Bob",
+            rotates_puk=True,
+        ),
+        CarriedCard(
+            record_id=RecordId(uuid4()),
+            at=NOW,
+            serial=None,
+            state=State.DELETED,
+            holder="",
+            rotates_puk=False,
+        ),
+    ),
 )
 STATUS = ServerStatus(
     server="Main",
@@ -125,6 +149,10 @@ class Admin:
     async def unblock_station(self, which: str, why: str) -> StationRecord:
         self.asked.append((which, why))
         return replace(RECORD, state=StationState.ACTIVE)
+
+    async def compromise_station(self, which: str, why: str) -> CompromisedStation:
+        self.asked.append((which, why))
+        return COMPROMISED
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
         self.asked.append((which, name, why))
@@ -212,6 +240,9 @@ async def test_both_ends_agree(room: Room) -> None:
     assert (await service.unblock_station("Gate", "found")).state is StationState.ACTIVE
     assert (await service.rename_station("Gate", "Door", "moved")).name == "Door"
     assert room.admin.asked[1:] == [("Gate", "stolen"), ("Gate", "found"), ("Gate", "Door", "moved")]
+    room.admin.asked.clear()
+    assert await service.compromise_station("Gate", "stolen") == COMPROMISED
+    assert room.admin.asked == [("Gate", "stolen")]
     room.admin.asked.clear()
     assert repr(await service.status()) == repr(STATUS)
     texts = (TemplateText(source="badge.toml", text='name = "bädge"'),)

@@ -21,6 +21,7 @@ from server.authority.logons import Logons
 from server.authority.operator_admin import OperatorAdmin
 from server.authority.operators import Operators
 from server.authority.policy import unrestricted
+from server.authority.renewal import Renewals
 from server.authority.sessions import Sessions
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.throttle import Limit
@@ -208,7 +209,7 @@ class World:
         self.acting = Acting(self.store.operators, self.store.roles, self.sessions)
         self.access = Access(self.store.stations, self.clock, self.acting, self.store.audit)
         self.lines = Lines()
-        self.fleet = Fleet(self.store.stations, self.lines)
+        self.fleet = Fleet(self.store.stations, self.store.cards, self.lines)
         self.port = 0
         self.joining_port = 0
         self._endpoints: list[Endpoint] = []
@@ -231,6 +232,7 @@ class World:
             engine=self.engine,
             console=self.console,
             rehearsals=self.rehearsals,
+            renewals=Renewals(self.store.stations, Authority(self.root), self.clock),
             credentials=self.credentials,
             sessions=Logons(self.sessions, self.store.roles),
             server="Main",
