@@ -58,7 +58,7 @@ def write_key(key: SshKey) -> bytes:
         case ec.EllipticCurvePublicKey():
             curve = curve_of(key)
             return string(ECDSA + curve) + string(curve) + string(point_of(key))
-        case ed25519.Ed25519PublicKey():
+        case _:
             return string(ED25519) + string(point_of(key))
 
 

@@ -104,6 +104,11 @@ def test_a_signature_ends_where_it_ends(name: str, more: bytes) -> None:
             read_signature(wrong)
 
 
+def test_a_signature_has_a_length() -> None:
+    with pytest.raises(errors.Garbled, match="too long"):
+        read_signature(SIGNED["p256"] + bytes(MAX_SIGNATURE))
+
+
 @pytest.mark.parametrize("name", KEYS)
 def test_a_value_of_another_length_is_no_signature(name: str) -> None:
     value = signed(name).value
