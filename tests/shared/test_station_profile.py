@@ -16,7 +16,7 @@ from shared.station_profile import (
     to_document,
 )
 
-NAMES = st.text(st.characters(categories=("Ll", "Nd")), min_size=1, max_size=20)
+NAMES = st.text("abcdefghijklmnopqrstuvwxyzäß0123456789", min_size=1, max_size=20)
 
 
 @given(
