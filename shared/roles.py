@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum, unique
+from functools import lru_cache
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final
@@ -316,6 +317,7 @@ def to_document(role: Role) -> str:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
+@lru_cache(maxsize=256)  # roles are read with every call that is judged
 def from_document(document: str) -> Role:
     """Return the role that a text describes.
 

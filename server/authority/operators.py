@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
+from server.authority.acting import all_roles
 from server.authority.fleet import check_why
 from server.authority.policy import Principal, roles_of
 from server.ports.audit import AuditKind, AuditRecord
@@ -27,7 +28,6 @@ from shared.roles import (
     Role,
     clone,
     edited,
-    from_document,
     to_document,
     union,
 )
@@ -234,8 +234,8 @@ class Operators:
             raise errors.Invalid(field="operator", why=f"{len(found)} operators are called so; give the id")
         return found[0]
 
-    async def _roles(self) -> dict[str, Role]:
-        return known_roles(await self._store.roles.all())
+    async def _roles(self) -> Mapping[str, Role]:
+        return await all_roles(self._store.roles)
 
     async def _kept(self, name: str) -> RoleRecord | None:
         return next((record for record in await self._store.roles.all() if record.name == name), None)
@@ -266,12 +266,6 @@ class Operators:
         )
         if any(_manages(each, now) for each in before) and not any(_manages(each, roles) for each in after):
             raise errors.NotAllowed(what=NOBODY_LEFT)
-
-
-def known_roles(records: Iterable[RoleRecord]) -> dict[str, Role]:
-    """Return every role by name: the presets, each as it was edited, then those that were made here."""
-    kept = {record.name: from_document(record.document) for record in records}
-    return {**{name: kept.get(name, preset) for name, preset in PRESETS.items()}, **kept}
 
 
 def _manages(operator: OperatorRecord, roles: Mapping[str, Role]) -> bool:

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from server.authority.operators import MORE_THAN_OWN, NOBODY_LEFT, Operators, known_roles
+from server.authority.acting import all_roles
+from server.authority.operators import MORE_THAN_OWN, NOBODY_LEFT, Operators
 from server.authority.policy import Principal, principal_of, unrestricted
 from server.ports.operators import (
     LogonMethod,
@@ -50,7 +51,7 @@ class Office:
 
     async def person(self, name: str) -> Principal:
         (found,) = [each for each in await self.store.operators.all() if each.name == name]
-        return principal_of(found, known_roles(await self.store.roles.all()))
+        return principal_of(found, await all_roles(self.store.roles))
 
     async def grants(self, name: str) -> dict[str, str]:
         (view,) = [each for each in await self.operators.roles() if each.role.name == name]
