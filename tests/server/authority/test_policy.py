@@ -34,7 +34,6 @@ from shared.roles import (
     SYSTEM_ADMINISTRATOR,
     WITH_TEMPLATE,
     Act,
-    Area,
     Grant,
     Level,
     Role,
@@ -93,8 +92,7 @@ def test_every_subject_is_what_some_rule_asks_for() -> None:
     asked = {
         rule.subject for rule in (*CALL_RULES.values(), *OPERATION_RULES.values()) if isinstance(rule, Needs)
     }
-    to_come = {Area.OPERATORS, Area.ROLES} - asked
-    assert asked | to_come == set(SUBJECTS.values())
+    assert asked == set(SUBJECTS.values())
 
 
 def test_what_is_sensitive_is_asked_for_somewhere() -> None:
@@ -103,7 +101,7 @@ def test_what_is_sensitive_is_asked_for_somewhere() -> None:
         for rule in (*CALL_RULES.values(), *OPERATION_RULES.values())
         if isinstance(rule, Needs) and rule.sensitive
     }
-    assert asked | {Area.OPERATORS, Area.ROLES} == SENSITIVE
+    assert asked == SENSITIVE
     assert not Needs(subject=OperationKind.ISSUE, level=Level.VIEW).sensitive
 
 
