@@ -8,6 +8,7 @@ from uuid import UUID
 from server.authority.access import Caller
 from server.authority.acting import needs_of, permit
 from server.authority.policy import OPERATION_RULES, Needs
+from server.operations.decide import FOR_GOOD, is_being_retired
 from server.operations.disclose import Disclosures
 from server.operations.services import Services
 from server.operations.succession import Succession
@@ -112,6 +113,8 @@ class Credentials:
 def without_card(record: CardRecord) -> tuple[OperationKind, ...]:
     """Return what may be done now although the card is not here."""
     ways = [way for way in reachable(record.state) if way in WITHOUT_CARD]
+    if is_being_retired(record):
+        ways = [way for way in ways if way in FOR_GOOD]
     if record.pin is not PinState.HOLDER:  # its holder has to choose a PIN
         ways = [way for way in ways if way is not OperationKind.RESUME]
     return tuple(ways)

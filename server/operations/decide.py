@@ -93,11 +93,19 @@ async def decision(services: Services, record: CardRecord, operation: OperationK
     Raises:
         TransitionForbidden: not in this state.
         UnknownCard: it needs a credential, and the card has none.
+        OperationInterrupted: its keys are being deleted, so that nobody will use it again.
         Invalid: no reason was given where one is needed, or an unknown one.
     """
     target(operation, record.state)
+    if operation not in FOR_GOOD and is_being_retired(record):
+        raise errors.OperationInterrupted(operation=OperationKind.RETIRE.value)
     cause = None if operation is OperationKind.RESUME else read_cause(reason)
     return await _decision(services, record, operation, cause)
+
+
+def is_being_retired(record: CardRecord) -> bool:
+    """Whether the retirement of a card was cut, and may have left it without keys."""
+    return record.open_operation is not None and record.open_operation.kind == OperationKind.RETIRE
 
 
 async def _decision(
@@ -256,6 +264,7 @@ class Decisions:
         Raises:
             UnknownCard: there is no such card.
             TransitionForbidden: not in this state.
+            OperationInterrupted: its retirement was cut, which ends it for good.
             Invalid: an operation that needs the card, or no reason, or an unknown one.
             CardNeeded: the suspension has reached the card, whose holder has to choose a PIN.
             CardLeased: a station is working on the card.

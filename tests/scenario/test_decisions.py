@@ -15,7 +15,7 @@ from shared import errors
 from shared.clock import SystemClock
 from shared.credential.model import CardRecord, CertificateState, PinState, State
 from shared.credential.reasons import Cause
-from shared.piv.ids import ProfileName
+from shared.piv.ids import Ins, ProfileName
 from shared.relay import OperationKind
 from shared.virtual.faults import Fault, FaultKind
 from tests.scenario.lab import BOB, Holder, Lab
@@ -328,6 +328,21 @@ async def test_a_reason_may_leave_certificates_as_they_are() -> None:
         assert pin(lab) != b"739154\xff\xff"
     finally:
         await lab.close()
+
+
+async def test_a_credential_whose_retirement_was_cut_is_not_taken_into_use_again(lab: Lab) -> None:
+    """Its keys may be gone from the card. It is revoked or deleted, or its retirement is gone on with."""
+    found = await active(lab)
+    lab.readers.arm("card", Fault(kind=FaultKind.RESPONSE_LOST, ins=Ins.RESET_RETRY_COUNTER))
+    assert (await lab.perform(OperationKind.RETIRE, reason=Cause.LEFT)).error is not None
+    with pytest.raises(errors.OperationInterrupted):
+        await lab.station.decide(found.record_id, OperationKind.SUSPEND, Cause.FORGOTTEN)
+    (listed,) = (await lab.station.find_credentials("smith")).credentials
+    assert listed.reachable == (OperationKind.REVOKE, OperationKind.DELETE)
+    await lab.station.decide(found.record_id, OperationKind.REVOKE, Cause.LEFT)
+    await lab.readers.insert("Reader 1", "card")
+    await lab.settle()
+    assert (await lab.perform(OperationKind.RETIRE, reason=Cause.LEFT)).error is None
 
 
 # --- an authority that does not answer ------------------------------------------------------------------
