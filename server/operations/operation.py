@@ -74,6 +74,8 @@ class Operation:
         self._steps: Sequence[plan.Step] = ()
         self._again = again
         talk.keep_alive = self.journal.keep_alive
+        if again is not None:
+            talk.judge = self.judge_again
 
     # --- the card ---------------------------------------------------------------------------------------
 
@@ -179,6 +181,16 @@ class Operation:
             algorithm = facts.management.algorithm or facts.profile.factory_management
         return await self.secrets(record.record_id).management_key(algorithm, version)
 
+    async def judge_again(self) -> None:
+        """Refuse to go on where who asked may not any more: roles change and sessions end while a card is worked on.
+
+        Raises:
+            SessionEnded, NotAllowed: what was done is recorded, and somebody else may go on.
+        """
+        if self._again is not None:
+            self.caller = await self._again(self.caller)
+            self.permit()
+
     # --- the record -------------------------------------------------------------------------------------
 
     async def open(
@@ -264,9 +276,7 @@ class Operation:
         Raises:
             SessionEnded, NotAllowed: the caller may not go on; what was done is recorded, and somebody else may.
         """
-        if self._again is not None:
-            self.caller = await self._again(self.caller)
-            self.permit()
+        await self.judge_again()
         changes = [
             StepChange(index=index, done=isinstance(step, done), expected_ms=expected_ms(step))
             for index, step in enumerate(self._steps)

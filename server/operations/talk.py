@@ -49,6 +49,8 @@ class Talk:
         self._cancelled = False
         self.epoch = 0
         self.keep_alive: Callable[[], Awaitable[None]] | None = None
+        self.judge: Callable[[], Awaitable[None]] | None = None
+        """Refuse to go on where who asked may not any more; asked after every wait for a person."""
         self.round_trips = 0
         self.commands = 0
 
@@ -107,6 +109,7 @@ class Talk:
 
         Raises:
             Cancelled: the person gave none.
+            SessionEnded, NotAllowed: meanwhile, who asked may not go on any more.
         """
         number = next(self._numbers)
         facts: dict[str, errors.Fact] = {}
@@ -129,6 +132,8 @@ class Talk:
             raise errors.Garbled(why="not the answer to a question")
         if not turn.given:
             raise errors.Cancelled(question=question.value)
+        if self.judge is not None:
+            await self.judge()
 
     async def show(self, steps: Sequence[StepLine]) -> None:
         """Show the list of steps."""

@@ -17,7 +17,6 @@ from server.ports.store import (
     CertificateChanged,
     CredentialChanged,
     Lease,
-    OperatorKey,
     OperatorRecord,
     Store,
 )
@@ -69,6 +68,47 @@ class Person:
         return LogonProof(text=text, certificate=self.certificate, signature=signature)
 
 
+async def store_card(store: Store, person: Person, credential: CredentialRecord) -> Lease:
+    """Store a card with a credential and the certificate in 9A."""
+    certificate = a_certificate(
+        public_key=person.public_key, certificate=person.certificate, state=CertificateState.CONFIRMED
+    )
+    return await store.cards.open(
+        an_opening(
+            a_card(),
+            a_station().station_id,
+            CredentialChanged(credential=credential),
+            CertificateChanged(certificate=certificate),
+        )
+    )
+
+
+@dataclass
+class Clerk:
+    """An operator in a record, with the card that logs it on."""
+
+    store: Store
+    person: Person
+    operator: OperatorRecord
+    credential: CredentialRecord
+    lease: Lease
+
+    @classmethod
+    async def hired(cls, store: Store, person: Person, *roles: str, name: str = "Anna Berg") -> "Clerk":
+        """Put an operator with these roles into a record that has the template of the examples."""
+        credential = a_credential(state=State.ACTIVE)
+        lease = await store_card(store, person, credential)
+        key = a_key(digest=person.digest, credential_id=credential.credential_id)
+        operator = an_operator(key, name=name, roles=frozenset(roles))
+        await store.operators.add(operator, EVIDENCE)
+        return cls(store, person, operator, credential, lease)
+
+    async def set_credential(self, state: State) -> None:
+        """Let the operator's credential have another state, as a decision does."""
+        changed = CredentialChanged(credential=replace(self.credential, state=state))
+        await self.store.cards.apply(self.lease, [changed])
+
+
 class Office:
     """A server with one operator, who may log on at two desks."""
 
@@ -79,15 +119,12 @@ class Office:
         self.anna = Person()
         self.desk = self.caller("Desk 1")
         self.other_desk = self.caller("Desk 2")
-        self.operator = an_operator(name="Anna Berg", roles=frozenset({"normal"}))
-        self.credential = a_credential(state=State.ACTIVE)
-        self._lease: Lease | None = None
 
     @classmethod
     async def open(cls, limits: SessionLimits = DEFAULT_LIMITS) -> "Office":
         clock = FixedClock()
         made = cls(MemoryStore(clock), clock, limits)
-        await made.furnish()
+        await made._furnish()
         return made
 
     @staticmethod
@@ -95,39 +132,15 @@ class Office:
         station = a_station(name)
         return Caller(station_id=station.station_id, name=name, lab=False, fingerprint=station.fingerprint)
 
-    async def furnish(self) -> None:
+    async def _furnish(self) -> None:
         await with_template(self.store)
         for caller in (self.desk, self.other_desk):
-            await self.store.stations.add_station(
-                replace(a_station(caller.name), station_id=caller.station_id, fingerprint=caller.fingerprint),
-                EVIDENCE,
+            station = replace(
+                a_station(caller.name), station_id=caller.station_id, fingerprint=caller.fingerprint
             )
-        self._lease = await self.card_of(self.anna, self.credential)
-        await self.store.operators.add(replace(self.operator, keys=(self.key(self.anna),)), EVIDENCE)
-
-    def key(self, person: Person) -> OperatorKey:
-        return a_key(digest=person.digest, credential_id=self.credential.credential_id)
-
-    async def card_of(self, person: Person, credential: CredentialRecord) -> Lease:
-        """Store a card with a credential and the certificate in 9A."""
-        certificate = a_certificate(
-            public_key=person.public_key, certificate=person.certificate, state=CertificateState.CONFIRMED
-        )
-        return await self.store.cards.open(
-            an_opening(
-                a_card(),
-                self.desk.station_id,
-                CredentialChanged(credential=credential),
-                CertificateChanged(certificate=certificate),
-            )
-        )
-
-    async def set_credential(self, state: State) -> None:
-        """Let the operator's credential have another state, as a decision does."""
-        assert self._lease is not None
-        await self.store.cards.apply(
-            self._lease, [CredentialChanged(credential=replace(self.credential, state=state))]
-        )
+            await self.store.stations.add_station(station, EVIDENCE)
+        self.clerk = await Clerk.hired(self.store, self.anna, "normal")
+        self.operator = self.clerk.operator
 
     async def challenge(self, caller: Caller, purpose: LogonPurpose = LogonPurpose.LOG_ON) -> bytes:
         return await self.sessions.challenge(caller, purpose, SERVER)

@@ -20,7 +20,7 @@ from shared import errors
 from shared.credential.model import CredentialId, State
 from shared.logon import LogonPurpose, read_logon_text
 from shared.sessions import LogonProof
-from tests.server.authority.logons import SERVER, Office, Person
+from tests.server.authority.logons import SERVER, Office, Person, store_card
 from tests.server.store.examples import EVIDENCE, NOON, a_credential, a_key
 
 
@@ -109,7 +109,7 @@ async def test_a_text_altered_in_one_byte_is_none_of_ours(data: st.DataObject) -
 async def test_a_holder_is_no_operator(office: Office) -> None:
     """A certificate of the same authority, on an active card, of somebody whom nobody made an operator."""
     bob = Person()
-    await office.card_of(bob, a_credential(state=State.ACTIVE))
+    await store_card(office.store, bob, a_credential(state=State.ACTIVE))
     await refused(office, bob.prove(await office.challenge(office.desk)))
     assert (await office.record()).failed_logons == 0
 
@@ -141,7 +141,7 @@ async def test_an_expired_certificate_logs_nobody_on() -> None:
 
 @pytest.mark.parametrize("state", [State.SUSPENDED, State.REVOKED, State.ISSUED])
 async def test_a_credential_that_is_not_active_logs_nobody_on(office: Office, state: State) -> None:
-    await office.set_credential(state)
+    await office.clerk.set_credential(state)
     await refused(office, office.anna.prove(await office.challenge(office.desk)))
 
 
@@ -266,7 +266,7 @@ async def test_nobody_logs_off_nobody(office: Office) -> None:
 async def test_it_ends_with_the_credential(office: Office, state: State) -> None:
     opened = await office.log_on()
     caller = await office.admitted(opened)
-    await office.set_credential(state)
+    await office.clerk.set_credential(state)
     with pytest.raises(errors.SessionEnded):
         await office.sessions.recheck(caller)
     await over(office, opened.token.reveal())
@@ -356,7 +356,7 @@ async def test_a_proof_again_is_of_the_same_session(office: Office) -> None:
 async def test_a_proof_again_is_with_the_same_card(office: Office) -> None:
     """Not with another operator's card, nor with another one of the same operator."""
     other, credential = Person(), a_credential(state=State.ACTIVE)
-    await office.card_of(other, credential)
+    await store_card(office.store, other, credential)
     key = a_key(digest=other.digest, credential_id=CredentialId(credential.credential_id))
     await office.store.operators.add_key(office.operator.operator_id, key, EVIDENCE)
     caller = await office.admitted(await office.log_on())
