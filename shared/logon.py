@@ -9,22 +9,28 @@ station signs it when somebody logs on and at no other time (`is_logon_text`): n
 
 The form is canonical: fields in their order, each behind its length in two bytes, and nothing left over.
 
-Sources: [FIPS 186-5] (ECDSA, RSA PKCS #1 v1.5, EdDSA), with the digests that slots use; card-rules section 7.
+A card signs a digest that no SSH agent makes: SHA3 for keys on curves, SHA-384 for RSA, where agents use SHA-256, SHA-384
+by the curve, SHA-1 and SHA-512. An agent signs any bytes for whoever it is forwarded to, so that a signature by one must
+never pass for a card in a reader. Ed25519 leaves no choice of a digest: such keys log nobody on with a card.
+
+Sources: [FIPS 186-5] (ECDSA, RSA PKCS #1 v1.5); [RFC 8332], [RFC 5656] 6.2.1 (what agents make); card-rules section 7.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum, unique
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA3_256, SHA3_384, SHA384
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from shared import errors
-from shared.credential.possession import verify_signature
 from shared.iso7816.apdu import CHALLENGE_PREFIX
+from shared.piv.ids import Algorithm
 
 CONTEXT: Final = b"kiosk-logon-v1"
 FINGERPRINT_LENGTH: Final = 32
@@ -171,7 +177,7 @@ def check_logon_text(
 
 
 def verify_logon(public_key: bytes, content: bytes, signature: bytes) -> None:
-    """Check a signature over a text by a key (DER SubjectPublicKeyInfo): P-256, P-384, RSA from 2048 bits, or Ed25519.
+    """Check a card's signature over a text by a key (DER SubjectPublicKeyInfo): P-256, P-384, or RSA from 2048 bits.
 
     Raises:
         InvalidSignature: it is not this key's, or the key is of a kind that nobody logs on with.
@@ -180,18 +186,27 @@ def verify_logon(public_key: bytes, content: bytes, signature: bytes) -> None:
         key = load_der_public_key(public_key)
     except (ValueError, UnsupportedAlgorithm) as cause:
         raise InvalidSignature from cause
-    if not _may_log_on(key):
-        raise InvalidSignature
-    verify_signature(key, signature, content)
-
-
-def _may_log_on(key: PublicKeyTypes) -> bool:
     match key:
-        case ec.EllipticCurvePublicKey():
-            return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
-        case rsa.RSAPublicKey():
-            return MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS
-        case ed25519.Ed25519PublicKey():
-            return True
+        case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
+            key.verify(signature, content, ec.ECDSA(SHA3_256()))
+        case ec.EllipticCurvePublicKey(curve=ec.SECP384R1()):
+            key.verify(signature, content, ec.ECDSA(SHA3_384()))
+        case rsa.RSAPublicKey() if MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+            key.verify(signature, content, PKCS1v15(), SHA384())
         case _:
-            return False
+            raise InvalidSignature
+
+
+def logon_digest(algorithm: Algorithm, content: bytes) -> bytes:
+    """Return the digest of a text that the card signs.
+
+    Raises:
+        NotSupportedByCard: nobody logs on with a key of this kind.
+    """
+    if algorithm is Algorithm.P256:
+        return hashlib.sha3_256(content).digest()
+    if algorithm is Algorithm.P384:
+        return hashlib.sha3_384(content).digest()
+    if algorithm.rsa_bits is not None and algorithm.rsa_bits >= MIN_RSA_BITS:
+        return hashlib.sha384(content).digest()
+    raise errors.NotSupportedByCard(what=f"log-on with {algorithm.text} keys")

@@ -26,11 +26,11 @@ from shared.credential.pins import PIN_FIELD_LENGTH
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import Conversation, send
 from shared.iso7816.tlv import encode
-from shared.logon import LogonText, verify_logon
+from shared.logon import LogonText, logon_digest, verify_logon
 from shared.piv.certificate import CertificateContainer
 from shared.piv.data import container_tag, get_data, read_optional
 from shared.piv.ids import Algorithm, ObjectId, Slot
-from shared.piv.keys import sign, to_be_signed
+from shared.piv.keys import sign_digest
 from shared.piv.pin import pin_tries, verify_pin
 from shared.piv.publickey import algorithm_of
 from shared.piv.select import fresh
@@ -75,7 +75,7 @@ async def read_operator_card(readers: Readers, reader: str) -> OperatorCard:
         algorithm = algorithm_of(key)  # type: ignore[arg-type]  # another kind of key has no curve
     except (ValueError, UnsupportedAlgorithm, AttributeError, errors.NotSupportedByCard) as cause:
         raise errors.LogonRefused from cause
-    if not algorithm.can_sign:
+    if not algorithm.can_sign or algorithm is Algorithm.ED25519:  # see `shared.logon`
         raise errors.LogonRefused
     return OperatorCard(
         reader=reader,
@@ -181,7 +181,7 @@ def _sign(card: OperatorCard, text: LogonText, agreed: int) -> Conversation[byte
     if left is not None and left < agreed:
         return None
     yield from verify_pin(Hole(name=_PIN))
-    return (yield from sign(_SLOT, card.algorithm, to_be_signed(card.algorithm, bytes(text))))
+    return (yield from sign_digest(_SLOT, card.algorithm, logon_digest(card.algorithm, bytes(text))))
 
 
 def _checked(card: OperatorCard, text: LogonText, signature: bytes) -> LogonProof:

@@ -100,7 +100,7 @@ def sign(slot: Slot, algorithm: Algorithm, text: ToBeSigned) -> Conversation[byt
 
 
 def sign_digest(slot: Slot, algorithm: Algorithm, digest: bytes) -> Conversation[bytes]:
-    """Have the key in `slot` sign a digest, for tools and tests: a station does not send this for a server.
+    """Have the key in `slot` sign a digest, for log-ons, tools and tests: a station does not send this for a server.
 
     ECDSA digests are brought to the curve's size, RSA digests padded after [RFC 8017] 9.2 with the hash that their
     length tells; for Ed25519 `digest` is the whole text. Raises as `sign`.

@@ -7,7 +7,8 @@ from typing import Final
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, x25519
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256, SHA384
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA1, SHA3_256, SHA3_384, SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,9 +23,11 @@ from shared.logon import (
     LogonText,
     check_logon_text,
     is_logon_text,
+    logon_digest,
     read_logon_text,
     verify_logon,
 )
+from shared.piv.ids import Algorithm
 from shared.piv.publickey import PublicKey, subject_public_key_info
 
 NOW: Final = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -35,6 +38,7 @@ TEXT: Final = LogonText(
     expires_at=NOW + LIFETIME,
     purpose=LogonPurpose.LOG_ON,
 )
+AGENTS: Final = (SHA1(), SHA256(), SHA512())
 P256: Final = ec.generate_private_key(ec.SECP256R1())
 P384: Final = ec.generate_private_key(ec.SECP384R1())
 RSA: Final = rsa.generate_private_key(65537, 2048)
@@ -44,16 +48,14 @@ ED25519: Final = ed25519.Ed25519PrivateKey.generate()
 def sign(key: object, content: bytes) -> bytes:
     match key:
         case ec.EllipticCurvePrivateKey():
-            return key.sign(content, ec.ECDSA(SHA384() if key.curve.key_size == 384 else SHA256()))
+            return key.sign(content, ec.ECDSA(SHA3_384() if key.curve.key_size == 384 else SHA3_256()))
         case rsa.RSAPrivateKey():
-            return key.sign(content, padding.PKCS1v15(), SHA256())
-        case ed25519.Ed25519PrivateKey():
-            return key.sign(content)
+            return key.sign(content, padding.PKCS1v15(), SHA384())
     raise AssertionError(key)
 
 
 SIGNED: Final = [
-    (subject_public_key_info(key.public_key()), sign(key, bytes(TEXT))) for key in (P256, P384, RSA, ED25519)
+    (subject_public_key_info(key.public_key()), sign(key, bytes(TEXT))) for key in (P256, P384, RSA)
 ]
 
 
@@ -212,6 +214,36 @@ def spki(key: PublicKey | ed448.Ed448PublicKey) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+def test_what_an_agent_signs_is_no_card() -> None:
+    """Whoever an agent is forwarded to has any bytes signed by it, with the digests that it makes."""
+    content = bytes(TEXT)
+    agents = [
+        (spki(P256.public_key()), P256.sign(content, ec.ECDSA(SHA256()))),
+        (spki(P384.public_key()), P384.sign(content, ec.ECDSA(SHA384()))),
+        *((spki(RSA.public_key()), RSA.sign(content, padding.PKCS1v15(), kind)) for kind in AGENTS),
+        (spki(ED25519.public_key()), ED25519.sign(content)),
+    ]
+    for key, signature in agents:
+        with pytest.raises(InvalidSignature):
+            verify_logon(key, content, signature)
+
+
+def test_a_card_signs_the_digest_that_counts() -> None:
+    content = bytes(TEXT)
+    digest = logon_digest(Algorithm.P256, content)
+    verify_logon(spki(P256.public_key()), content, P256.sign(digest, ec.ECDSA(Prehashed(SHA3_256()))))
+    digest = logon_digest(Algorithm.P384, content)
+    verify_logon(spki(P384.public_key()), content, P384.sign(digest, ec.ECDSA(Prehashed(SHA3_384()))))
+    digest = logon_digest(Algorithm.RSA_2048, content)
+    verify_logon(spki(RSA.public_key()), content, RSA.sign(digest, padding.PKCS1v15(), Prehashed(SHA384())))
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.ED25519, Algorithm.X25519])
+def test_keys_whose_signatures_an_agent_makes_too_sign_nothing(algorithm: Algorithm) -> None:
+    with pytest.raises(errors.NotSupportedByCard):
+        logon_digest(algorithm, bytes(TEXT))
+
+
 def test_keys_of_other_kinds_log_nobody_on() -> None:
     content = bytes(TEXT)
     short = rsa.generate_private_key(65537, 1024)
@@ -222,7 +254,6 @@ def test_keys_of_other_kinds_log_nobody_on() -> None:
         (spki(foreign.public_key()), foreign.sign(content, ec.ECDSA(SHA256()))),
         (spki(edwards.public_key()), edwards.sign(content)),
         (spki(x25519.X25519PrivateKey.generate().public_key()), b""),
-        (spki(RSA.public_key()), RSA.sign(content, padding.PKCS1v15(), SHA1())),  # refused is what it is for
         (b"no key", b""),
     ]
     for key, signature in refused:

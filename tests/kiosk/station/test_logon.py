@@ -210,7 +210,6 @@ async def test_the_card_is_left_as_it_was_found(desk: Desk) -> None:
     [
         (Algorithm.P384, PinPolicyId.DEFAULT),
         (Algorithm.RSA_2048, PinPolicyId.ALWAYS),
-        (Algorithm.ED25519, PinPolicyId.ALWAYS),
     ],
 )
 async def test_every_kind_of_key_logs_on(desk: Desk, algorithm: Algorithm, pin_policy: PinPolicyId) -> None:
@@ -218,6 +217,14 @@ async def test_every_kind_of_key_logs_on(desk: Desk, algorithm: Algorithm, pin_p
     await desk.readers.insert(OTHER_READER, "other")
     await desk.logon.log_on(OTHER_READER, ToldPerson(PIN))
     assert len(desk.line.proofs) == 1
+
+
+async def test_a_key_whose_signatures_an_agent_makes_too_logs_nobody_on(desk: Desk) -> None:
+    desk.readers.add_card("other", operator_card(Algorithm.ED25519, PinPolicyId.ALWAYS))
+    await desk.readers.insert(OTHER_READER, "other")
+    with pytest.raises(errors.LogonRefused):
+        await desk.logon.log_on(OTHER_READER, ToldPerson(PIN))
+    assert not desk.line.proofs
 
 
 async def test_a_wrong_pin_counts_at_the_card_alone(desk: Desk) -> None:

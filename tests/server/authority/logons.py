@@ -7,7 +7,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA3_256, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from server.authority.access import Caller
@@ -64,7 +64,7 @@ class Person:
         return hashlib.sha256(self.public_key).digest()
 
     def prove(self, text: bytes) -> LogonProof:
-        signature = self.key.sign(text, ec.ECDSA(SHA256()))
+        signature = self.key.sign(text, ec.ECDSA(SHA3_256()))
         return LogonProof(text=text, certificate=self.certificate, signature=signature)
 
 
