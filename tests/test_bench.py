@@ -88,6 +88,28 @@ async def test_the_parts_of_a_visit_leave_no_rest_and_its_floor_says_and_commits
     assert found["ours_ms_p50"] + found["card_ms_p50"] == pytest.approx(found["total_ms_p50"])
 
 
+async def test_a_log_on_is_measured_over_real_processes() -> None:
+    from tests.bench.logon import logon
+
+    async with asyncio.timeout(120):
+        found = await logon(4)
+    assert found["logons"] == 4
+    assert found["commands"] >= 6  # select, read, tries, PIN, signature
+    assert all(found[f"{part}_ms_p50"] > 0 for part in ("card", "network", "server", "station")), found
+    assert found["ours_ms_p50"] <= found["ours_ms_p95"] < found["total_ms_p95"]
+    assert 0 < found["authorise_us_p50"] <= found["authorise_us_p95"]
+    assert found["ratio_to_floor"] > 1
+
+
+def test_the_parts_of_a_log_on_leave_no_rest() -> None:
+    from tests.bench.logon import Visit, authorise_us, figures
+
+    found = figures([Visit(seconds=1.0, card=0.25, waited=0.5, commands=9)] * 2, 100.0, authorise_us())
+    parts = sum(found[f"{part}_ms_p50"] for part in ("network", "server", "station"))
+    assert parts == pytest.approx(found["ours_ms_p50"]) == pytest.approx(750.0)
+    assert found["ours_ms_p50"] + found["card_ms_p50"] == pytest.approx(found["total_ms_p50"])
+
+
 def test_the_first_paint_is_seen_from_outside() -> None:
     from tests.bench.first_paint import first_paint
 

@@ -33,6 +33,13 @@ async def _unblock(cards: int) -> Report:
     return await unblock(cards)
 
 
+async def _logon(times: int) -> Report:
+    """Measure the log-on of an operator with a card, and the policy's judgement."""
+    from tests.bench.logon import logon
+
+    return await logon(times)
+
+
 async def _first_paint(starts: int) -> Report:
     """Measure the demo from its start to the first painted desk."""
     from tests.bench.first_paint import first_paint
@@ -52,6 +59,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "floor": Benchmark(run=_floor, times=200),
     "issue": Benchmark(run=_issue, times=200),
     "unblock": Benchmark(run=_unblock, times=200),
+    "logon": Benchmark(run=_logon, times=40),
     "first-paint": Benchmark(run=_first_paint, times=15),
 }
 
@@ -59,7 +67,11 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
 @click.command()
 @click.argument("name", type=click.Choice(sorted(BENCHMARKS)))
 @click.option(
-    "--cards", "--times", "times", type=click.IntRange(1), help="Cards (or starts of the demo) in one run."
+    "--cards",
+    "--times",
+    "times",
+    type=click.IntRange(1),
+    help="Cards (or log-ons, or starts of the demo) in one run.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One object on one line.")
 def main(name: str, times: int | None, *, as_json: bool) -> None:
