@@ -94,6 +94,31 @@ def credentials(options: Options, text: str) -> None:
     finish(options, asyncio.run(run(options.config, text)))
 
 
+@cli.command(name="log-on")
+@everywhere
+@click.option(
+    "--reader", default="", help="The reader with the operator's card; needed where several hold a card."
+)
+@click.option("--pin-fd", type=int, help="Read the PIN from this file descriptor instead of asking.")
+@click.pass_obj
+def log_on(options: Options, reader: str, pin_fd: int | None) -> None:
+    """Log an operator on with card and PIN, for the commands that follow on this machine, until `kiosk log-off`."""
+    from kiosk.log_on import log_on as run  # noqa: PLC0415  # loads gRPC and PC/SC
+    from kiosk.operate import Given  # noqa: PLC0415  # likewise
+
+    finish(options, asyncio.run(run(options.config, reader, Given(pin_fd=pin_fd))))
+
+
+@cli.command(name="log-off")
+@everywhere
+@click.pass_obj
+def log_off(options: Options) -> None:
+    """End the session that `kiosk log-on` began."""
+    from kiosk.log_on import log_off as run  # noqa: PLC0415  # loads gRPC
+
+    finish(options, asyncio.run(run(options.config)))
+
+
 @cli.command()
 @everywhere
 @click.argument("token")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kiosk.backend.identity import load_identity
-from kiosk.backend.renewal import due_at
 from kiosk.backend.joining import join as join_server
+from kiosk.backend.renewal import due_at
+from kiosk.session_file import KeptSession
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
 from kiosk.wiring import Parts, open_readers, open_station
@@ -42,15 +43,18 @@ def say(text: str) -> None:
 @asynccontextmanager
 async def opened(config: Path | None) -> AsyncIterator[Parts]:
     """Read the settings, begin to log, and open the station."""
-    parts = await open_station(_settings(config), SystemClock())
+    settings = settings_of(config)
+    parts = await open_station(settings, SystemClock())
     try:
+        KeptSession(settings.station.state_folder).lend(parts.backend.token)
         await parts.core.start()
         yield parts
     finally:
         await parts.core.close()
 
 
-def _settings(config: Path | None) -> Settings:
+def settings_of(config: Path | None) -> Settings:
+    """Read the settings and begin to log."""
     settings = read_settings(config)
     logs.set_up(settings.log)
     return settings
@@ -61,7 +65,7 @@ def _settings(config: Path | None) -> Settings:
 
 async def join(config: Path | None, token: str) -> Result:
     """Enrol this machine."""
-    settings = _settings(config)
+    settings = settings_of(config)
     name = settings.station.name or socket.gethostname()
     identity = await join_server(token, settings.station.state_folder, name)
     until = f"{identity.not_after:%Y-%m-%d}"
@@ -81,7 +85,7 @@ async def doctor(config: Path | None) -> Result:
     """Check everything that can be checked without a card."""
     table: list[checks.Check] = []
     try:
-        settings = _settings(config)
+        settings = settings_of(config)
     except KioskError as error:
         return _table([checks.failed("settings", error)])
     table.append(checks.passed("settings", str(settings.file)))
@@ -149,4 +153,5 @@ async def desk(config: Path | None) -> int:
         await app.run_async()
         return app.return_code or 0
     finally:
+        await parts.logon.close()
         await parts.core.close()

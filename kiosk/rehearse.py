@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from kiosk.backend.client import GrpcBackend
-from kiosk.commands import Result
+from kiosk.commands import Result, settings_of
 from kiosk.operate import one_holder, one_reader
-from kiosk.settings import read_settings
+from kiosk.session_file import KeptSession
 from kiosk.station import wording
 from kiosk.station.cards import hints_for
 from kiosk.station.converse import converse
 from kiosk.wiring import Parts, open_line, open_station
-from shared import logs
 from shared.clock import SystemClock
 from shared.console import CardHints
 from shared.piv.inspect import inspect
@@ -34,16 +33,18 @@ async def rehearse_issue(
         NoReader, CardMissing, Invalid: there is no card to be meant, or several; likewise for the holder.
         KioskError: whatever issuing itself would be refused with; `CannotRehearse` where nobody can tell.
     """
-    settings = read_settings(config)
-    logs.set_up(settings.log)
+    settings = settings_of(config)
+    kept = KeptSession(settings.station.state_folder)
     if profile:
         line = open_line(settings, SystemClock())
         try:
+            kept.lend(line.token)
             return await _ask(line, CardHints(profile=profile), "", holder, template)
         finally:
             await line.close()
     parts = await open_station(settings, SystemClock())
     try:
+        kept.lend(parts.backend.token)
         reader = await one_reader(parts, reader)
         return await _ask(parts.backend, await _seen(parts, reader), reader, holder, template)
     finally:

@@ -68,7 +68,8 @@ class SessionSettings:
     """`[server.sessions]`: how long an operator stays logged on.
 
     A session ends `idle_minutes` after its last call, and `longest_minutes` after the log-on. For `step_up_minutes` after
-    the operator's PIN was asked it is not asked again for what is sensitive; with 0 it is asked each time.
+    the operator's PIN was asked it is not asked again for what is sensitive; with 0 for half a
+    minute, because what it was asked for comes after it.
     """
 
     idle_minutes: int = 10

@@ -24,6 +24,19 @@ TELL_S: Final = 2.0
 """How long the end of a session waits for the server to hear of it."""
 
 
+async def challenge_from(line: SessionLine, purpose: LogonPurpose, clock: Clock) -> LogonText:
+    """Ask for a text to sign, and compare all that this station knows.
+
+    Raises:
+        ChallengeRefused: it is for something else.
+    """
+    content = await line.challenge(purpose)
+    ends = line.ends
+    return check_logon_text(
+        content, server=ends.server, station=ends.station, purpose=purpose, now=clock.now()
+    )
+
+
 class Logon:
     """One session at a time, or none."""
 
@@ -118,11 +131,7 @@ class Logon:
     # --- how it ends on its own -------------------------------------------------------------------------
 
     async def _challenge(self, purpose: LogonPurpose) -> LogonText:
-        content = await self._line.challenge(purpose)
-        ends = self._line.ends
-        return check_logon_text(
-            content, server=ends.server, station=ends.station, purpose=purpose, now=self._clock.now()
-        )
+        return await challenge_from(self._line, purpose, self._clock)
 
     def _forget(self) -> None:
         """Nobody is logged on any more."""

@@ -13,6 +13,7 @@ from shared.credential.model import State
 from shared.credential.pins import Characters, PinPolicy
 from shared.errors import Fact
 from shared.relay import OperationKind, Question, StepLine
+from shared.sessions import SessionView
 from shared.wording import failure, said
 
 __all__ = (
@@ -220,6 +221,23 @@ def waiting(count: int) -> str:
     """Say that certificate authorities have something left to do; they are asked again until it is done."""
     what = "One certificate waits" if count == 1 else f"{count} certificates wait"
     return f"{what} for their authority, which is asked again until it is done."
+
+
+LOGGED_OFF: Final = "Nobody is logged on any more."
+
+NOBODY: Final = "Nobody was logged on."
+
+
+def logged_on(session: SessionView) -> tuple[str, ...]:
+    """Say who is logged on and until when, and what an operator should know: log-ons that failed."""
+    minutes = int(session.idle.total_seconds()) // 60
+    until = f"{session.ends_at:%Y-%m-%d %H:%M} UTC"
+    lines = [f"{session.name} is logged on until {until}, or until nothing was done for {minutes} minutes."]
+    if session.failed_logons:
+        since = session.last_logon_at
+        count = "One log-on" if session.failed_logons == 1 else f"{session.failed_logons} log-ons"
+        lines.append(f"{count} failed" + (f" since {since:%Y-%m-%d %H:%M} UTC." if since else " before."))
+    return tuple(lines)
 
 
 def question(asked: Question, facts: Mapping[str, Fact] | None = None) -> str:

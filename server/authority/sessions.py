@@ -55,6 +55,8 @@ FREE_FAILURES: Final = 2
 FIRST_WAIT: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(seconds=60)
 """Longer ones would be a way to keep an operator out; nobody guesses a signature in a minute."""
+PROOF_COUNTS: Final = timedelta(seconds=30)
+"""How long a proof counts at the least: what it was asked for comes after it."""
 TOUCH_EVERY: Final = timedelta(seconds=15)
 """How exactly it is known when a session was last used, so that not every call writes."""
 
@@ -228,7 +230,7 @@ class Sessions:
         """Return until when the last proof counts for what is sensitive; None where there is none that does."""
         if session.stepped_up_at is None:
             return None
-        until = session.stepped_up_at + self.limits.step_up
+        until = session.stepped_up_at + max(self.limits.step_up, PROOF_COUNTS)
         return until if until > self._clock.now() else None
 
     async def _judge(self, token_digest: bytes, caller: Caller) -> LoggedOn:

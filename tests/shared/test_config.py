@@ -352,6 +352,7 @@ def test_defaults_in_the_sample_are_the_real_ones(sample: Path) -> None:
     )
     assert settings.ca == server.settings.CaSettings(crl_url=settings.ca.crl_url)
     assert settings.jobs == server.settings.JobSettings()
+    assert settings.sessions == server.settings.SessionSettings()
     assert settings.allow_lab is False
 
 
@@ -365,6 +366,9 @@ def test_defaults_in_the_sample_are_the_real_ones(sample: Path) -> None:
         ('crl-url = "http:', 'crl-url = "file:', "crl-url must begin"),
         ('names = ["cards.example.org"]', "names = []", "names must not be empty"),
         ("warn-after-hours = 12", "warn-after-hours = 19", "must be 1 to limit-hours"),
+        ("idle-minutes = 10", "idle-minutes = 721", "must be 1 to longest-minutes"),
+        ("longest-minutes = 720", "longest-minutes = 1441", "at most 1440"),
+        ("step-up-minutes = 5", "step-up-minutes = 16", "must be 0 to 15"),
         ("orphan-after-days = 7", "orphan-after-days = 0", "at least 1"),
     ],
 )

@@ -12,6 +12,7 @@ from server.authority.sessions import (
     FREE_FAILURES,
     LONGEST_WAIT,
     PER_STATION,
+    PROOF_COUNTS,
     SessionLimits,
     wait_after,
 )
@@ -335,9 +336,12 @@ async def test_a_log_on_counts_as_a_proof_for_a_while(office: Office) -> None:
     assert office.sessions.stepped_up_until(present.session) == office.clock.now() + timedelta(minutes=5)
 
 
-async def test_where_a_proof_counts_for_no_time_each_act_needs_one() -> None:
+async def test_where_a_proof_counts_for_no_time_it_counts_for_what_comes_next() -> None:
     office = await Office.open(SessionLimits(step_up=timedelta()))
-    assert office.sessions.stepped_up_until((await office.log_on()).present.session) is None
+    session = (await office.log_on()).present.session
+    assert office.sessions.stepped_up_until(session) == NOON + PROOF_COUNTS
+    office.later(seconds=30)
+    assert office.sessions.stepped_up_until(session) is None
 
 
 async def test_nobody_proves_again_who_is_not_logged_on(office: Office) -> None:

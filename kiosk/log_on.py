@@ -1,0 +1,73 @@
+"""`kiosk log-on` and `kiosk log-off`: a session of an operator for the commands that follow."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from kiosk.backend.client import GrpcBackend
+from kiosk.commands import Result, opened, settings_of
+from kiosk.operate import Given, one_reader
+from kiosk.session_file import KeptSession
+from kiosk.station import wording
+from kiosk.station.logon import challenge_from
+from kiosk.station.operator_card import prove_operator, read_operator_card
+from kiosk.wiring import open_line
+from shared import errors
+from shared.clock import SystemClock
+from shared.logon import LogonPurpose
+
+
+async def log_on(config: Path | None, reader: str, given: Given) -> Result:
+    """Log on with the operator's card in `reader`, and keep the session.
+
+    Raises:
+        KioskError: as `kiosk.station.logon.Logon.log_on`; a session that there was is over.
+    """
+    clock = SystemClock()
+    async with opened(config) as parts:
+        kept, line = KeptSession(settings_of(config).station.state_folder), parts.backend
+        reader = await one_reader(parts, reader)
+        await _end(kept, line)
+        card = await read_operator_card(parts.readers, reader)
+        proof = await prove_operator(
+            parts.readers, card, given.person, lambda: challenge_from(line, LogonPurpose.LOG_ON, clock)
+        )
+        session = await line.log_on(proof)
+        assert line.token.value is not None  # a log-on that succeeded has one
+        kept.keep(line.token.value)
+    return Result(
+        lines=wording.logged_on(session),
+        document={
+            "ok": True,
+            "operator": session.name,
+            "operator_id": str(session.operator_id),
+            "roles": [role.name for role in session.roles],
+            "ends_at": session.ends_at.isoformat(),
+            "idle_s": int(session.idle.total_seconds()),
+            "failed_logons": session.failed_logons,
+            "last_logon_at": session.last_logon_at.isoformat() if session.last_logon_at else None,
+        },
+    )
+
+
+async def log_off(config: Path | None) -> Result:
+    """End the session that is kept; where there is none, nobody is logged on, which is what was wanted."""
+    settings = settings_of(config)
+    kept = KeptSession(settings.station.state_folder)
+    line = open_line(settings, SystemClock())
+    try:
+        with suppress(errors.ConfigInvalid):  # what cannot be lent is removed all the same
+            kept.lend(line.token)
+        there = await _end(kept, line)
+    finally:
+        await line.close()
+    return Result(
+        lines=[wording.LOGGED_OFF if there else wording.NOBODY], document={"ok": True, "ended": there}
+    )
+
+
+async def _end(kept: KeptSession, line: GrpcBackend) -> bool:
+    """End a session that is there, whether or not the server can be told; it ends by itself when nobody uses it."""
+    if line.token.value is not None:
+        with suppress(errors.KioskError):
+            await line.log_off()
+    return kept.forget()
