@@ -23,6 +23,7 @@ from shared import logs
 from shared.clock import SystemClock
 from shared.display import visible_lines
 from shared.errors import KioskError
+from shared.station_profile import Face
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,7 @@ async def desk(config: Path | None) -> int:
 
     settings = read_settings(config)
     logs.set_up(settings.log, stream=None)
-    parts = await open_station(settings, SystemClock())
+    parts = await open_station(settings, SystemClock(), Face.DESK)
     try:
         await parts.core.start()
         app = DeskApp(station=parts.core, virtual=parts.virtual, title=parts.name)

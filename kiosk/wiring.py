@@ -19,6 +19,7 @@ from kiosk.station.core import StationCore
 from kiosk.station.logon import Logon
 from shared.clock import Clock
 from shared.piv.ids import ProfileName
+from shared.station_profile import Face
 from shared.virtual.card import VirtualCard
 
 VIRTUAL_CARDS: Final = "virtual-cards"
@@ -81,18 +82,19 @@ def open_line(settings: Settings, clock: Clock) -> GrpcBackend:
     return _line(settings, load_identity(settings.station.state_folder, clock), clock)
 
 
-def _line(settings: Settings, identity: StationIdentity, clock: Clock) -> GrpcBackend:
+def _line(settings: Settings, identity: StationIdentity, clock: Clock, face: Face = Face.CLI) -> GrpcBackend:
     address = settings.station.server.address
     return GrpcBackend(
         identity,
         clock,
         server="" if address is None else str(address),
+        face=face,
         call_timeout_s=settings.station.server.call_timeout_s,
     )
 
 
-async def open_station(settings: Settings, clock: Clock) -> Parts:
-    """Put a station together; nothing is watched before `core.start`. Close `core`, which closes the rest.
+async def open_station(settings: Settings, clock: Clock, face: Face = Face.CLI) -> Parts:
+    """Put a station together for one face; nothing is watched before `core.start`. Close `core`, which closes the rest.
 
     Raises:
         ConfigMissing: this machine never joined.
@@ -101,14 +103,16 @@ async def open_station(settings: Settings, clock: Clock) -> Parts:
     """
     identity = load_identity(settings.station.state_folder, clock)
     readers, virtual = await open_readers(settings)
-    backend = _line(settings, identity, clock)
+    backend = _line(settings, identity, clock, face)
     random = secrets.SystemRandom().random
     renewal = Renewal(settings.station.state_folder, identity, backend, clock, random)
+    core = StationCore(readers, backend, clock, chores=(renewal.run,))
+    backend.readers = core.count_readers
     return Parts(
         identity=identity,
         readers=readers,
         backend=backend,
-        core=StationCore(readers, backend, clock, chores=(renewal.run,)),
+        core=core,
         logon=Logon(readers, backend, clock),
         virtual=virtual,
         name=settings.station.name or identity.name,

@@ -6,6 +6,9 @@ from typing import Any, Final
 import click
 
 from server.context import Commands, Context, ask, columns
+from shared import errors
+from shared.credential.lifecycle import OperationKind
+from shared.station_profile import Face, StationProfile, said
 
 DEFAULT_TOKEN_HOURS: Final = 24
 
@@ -37,8 +40,10 @@ def token(context: Context, name: str, lab: bool, hours: int) -> None:  # noqa: 
 @click.pass_obj
 def list_stations(context: Context) -> None:
     """List every station."""
-    found = [_station(each) for each in ask(context, lambda client: client.stations())]
-    context.result({"stations": found}, columns(_line(each) for each in found) or "no station joined yet")
+    found = [_present(each) for each in ask(context, lambda client: client.stations())]
+    context.result(
+        {"stations": found}, columns(_present_line(each) for each in found) or "no station joined yet"
+    )
 
 
 why = click.option("--why", required=True, help="The reason; it is kept as evidence.")
@@ -101,6 +106,64 @@ def _card_line(card: dict[str, Any]) -> tuple[str, ...]:
 
 @stations.command()
 @click.argument("station")
+@click.option(
+    "--face",
+    "faces",
+    type=click.Choice([face.value for face in Face]),
+    multiple=True,
+    help="Only this face; may be given again.",
+)
+@click.option(
+    "--operation",
+    "operations",
+    type=click.Choice([operation.value for operation in OperationKind]),
+    multiple=True,
+    help="Only this operation; may be given again.",
+)
+@click.option(
+    "--template", "templates", multiple=True, help="Only cards of this template; may be given again."
+)
+@click.option("--default-template", default="", help="The template that is offered first.")
+@click.option("--everything", is_flag=True, help="Take all limits away.")
+@click.option("--why", default="", help="The reason, needed for a change; it is kept as evidence.")
+@click.pass_obj
+def profile(
+    context: Context,
+    station: str,
+    faces: tuple[str, ...],
+    operations: tuple[str, ...],
+    templates: tuple[str, ...],
+    default_template: str,
+    everything: bool,  # noqa: FBT001  # click passes flags
+    why: str,
+) -> None:
+    """Say what STATION may be used for, whoever is logged on there; without options, show it.
+
+    What is not limited here is allowed: options that are left out take their limits away. A station with the face
+    self-service alone does no work of operators.
+    """
+    limits = bool(faces or operations or templates or default_template)
+    if limits and everything:
+        message = "--everything goes with no limit."
+        raise click.UsageError(message)
+    if not limits and not everything:
+        found = [view.station for view in ask(context, lambda client: client.stations())]
+        named = [each for each in found if station in {each.name, str(each.station_id)}]
+        if len(named) != 1:
+            raise errors.Invalid(field="station", why="no station, or several, are called so")
+        _changed(context, named[0])
+        return
+    wanted = StationProfile(
+        faces=frozenset(map(Face, faces)) if faces else None,
+        operations=frozenset(map(OperationKind, operations)) if operations else None,
+        templates=frozenset(templates) if templates else None,
+        default_template=default_template,
+    )
+    _changed(context, ask(context, lambda client: client.set_station_profile(station, wanted, why)))
+
+
+@stations.command()
+@click.argument("station")
 @click.argument("name")
 @click.option("--why", default="", help="The reason, where there is one; it is kept as evidence.")
 @click.pass_obj
@@ -122,9 +185,30 @@ def _station(station: Any) -> dict[str, Any]:
         "lab": station.lab,
         "joined_at": station.joined_at.isoformat(),
         "not_after": station.not_after.isoformat(),
+        "profile": said(station.profile),
     }
+
+
+def _present(view: Any) -> dict[str, Any]:
+    """Return a station and when it was last heard of, since the server was started."""
+    seen = view.presence
+    return {
+        **_station(view.station),
+        "last_seen_at": seen.last_seen_at.isoformat() if seen.last_seen_at else None,
+        "version": seen.version,
+        "readers": seen.readers,
+        "faces": sorted(seen.faces),
+    }
+
+
+def _present_line(station: dict[str, Any]) -> tuple[str, ...]:
+    last = station["last_seen_at"]
+    seen = f"seen {last[:16].replace('T', ' ')} UTC" if last else "not seen"
+    runs = f"{station['version']} {', '.join(station['faces'])}".strip()
+    readers = f"{station['readers']} readers" if last else ""
+    return (*_line(station), seen, runs, readers)
 
 
 def _line(station: dict[str, Any]) -> tuple[str, ...]:
     state = f"{station['state']}{' (lab)' if station['lab'] else ''}"
-    return (station["name"], state, f"until {station['not_after']}")
+    return (station["name"], state, f"until {station['not_after'][:10]}", station["profile"])

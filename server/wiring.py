@@ -28,6 +28,7 @@ from server.authority.logons import Logons
 from server.authority.operator_admin import OperatorAdmin
 from server.authority.operators import Operators
 from server.authority.policy import unrestricted
+from server.authority.presence import Attendance
 from server.authority.renewal import Renewals
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.authority.sessions import SessionLimits, Sessions
@@ -281,7 +282,8 @@ class Server:
         self._runner = Runner(
             parts.services, self._jobs, holder=str(uuid4()), random=secrets.SystemRandom().random
         )
-        self._lines = Lines()
+        self._attendance = Attendance(parts.clock)
+        self._lines = Lines(self._attendance.note)
         self._alone = hold(settings.data_folder)
         try:
             self._admin = bind_admin(settings.admin_socket_file, access=access)
@@ -322,7 +324,7 @@ class Server:
             name=name,
             version=self._version,
             enrolment=parts.enrolment,
-            fleet=Fleet(store.stations, store.cards, self._lines),
+            fleet=Fleet(store.stations, store.cards, store.templates, self._lines, self._attendance),
             templates=parts.templates,
             keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit),
             work=Work(services, self._deadlines, {job.name: job.every for job in self._jobs}),
@@ -343,6 +345,7 @@ class Server:
             rehearsals=rehearsals(
                 services, organisation=parts.settings.organisation, publication=_publication(parts.settings)
             ),
+            attendance=self._attendance,
             renewals=Renewals(store.stations, parts.stations, parts.clock),
             sessions=Logons(self._sessions, store.roles),
             server=name,

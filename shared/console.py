@@ -9,6 +9,7 @@ from shared.credential.drift_kinds import Drift
 from shared.credential.model import Person, State
 from shared.credential.sight import Sight
 from shared.relay import OperationKind
+from shared.station_profile import EVERYTHING, StationProfile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ class ServerView:
     station: str
     lab: bool
     time: datetime | None = None
+    profile: StationProfile = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

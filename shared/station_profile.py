@@ -1,4 +1,4 @@
-"""What a station may be used for, and the settings that the server gives it.
+"""What a station may be used for.
 
 Decided on the server, whoever is logged on: a kiosk for holders does no operator's work. A station is told its own so that
 it offers nothing that would be refused.
@@ -30,25 +30,24 @@ OPERATORS: Final = frozenset({Face.DESK, Face.BATCH, Face.CLI})
 MAX_TEMPLATES: Final = 200
 MAX_NAME: Final = 64
 """Characters of a template's name."""
-IDLE_LOCK_MAX_S: Final = 86_400
+
+MAX_DOCUMENT: Final = 32_768
+"""Characters of a profile as it is kept."""
 
 S = TypeVar("S", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationProfile:
-    """What is allowed at a station; None where everything is. With `idle_lock_s` 0 the desk does not lock itself."""
+    """What is allowed at a station; None where everything is. `default_template` is offered first."""
 
     faces: frozenset[Face] | None = None
     operations: frozenset[OperationKind] | None = None
     templates: frozenset[str] | None = None
     default_template: str = ""
-    idle_lock_s: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what could not be kept to: `Invalid`."""
-        if not 0 <= self.idle_lock_s <= IDLE_LOCK_MAX_S:
-            raise errors.Invalid(field="idle_lock_s", why=f"0 to {IDLE_LOCK_MAX_S}")
         names = {*(self.templates or ()), *filter(None, [self.default_template])}
         if len(names) > MAX_TEMPLATES or not all(_prints(name) for name in names):
             raise errors.Invalid(field="templates", why=f"at most {MAX_TEMPLATES} names")
@@ -77,6 +76,11 @@ EVERYTHING: Final = StationProfile()
 """What a station may be used for unless somebody says otherwise."""
 
 
+def read_face(text: str) -> Face | None:
+    """Return the face that a station names, or None for one that nobody knows."""
+    return next((face for face in Face if face.value == text), None)
+
+
 def to_document(profile: StationProfile) -> str:
     """Return a profile as it is kept: JSON with sorted keys, without what says nothing."""
     kept: dict[str, object] = {
@@ -84,11 +88,26 @@ def to_document(profile: StationProfile) -> str:
         "operations": _names(profile.operations),
         "templates": _names(profile.templates),
         "default-template": profile.default_template or None,
-        "idle-lock-s": profile.idle_lock_s or None,
     }
     return json.dumps(
         {key: value for key, value in kept.items() if value is not None}, sort_keys=True, ensure_ascii=False
     )
+
+
+def said(profile: StationProfile) -> str:
+    """Return a profile in words."""
+    parts = [
+        f"{what}: {', '.join(_names(allowed) or ['none'])}"
+        for what, allowed in (
+            ("faces", profile.faces),
+            ("operations", profile.operations),
+            ("templates", profile.templates),
+        )
+        if allowed is not None
+    ]
+    if profile.default_template:
+        parts.append(f"first template: {profile.default_template}")
+    return "; ".join(parts) or "everything"
 
 
 def from_document(text: str) -> StationProfile:
@@ -104,13 +123,12 @@ def from_document(text: str) -> StationProfile:
             operations=_members(kept, "operations", OperationKind),
             templates=_texts(kept, "templates"),
             default_template=_text(kept.get("default-template", "")),
-            idle_lock_s=_number(kept.get("idle-lock-s", 0)),
         )
     except (ValueError, TypeError) as cause:
         raise errors.Invalid(field="profile", why="cannot be read") from cause
 
 
-_FIELDS: Final = {"faces", "operations", "templates", "default-template", "idle-lock-s"}
+_FIELDS: Final = {"faces", "operations", "templates", "default-template"}
 
 
 def _fields(kept: object) -> Mapping[str, Any]:
@@ -141,13 +159,6 @@ def _texts(kept: Mapping[str, Any], key: str) -> frozenset[str] | None:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         message = "not a text"
-        raise TypeError(message)
-    return value
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        message = "not a number"
         raise TypeError(message)
     return value
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -61,6 +62,7 @@ from shared.proto.convert_turns import decode_server_turn, encode_station_turn
 from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Done, Failed, ServerTurn, StationTurn
 from shared.sessions import LogonProof, SessionView
+from shared.station_profile import Face
 
 CALL_TIMEOUT_S: Final = 10.0
 """One question and its answer; a directory may take its time."""
@@ -70,6 +72,8 @@ DECISION_TIMEOUT_S: Final = 30.0
 """A decision waits for certificate authorities for a while."""
 LAST_WORD_TIMEOUT_S: Final = 2.0
 """How long the server may take to end a stream after its last turn."""
+FACE: Final = "kiosk-face"
+"""Metadata with the face that this line speaks for."""
 OLD_LINE_S: Final = 1800.0
 """How long an operation may go on over the line of an identity that was renewed."""
 
@@ -90,14 +94,17 @@ class GrpcBackend:
         clock: Clock,
         server: str = "",
         *,
+        face: Face = Face.CLI,
         call_timeout_s: float = CALL_TIMEOUT_S,
     ) -> None:
         """Speak as `identity` with its server, or with the one at `server` (host:port) under the same root.
 
-        Made inside a running event loop, which it belongs to. `call_timeout_s` bounds every single call; an
+        Made inside a running event loop, which it belongs to. `face` is what it speaks for. `call_timeout_s` bounds every single call; an
         operation's stream has no limit.
         """
         self._timeout_s = call_timeout_s
+        self._face = face
+        self.readers: Callable[[], int] = int
         self._server = server or identity.server
         self._clock = clock
         self._token = HeldToken()
@@ -115,6 +122,10 @@ class GrpcBackend:
         self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
 
     @property
+    def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        return ((FACE, self._face.value), *self._token.metadata)
+
+    @property
     def logged_on(self) -> bool:
         """Whether an operator is; a session is bound to the certificate with which it began."""
         return bool(self._token.metadata)
@@ -122,7 +133,7 @@ class GrpcBackend:
     async def renew(self, request: bytes) -> bytes:
         """Have a request (PKCS#10, DER) for this station's next certificate certified; return it, DER."""
         message = stations_pb2.RenewRequest(request=request)
-        call = self._stations.Renew(message, timeout=self._timeout_s, metadata=self._token.metadata)
+        call = self._stations.Renew(message, timeout=self._timeout_s, metadata=self._metadata)
         return (await self._call(call)).certificate
 
     async def adopt(self, identity: StationIdentity) -> None:
@@ -135,36 +146,35 @@ class GrpcBackend:
 
     async def who_am_i(self) -> ServerView:
         """Return how the server knows this station."""
-        call = self._stations.WhoAmI(
-            stations_pb2.WhoAmIRequest(), timeout=self._timeout_s, metadata=self._token.metadata
+        request = stations_pb2.WhoAmIRequest(
+            version=version("issuance-kiosk"), readers=self.readers(), face=self._face.value
         )
+        call = self._stations.WhoAmI(request, timeout=self._timeout_s, metadata=self._metadata)
         return decode_server(await self._call(call))
 
     async def look_up(self, hints: CardHints) -> CardView:
         """Return what the record says of a card."""
-        call = self._console.LookUpCard(
-            encode_hints(hints), timeout=self._timeout_s, metadata=self._token.metadata
-        )
+        call = self._console.LookUpCard(encode_hints(hints), timeout=self._timeout_s, metadata=self._metadata)
         return decode_card(await self._call(call))
 
     async def compare(self, hints: CardHints, template: str) -> Comparison:
         """Return how a card differs from a template: the one of its credential where none is named."""
         call = self._console.CompareCard(
-            encode_question(hints, template), timeout=self._timeout_s, metadata=self._token.metadata
+            encode_question(hints, template), timeout=self._timeout_s, metadata=self._metadata
         )
         return decode_comparison(await self._call(call))
 
     async def find_people(self, text: str, limit: int) -> Found:
         """Search the directory."""
         call = self._console.FindPeople(
-            encode_search(text, limit), timeout=self._timeout_s, metadata=self._token.metadata
+            encode_search(text, limit), timeout=self._timeout_s, metadata=self._metadata
         )
         return decode_found(await self._call(call))
 
     async def templates(self) -> Sequence[TemplateView]:
         """Return the templates that this station may issue."""
         call = self._console.ListTemplates(
-            console_pb2.ListTemplatesRequest(), timeout=self._timeout_s, metadata=self._token.metadata
+            console_pb2.ListTemplatesRequest(), timeout=self._timeout_s, metadata=self._metadata
         )
         return decode_templates(await self._call(call))
 
@@ -172,14 +182,14 @@ class GrpcBackend:
         """Return what issuing a card would do."""
         timeout = max(self._timeout_s, REHEARSAL_TIMEOUT_S)
         call = self._rehearsals.RehearseIssue(
-            encode_request(request), timeout=timeout, metadata=self._token.metadata
+            encode_request(request), timeout=timeout, metadata=self._metadata
         )
         return decode_rehearsal(await self._call(call))
 
     async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
         """Search credentials by their holders, whether or not their cards are here."""
         call = self._credentials.Find(
-            encode_find(text, limit), timeout=self._timeout_s, metadata=self._token.metadata
+            encode_find(text, limit), timeout=self._timeout_s, metadata=self._metadata
         )
         return decode_found_credentials(await self._call(call))
 
@@ -188,21 +198,21 @@ class GrpcBackend:
         call = self._credentials.Decide(
             encode_decision(record_id, operation, reason),
             timeout=DECISION_TIMEOUT_S,
-            metadata=self._token.metadata,
+            metadata=self._metadata,
         )
         return decode_decided(await self._call(call))
 
     async def read_out(self, record_id: UUID) -> CodeView:
         """Tell the code that unblocks a card far away, which is disclosed from then on."""
         call = self._credentials.ReadOut(
-            encode_help(record_id), timeout=self._timeout_s, metadata=self._token.metadata
+            encode_help(record_id), timeout=self._timeout_s, metadata=self._metadata
         )
         return decode_read_out(await self._call(call))
 
     async def make_unblock_code(self, record_id: UUID) -> CodeView:
         """Make a code with which a holder unblocks the card at a station, once."""
         call = self._credentials.MakeUnblockCode(
-            encode_help(record_id), timeout=self._timeout_s, metadata=self._token.metadata
+            encode_help(record_id), timeout=self._timeout_s, metadata=self._metadata
         )
         return decode_unblock_code(await self._call(call))
 
@@ -214,7 +224,7 @@ class GrpcBackend:
             ConnectionLost: it was cut before `Done` or `Failed`.
             KioskError: the server's own error, or whatever `turns` raised.
         """
-        call = self._operations.Run(metadata=self._token.metadata)
+        call = self._operations.Run(metadata=self._metadata)
         speech = asyncio.create_task(_speak(call, turns))
         heard = ended = False
         try:
@@ -248,13 +258,13 @@ class GrpcBackend:
     async def challenge(self, purpose: LogonPurpose) -> bytes:
         """Ask for a text that the operator's card is to sign."""
         question = encode_session_question(purpose, self.ends.server)
-        call = self._sessions.Challenge(question, timeout=self._timeout_s, metadata=self._token.metadata)
+        call = self._sessions.Challenge(question, timeout=self._timeout_s, metadata=self._metadata)
         return decode_challenge(await self._call(call))
 
     async def log_on(self, proof: LogonProof) -> SessionView:
         """Begin a session; from now on its token goes with every call."""
         request = sessions_pb2.LogOnRequest(proof=encode_proof(proof))
-        call = self._sessions.LogOn(request, timeout=self._timeout_s, metadata=self._token.metadata)
+        call = self._sessions.LogOn(request, timeout=self._timeout_s, metadata=self._metadata)
         reply = decode_logged_on(await self._call(call))
         self._token.keep(reply.token)
         return reply.session
@@ -262,12 +272,12 @@ class GrpcBackend:
     async def step_up(self, proof: LogonProof) -> SessionView:
         """Prove card and PIN again."""
         request = sessions_pb2.StepUpRequest(proof=encode_proof(proof))
-        call = self._sessions.StepUp(request, timeout=self._timeout_s, metadata=self._token.metadata)
+        call = self._sessions.StepUp(request, timeout=self._timeout_s, metadata=self._metadata)
         return decode_session(await self._call(call))
 
     async def log_off(self, *, card_removed: bool = False) -> None:
         """Forget the token at once, then tell the server."""
-        metadata = self._token.metadata
+        metadata = self._metadata
         self._token.forget()
         request = sessions_pb2.LogOffRequest(card_removed=card_removed)
         await self._call(self._sessions.LogOff(request, timeout=self._timeout_s, metadata=metadata))
@@ -275,7 +285,7 @@ class GrpcBackend:
     async def who_is(self) -> SessionView:
         """Return who is logged on; `LogonNeeded` where nobody is."""
         request = sessions_pb2.WhoIsRequest()
-        call = self._sessions.WhoIs(request, timeout=self._timeout_s, metadata=self._token.metadata)
+        call = self._sessions.WhoIs(request, timeout=self._timeout_s, metadata=self._metadata)
         return decode_session(await self._call(call))
 
     def when_ended(self, told: Callable[[], None]) -> None:

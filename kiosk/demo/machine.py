@@ -21,6 +21,7 @@ from kiosk.demo.people import sample_people, write_people
 from kiosk.demo.templates import TEMPLATES
 from shared import errors
 from shared.clock import Clock
+from shared.station_profile import Face
 
 STATION: Final = "demo-desk"
 START_TIMEOUT_S: Final = 30.0
@@ -89,7 +90,7 @@ class Machine:
         else:
             raise errors.ServerUnreachable(server="demo", reason="others take every port that it chooses")
         identity = await join(token, self.folder / "station", STATION)
-        self.backend = GrpcBackend(identity, self._clock)
+        self.backend = GrpcBackend(identity, self._clock, face=Face.DESK)
         return self.backend
 
     async def _make(self, passphrase: bytes) -> str:

@@ -38,6 +38,8 @@ from shared.errors import KioskError
 from shared.piv.inspect import CardFacts, inspect
 from shared.relay import Begin, OperationKind
 
+GREET_EVERY_S: Final = 60.0
+"""How often the server is asked who we are while the line stands."""
 READ_AGAIN_AFTER_S: Final = 0.3
 """A card that was busy or slow to come up is read once more after this time."""
 
@@ -92,6 +94,7 @@ class StationCore:
         """Watch readers and line from now on."""
         self._spawn(self._watch_readers())
         self._spawn(self._watch_link())
+        self._spawn(self._keep_in_touch())
         for chore in self._chores:
             self._spawn(chore())
 
@@ -104,6 +107,10 @@ class StationCore:
         self._views.close()
         await self._readers.close()
         await self._backend.close()
+
+    def count_readers(self) -> int:
+        """Return how many readers are attached."""
+        return len(self._known)
 
     # --- what faces call --------------------------------------------------------------------------------
 
@@ -309,6 +316,13 @@ class StationCore:
                 await self._greet()
             elif state is LinkState.LOST:
                 await self._look_up_waiting()  # fails at once, and says why
+
+    async def _keep_in_touch(self) -> None:
+        """Ask now and then who we are: so the server sees that we are here, and we what may be done here."""
+        while True:
+            await asyncio.sleep(GREET_EVERY_S)
+            if self._line is LinkState.CONNECTED:
+                await self._greet()
 
     async def _greet(self) -> None:
         """The server is there (again): learn who it is and look up every card that waits for it."""

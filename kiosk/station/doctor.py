@@ -13,6 +13,7 @@ from kiosk.ports import Backend, Readers
 from kiosk.station import wording
 from shared.clock import Clock
 from shared.errors import KioskError
+from shared.station_profile import EVERYTHING, said
 
 EXPIRES_SOON: Final = timedelta(days=30)
 CLOCK_TOLERANCE: Final = timedelta(seconds=60)
@@ -73,10 +74,12 @@ async def check_server(backend: Backend, clock: Clock) -> Sequence[Check]:
     except KioskError as error:
         return (failed("server", error),)
     lab = ", lab station" if view.lab else ""
-    known = passed("server", f"{view.server} {view.version} knows this station as {view.station}{lab}")
-    if view.time is None:
-        return (known,)
-    return (known, check_clock(theirs=view.time, ours=clock.now()))
+    known = [passed("server", f"{view.server} {view.version} knows this station as {view.station}{lab}")]
+    if view.profile != EVERYTHING:
+        known.append(passed("profile", said(view.profile)))
+    if view.time is not None:
+        known.append(check_clock(theirs=view.time, ours=clock.now()))
+    return known
 
 
 async def check_templates(backend: Backend) -> Check:

@@ -24,6 +24,7 @@ from server.ports.store import AuditKind, AuditRecord, AuditStore, Standing, Sta
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import StationId
+from shared.station_profile import EVERYTHING, StationProfile, read_face
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Caller:
     session: LoggedOn | None = None
     principal: Principal | None = None
     proven: bool = False
+    profile: StationProfile = EVERYTHING
 
     @property
     def actor(self) -> str:
@@ -113,6 +115,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Admin/BlockStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/UnblockStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/CompromiseStation": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Admin/SetStationProfile": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/RenameStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/PlanTemplates": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ApplyTemplates": Rule.ADMINISTRATOR,
@@ -176,12 +179,17 @@ class Access:
         self._noted = Throttle(per_peer=NOTED, overall=NOTED_OVERALL, clock=clock)
 
     async def admit(
-        self, listener: Listener, method: str, fingerprint: bytes | None, token: bytes | None = None
+        self,
+        listener: Listener,
+        method: str,
+        fingerprint: bytes | None,
+        token: bytes | None = None,
+        face: str = "",
     ) -> Caller | None:
         """Return who calls, or refuse.
 
         `method` is the full name (`/package.Service/Method`); `fingerprint` the SHA-256 of the certificate that
-        the peer showed, `token` that of a session; None where there was none. Who is not a station (joining,
+        the peer showed, `token` that of a session; None where there was none. `face` is what the station says that it speaks for. Who is not a station (joining,
         administration) is None.
 
         Raises:
@@ -193,14 +201,14 @@ class Access:
             SessionEnded: the token's session has ended, is another station's, or there is no such token.
         """
         try:
-            return await self._judge(listener, method, fingerprint, token)
+            return await self._judge(listener, method, fingerprint, token, face)
         except errors.PolicyError as refused:
             if fingerprint is not None:
                 await self._note(refused, method, fingerprint.hex())
             raise
 
     async def _judge(
-        self, listener: Listener, method: str, fingerprint: bytes | None, token: bytes | None
+        self, listener: Listener, method: str, fingerprint: bytes | None, token: bytes | None, face: str
     ) -> Caller | None:
         rule = RULES.get(method)
         if rule is None or _LISTENER_OF[rule] is not listener:
@@ -212,6 +220,8 @@ class Access:
         caller = await self._acting.of(await self._station(fingerprint), token)
         if rule is Rule.LAB_STATION and caller.principal is None and not await self._acting.anybody():
             raise errors.NotAllowed(what=method)
+        if rule is Rule.LAB_STATION and not caller.profile.allows_face(read_face(face)):
+            raise errors.NotAllowed(what="this face at this station")
         authorise_call(caller.principal, method)
         return caller
 
@@ -238,5 +248,9 @@ class Access:
         if record.standing is Standing.NEXT:
             await take(self._stations, record, self._clock.now())
         return Caller(
-            station_id=record.station_id, name=record.name, lab=record.lab, fingerprint=record.fingerprint
+            station_id=record.station_id,
+            name=record.name,
+            lab=record.lab,
+            fingerprint=record.fingerprint,
+            profile=record.profile,
         )

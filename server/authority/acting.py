@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from server.authority.access import Caller
-from server.authority.policy import CALL_RULES, Needs, authorise, principal_of, unrestricted
+from server.authority.places import at_station
+from server.authority.policy import CALL_RULES, Needs, Principal, authorise, principal_of, unrestricted
 from server.authority.sessions import Sessions
 from server.ports.operators import LoggedOn, OperatorStore, RoleStore
 from shared import errors
@@ -29,7 +30,7 @@ class Acting:
         if token is not None:
             return await self._as(caller, await self._sessions.admit(token, caller))
         if caller.lab and not await self._operators.exist():
-            return replace(caller, principal=unrestricted(caller.actor))
+            return replace(caller, principal=_here(unrestricted(caller.actor), caller))
         return caller
 
     async def again(self, caller: Caller) -> Caller:
@@ -52,9 +53,14 @@ class Acting:
         return replace(
             caller,
             session=present,
-            principal=principal_of(present.operator, await all_roles(self._roles)),
+            principal=_here(principal_of(present.operator, await all_roles(self._roles)), caller),
             proven=self._sessions.stepped_up_until(present.session) is not None,
         )
+
+
+def _here(principal: Principal, caller: Caller) -> Principal:
+    """Return what somebody may do at this station: nothing that its profile leaves out, whatever their roles."""
+    return replace(principal, permissions=at_station(principal.permissions, caller.profile))
 
 
 async def all_roles(store: RoleStore) -> Mapping[str, Role]:

@@ -16,6 +16,7 @@ from server.authority.services import (
     KeyGeneration,
     Retried,
     ServerStatus,
+    StationView,
     TaskView,
     TemplateLine,
     TemplateText,
@@ -29,6 +30,7 @@ from shared import errors
 from shared.clock import Clock
 from shared.credential.model import RequestId
 from shared.errors import Fact
+from shared.station_profile import StationProfile
 
 ACTOR: Final = "admin"
 
@@ -77,7 +79,7 @@ class Admin:
         """
         return await self._enrolment.create_token(name, lab=lab, valid_for=valid_for)
 
-    async def stations(self) -> Sequence[StationRecord]:
+    async def stations(self) -> Sequence[StationView]:
         """Return every station, by name."""
         return await self._fleet.all()
 
@@ -96,6 +98,10 @@ class Admin:
     async def compromise_station(self, which: str, why: str) -> CompromisedStation:
         """Block a station for good and name every card whose secrets it carried; `Invalid` as above."""
         return await self._fleet.compromised(which, why, ACTOR)
+
+    async def set_station_profile(self, which: str, profile: StationProfile, why: str) -> StationRecord:
+        """Say what a station may be used for; `Invalid` as above, or where there is no such template."""
+        return await self._fleet.set_profile(which, profile, why, ACTOR)
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
         """Call a station by another name; `Invalid` as above, or where the name is not acceptable."""

@@ -34,6 +34,7 @@ from shared.credential.update import (
 )
 from shared.credential.variables import variables_in
 from shared.relay import StepLine
+from shared.station_profile import StationProfile
 
 SEARCH_LIMIT = 200
 
@@ -76,11 +77,10 @@ class Console:
 
     async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
         """Return what the record says of a card; `UNREGISTERED` where it says nothing."""
-        del caller
         found = await identify(self._cards, hints)
         if found.record is None:
-            return self._unknown(found.impostor, hints)
-        return await self._view(found.record, hints)
+            return _at(caller.profile, self._unknown(found.impostor, hints))
+        return _at(caller.profile, await self._view(found.record, hints))
 
     async def compare(self, caller: Caller, hints: CardHints, template: str) -> Comparison:
         """Return how a card differs from a template: the one of its credential where none is named.
@@ -125,9 +125,12 @@ class Console:
         return Found(people=shown, more=len(people) > limit)
 
     async def templates(self, caller: Caller) -> Sequence[TemplateView]:
-        """Return the newest version of every template, by name."""
-        del caller
-        stored = await self._templates.all_latest()
+        """Return the newest version of every template that the station is for: its default one first, then by name."""
+        profile = caller.profile
+        stored = [
+            each for each in await self._templates.all_latest() if profile.allows_template(each.ref.name)
+        ]
+        stored.sort(key=lambda each: (each.ref.name != profile.default_template, each.ref.name))
         return [template_view(parse_template(item.text), item.ref.version) for item in stored]
 
     async def _view(self, record: CardRecord, hints: CardHints) -> CardView:
@@ -238,6 +241,13 @@ class Console:
             if person is not None:
                 return _shown(person, self._clock.now())
         return Person(holder=holder, name=name or holder)
+
+
+def _at(profile: StationProfile, view: CardView) -> CardView:
+    """Leave out what is not done at a station of this profile."""
+    at_sight = view.at_sight if view.at_sight is not None and profile.allows(view.at_sight) else None
+    reachable_here = tuple(way for way in view.reachable if profile.allows(way))
+    return replace(view, reachable=reachable_here, at_sight=at_sight)
 
 
 def _pin_change_due(record: CardRecord, template: Template | None, now: datetime) -> bool:

@@ -9,7 +9,8 @@ from typing import Final
 from uuid import UUID
 
 from server.authority.lines import Lines
-from server.authority.services import CarriedCard, CompromisedStation
+from server.authority.presence import Attendance
+from server.authority.services import CarriedCard, CompromisedStation, StationView
 from server.authority.stations import check_name
 from server.ports.store import (
     AuditKind,
@@ -19,9 +20,11 @@ from server.ports.store import (
     StationRecord,
     StationState,
     StationStore,
+    TemplateStore,
 )
 from shared import errors
 from shared.errors import Fact
+from shared.station_profile import StationProfile, to_document
 
 WHY_MAX: Final = 400
 """Characters of a reason."""
@@ -31,15 +34,43 @@ COMPROMISED: Final = "it was compromised; let the machine join again"
 class Fleet:
     """Change what stations may do. Every change says why, and leaves evidence in the same commit."""
 
-    def __init__(self, stations: StationStore, cards: CardStore, lines: Lines) -> None:
-        """Keep it in `stations`; `lines` are the calls that stations make right now."""
+    def __init__(
+        self,
+        stations: StationStore,
+        cards: CardStore,
+        templates: TemplateStore,
+        lines: Lines,
+        attendance: Attendance,
+    ) -> None:
+        """Keep it in `stations`; `lines` are the calls that stations make right now, `attendance` those that they made."""
         self._stations = stations
         self._cards = cards
+        self._templates = templates
+        self._attendance = attendance
         self._lines = lines
 
-    async def all(self) -> Sequence[StationRecord]:
+    async def all(self) -> Sequence[StationView]:
         """Return every station, by name."""
-        return await self._stations.all()
+        return [
+            StationView(station=each, presence=self._attendance.of(each.station_id))
+            for each in await self._stations.all()
+        ]
+
+    async def set_profile(self, which: str, profile: StationProfile, why: str, actor: str) -> StationRecord:
+        """Say what a station may be used for; it counts from its next call on.
+
+        Raises:
+            Invalid: there is no such station, several have this name, there is no such template, or there is no reason.
+        """
+        why = check_why(why)
+        station = await self._find(which)
+        for name in sorted({*(profile.templates or ()), *filter(None, [profile.default_template])}):
+            if await self._templates.latest(name) is None:
+                raise errors.Invalid(field="templates", why=f"there is no template {name}")
+        facts: dict[str, Fact] = {"name": station.name, "profile": to_document(profile), "why": why}
+        audit = _evidence("station-profile", actor, station, facts)
+        await self._stations.set_profile(station.station_id, profile, audit)
+        return replace(station, profile=profile)
 
     async def block(self, which: str, why: str, actor: str) -> StationRecord:
         """Let a station do nothing any more, from this moment: what it is doing is cut.

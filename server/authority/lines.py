@@ -27,8 +27,9 @@ class _Line:
 class Lines:
     """The calls of all stations."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, noted: Callable[[StationId], None] = lambda _: None) -> None:
+        """Start with none; `noted` hears of every call that is answered."""
+        self._noted = noted
         self._open: Final[dict[StationId, set[_Line]]] = {}
         self._barred: Final[set[StationId]] = set()
 
@@ -40,6 +41,7 @@ class Lines:
         """
         if caller.station_id in self._barred:
             raise errors.StationBlocked
+        self._noted(caller.station_id)
         task = asyncio.current_task()
         assert task is not None
         line = _Line(task)

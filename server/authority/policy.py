@@ -126,6 +126,7 @@ CALL_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Admin/BlockStation": _execute(Area.STATIONS),
         "/kiosk.v1.Admin/UnblockStation": _execute(Area.STATIONS),
         "/kiosk.v1.Admin/CompromiseStation": _execute(Area.STATIONS),
+        "/kiosk.v1.Admin/SetStationProfile": _execute(Area.STATIONS),
         "/kiosk.v1.Admin/RenameStation": _execute(Area.STATIONS),
         "/kiosk.v1.Admin/PlanTemplates": _view(Area.TEMPLATES),
         "/kiosk.v1.Admin/ApplyTemplates": _execute(Area.TEMPLATES),

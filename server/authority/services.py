@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from server.authority.access import Caller
+from server.authority.presence import Presence
 from server.operations.lateness import Lateness
 from server.ports.store import StationRecord
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
@@ -18,6 +19,7 @@ from shared.errors import Fact, KioskError
 from shared.logon import LogonPurpose
 from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.sessions import LogonProof, LogonReply, SessionView
+from shared.station_profile import StationProfile
 
 
 class ConsoleService(Protocol):
@@ -253,6 +255,14 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StationView:
+    """A station, and when it was last heard of."""
+
+    station: StationRecord
+    presence: Presence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CarriedCard:
     """A card whose secrets a compromised station carried, last `at` that time; `rotates_puk` at its next contact."""
 
@@ -296,7 +306,7 @@ class AdminService(Protocol):
         """
         ...
 
-    async def stations(self) -> Sequence[StationRecord]:
+    async def stations(self) -> Sequence[StationView]:
         """Return every station, by name."""
         ...
 
@@ -314,6 +324,10 @@ class AdminService(Protocol):
 
     async def compromise_station(self, which: str, why: str) -> CompromisedStation:
         """Block a station for good and name every card whose secrets it carried; `Invalid` as above."""
+        ...
+
+    async def set_station_profile(self, which: str, profile: StationProfile, why: str) -> StationRecord:
+        """Say what a station may be used for; `Invalid` as above, or where there is no such template."""
         ...
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:

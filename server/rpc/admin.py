@@ -14,6 +14,7 @@ from server.authority.services import (
     KeyGeneration,
     Retried,
     ServerStatus,
+    StationView,
     TaskView,
     TemplateLine,
     TemplateText,
@@ -30,6 +31,8 @@ from shared.proto import admin_pb2 as pb
 from shared.proto import admin_pb2_grpc
 from shared.proto.convert_facts import MAX_NAME, bounded
 from shared.proto.status import from_trailer
+from shared.station_profile import MAX_DOCUMENT as MAX_PROFILE
+from shared.station_profile import StationProfile, from_document, to_document
 
 # ruff: noqa: N802, ARG002  # methods have the form and the names of the service definition
 
@@ -74,6 +77,14 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
     ) -> pb.CompromisedStation:
         """Block a station for good, and name the cards whose secrets it carried."""
         return messages.encode_compromised(await self._service.compromise_station(*_act(request)))
+
+    async def SetStationProfile(
+        self, request: pb.SetStationProfileRequest, context: Context
+    ) -> pb.StationEntry:
+        """Say what a station may be used for."""
+        profile = from_document(bounded(request.profile, MAX_PROFILE, "profile"))
+        which, why = _act(request)
+        return messages.encode_station(await self._service.set_station_profile(which, profile, why))
 
     async def RenameStation(self, request: pb.RenameStationRequest, context: Context) -> pb.StationEntry:
         """Call a station by another name."""
@@ -128,7 +139,9 @@ class AdminServicer(admin_pb2_grpc.AdminServicer):
         return work.encode_jobs(await self._service.jobs())
 
 
-def _act(request: pb.StationActRequest | pb.RenameStationRequest) -> tuple[str, str]:
+def _act(
+    request: pb.StationActRequest | pb.RenameStationRequest | pb.SetStationProfileRequest,
+) -> tuple[str, str]:
     """Return which station is meant, and the reason."""
     which = bounded(request.station, MAX_NAME, "station")
     return which, bounded(request.why, messages.MAX_WHY, "why")
@@ -171,7 +184,7 @@ class AdminClient:
         request = pb.CreateStationTokenRequest(name=name, lab=lab, valid_seconds=seconds)
         return (await self._call(self._stub.CreateStationToken(request, timeout=CALL_TIMEOUT_S))).token
 
-    async def stations(self) -> Sequence[StationRecord]:
+    async def stations(self) -> Sequence[StationView]:
         """Return every station, by name."""
         call = self._stub.ListStations(pb.ListStationsRequest(), timeout=CALL_TIMEOUT_S)
         return messages.decode_stations(await self._call(call))
@@ -195,6 +208,13 @@ class AdminClient:
         request = pb.StationActRequest(station=which, why=why)
         return messages.decode_compromised(
             await self._call(self._stub.CompromiseStation(request, timeout=CALL_TIMEOUT_S))
+        )
+
+    async def set_station_profile(self, which: str, profile: StationProfile, why: str) -> StationRecord:
+        """Say what a station may be used for."""
+        request = pb.SetStationProfileRequest(station=which, profile=to_document(profile), why=why)
+        return messages.decode_station(
+            await self._call(self._stub.SetStationProfile(request, timeout=CALL_TIMEOUT_S))
         )
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:

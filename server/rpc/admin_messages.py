@@ -7,12 +7,14 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from server.authority.presence import Presence
 from server.authority.services import (
     CarriedCard,
     Check,
     CompromisedStation,
     KeyGeneration,
     ServerStatus,
+    StationView,
     TemplateAction,
     TemplateLine,
     TemplateText,
@@ -22,6 +24,7 @@ from shared import errors
 from shared.credential.model import RecordId, State, StationId
 from shared.proto import admin_pb2 as pb
 from shared.proto.convert_facts import bounded, inverse, member, put_error, put_facts, take_error, take_facts
+from shared.station_profile import Face, from_document, to_document
 
 MAX_TEXTS: Final = 500
 MAX_SOURCE: Final = 4096
@@ -35,6 +38,7 @@ _STATES: Final = {
     StationState.COMPROMISED: pb.STATION_STATE_COMPROMISED,
 }
 _STATE_OF: Final = inverse(_STATES)
+_FACES: Final = {face.value: face for face in Face}
 _CARD_STATES: Final = {state.value: state for state in State}
 _ACTIONS: Final = {
     TemplateAction.CREATE: pb.TEMPLATE_ACTION_CREATE,
@@ -45,14 +49,37 @@ _ACTIONS: Final = {
 _ACTION_OF: Final = inverse(_ACTIONS)
 
 
-def encode_stations(stations: Sequence[StationRecord]) -> pb.ListStationsReply:
+def encode_stations(stations: Sequence[StationView]) -> pb.ListStationsReply:
     """Turn stations into a message."""
-    return pb.ListStationsReply(stations=[encode_station(station) for station in stations])
+    return pb.ListStationsReply(stations=[_encode_view(view) for view in stations])
+
+
+def _encode_view(view: StationView) -> pb.StationEntry:
+    seen = view.presence
+    entry = encode_station(view.station)
+    entry.version, entry.readers = seen.version, seen.readers
+    entry.faces.extend(sorted(seen.faces))
+    if seen.last_seen_at is not None:
+        entry.last_seen_at.FromDatetime(seen.last_seen_at)
+    return entry
+
+
+def _decode_view(message: pb.StationEntry) -> StationView:
+    return StationView(
+        station=decode_station(message),
+        presence=Presence(
+            last_seen_at=moment(message.last_seen_at) if message.HasField("last_seen_at") else None,
+            version=message.version,
+            readers=message.readers,
+            faces=frozenset(member(_FACES, face, "face") for face in message.faces),
+        ),
+    )
 
 
 def encode_station(station: StationRecord) -> pb.StationEntry:
     """Turn a station into a message."""
     return pb.StationEntry(
+        profile=to_document(station.profile),
         station_id=station.station_id.bytes,
         name=station.name,
         fingerprint=station.fingerprint,
@@ -63,9 +90,9 @@ def encode_station(station: StationRecord) -> pb.StationEntry:
     )
 
 
-def decode_stations(message: pb.ListStationsReply) -> tuple[StationRecord, ...]:
+def decode_stations(message: pb.ListStationsReply) -> tuple[StationView, ...]:
     """Read stations; `Garbled` as below."""
-    return tuple(decode_station(station) for station in message.stations)
+    return tuple(_decode_view(station) for station in message.stations)
 
 
 def decode_station(message: pb.StationEntry) -> StationRecord:
@@ -78,6 +105,7 @@ def decode_station(message: pb.StationEntry) -> StationRecord:
         state=member(_STATE_OF, message.state, "station's state"),
         joined_at=moment(message.joined_at),
         not_after=moment(message.not_after),
+        profile=from_document(message.profile),
     )
 
 

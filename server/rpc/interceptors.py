@@ -31,6 +31,9 @@ FIRST_WORD_TIMEOUT_S: Final = 1.0
 SESSION: Final = "kiosk-session-bin"
 """Metadata with the token of a session."""
 
+FACE: Final = "kiosk-face"
+"""Metadata with the face that a station speaks for."""
+
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in its stubs only
 
@@ -117,7 +120,7 @@ class Gate(grpc.aio.ServerInterceptor):
         try:
             try:
                 caller = await self._access.admit(
-                    self._listener, method, fingerprint_of(context), token_of(context)
+                    self._listener, method, fingerprint_of(context), token_of(context), face_of(context)
                 )
             except errors.PolicyError:
                 if streaming:
@@ -170,6 +173,12 @@ def token_of(context: Context) -> bytes | None:
     if not shown:
         return None
     return shown[0] if len(shown) == 1 and isinstance(shown[0], bytes) else b""
+
+
+def face_of(context: Context) -> str:
+    """Return the face that the station says it speaks for; empty where it names none, or several."""
+    shown = [value for key, value in context.invocation_metadata() or () if key == FACE]
+    return shown[0] if len(shown) == 1 and isinstance(shown[0], str) else ""
 
 
 async def _behave(behaviour: Any, request: Any, context: Context) -> Any:

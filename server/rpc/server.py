@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection
 from server.authority.access import Access, Listener
 from server.authority.lines import Lines
 from server.authority.operator_admin import OperatorAdminService
+from server.authority.presence import Attendance
 from server.authority.services import (
     AdminService,
     ConsoleService,
@@ -153,6 +154,7 @@ class Endpoint:
         credentials: CredentialsService,
         rehearsals: RehearsalService,
         renewals: RenewalService,
+        attendance: Attendance,
         sessions: SessionsService,
         server: str,
         version: str,
@@ -166,7 +168,10 @@ class Endpoint:
         rehearsals_pb2_grpc.add_RehearsalsServicer_to_server(RehearsalsServicer(rehearsals), self.server)
         sessions_pb2_grpc.add_SessionsServicer_to_server(SessionsServicer(sessions), self.server)
         stations_pb2_grpc.add_StationsServicer_to_server(
-            StationsServicer(server=server, version=version, clock=clock, renewals=renewals), self.server
+            StationsServicer(
+                server=server, version=version, clock=clock, renewals=renewals, attendance=attendance
+            ),
+            self.server,
         )
         self._health = HealthServicer(STATION_SERVICES)
         await self._health.begin()

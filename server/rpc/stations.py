@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote
 
+from server.authority.presence import Attendance
 from server.authority.services import RenewalService
 from server.authority.stations import Enrolment
 from server.rpc.interceptors import Context, present_caller
@@ -12,7 +13,9 @@ from shared.joining import SECRET_LENGTH
 from shared.proto import stations_pb2 as pb
 from shared.proto import stations_pb2_grpc
 from shared.proto.convert_console import encode_server
+from shared.proto.convert_facts import MAX_NAME, bounded
 from shared.secret import Secret
+from shared.station_profile import read_face
 
 # ruff: noqa: N802, ARG002  # methods have the form and the names of the service definition
 
@@ -20,9 +23,12 @@ from shared.secret import Secret
 class StationsServicer(stations_pb2_grpc.StationsServicer):
     """For registered stations."""
 
-    def __init__(self, *, server: str, version: str, clock: Clock, renewals: RenewalService) -> None:
+    def __init__(
+        self, *, server: str, version: str, clock: Clock, renewals: RenewalService, attendance: Attendance
+    ) -> None:
         """`server` is the server's name for people; `clock` is told, so that a station can compare its own."""
         self._renewals = renewals
+        self._attendance = attendance
         self._server = server
         self._version = version
         self._clock = clock
@@ -30,6 +36,12 @@ class StationsServicer(stations_pb2_grpc.StationsServicer):
     async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.ServerView:
         """Return how the server knows the calling station."""
         caller = present_caller()
+        self._attendance.told(
+            caller.station_id,
+            version=bounded(request.version, MAX_NAME, "version"),
+            readers=request.readers,
+            face=read_face(request.face),
+        )
         return encode_server(
             ServerView(
                 server=self._server,
@@ -37,6 +49,7 @@ class StationsServicer(stations_pb2_grpc.StationsServicer):
                 station=caller.name,
                 lab=caller.lab,
                 time=self._clock.now(),
+                profile=caller.profile,
             )
         )
 

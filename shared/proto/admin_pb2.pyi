@@ -193,6 +193,11 @@ class StationEntry(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     JOINED_AT_FIELD_NUMBER: _builtins.int
     NOT_AFTER_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    READERS_FIELD_NUMBER: _builtins.int
+    FACES_FIELD_NUMBER: _builtins.int
     station_id: _builtins.bytes
     """16 bytes."""
     name: _builtins.str
@@ -200,10 +205,20 @@ class StationEntry(_message.Message):
     """SHA-256 of the certificate, DER."""
     lab: _builtins.bool
     state: Global___StationState.ValueType
+    profile: _builtins.str
+    """What it may be used for, as JSON."""
+    version: _builtins.str
+    readers: _builtins.int
     @_builtins.property
     def joined_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def not_after(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def last_seen_at(self) -> _timestamp_pb2.Timestamp:
+        """Absent where it was not heard of since the server was started."""
+
+    @_builtins.property
+    def faces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -214,10 +229,15 @@ class StationEntry(_message.Message):
         state: Global___StationState.ValueType = ...,
         joined_at: _timestamp_pb2.Timestamp | None = ...,
         not_after: _timestamp_pb2.Timestamp | None = ...,
+        profile: _builtins.str = ...,
+        last_seen_at: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.str = ...,
+        readers: _builtins.int = ...,
+        faces: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["joined_at", b"joined_at", "not_after", b"not_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["joined_at", b"joined_at", "last_seen_at", b"last_seen_at", "not_after", b"not_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "joined_at", b"joined_at", "lab", b"lab", "name", b"name", "not_after", b"not_after", "state", b"state", "station_id", b"station_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "fingerprint", b"fingerprint", "joined_at", b"joined_at", "lab", b"lab", "last_seen_at", b"last_seen_at", "name", b"name", "not_after", b"not_after", "profile", b"profile", "readers", b"readers", "state", b"state", "station_id", b"station_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,6 +334,32 @@ class CarriedCard(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__serial) -> _WhichOneofReturnType__serial | None: ...
 
 Global___CarriedCard: _TypeAlias = CarriedCard  # noqa: Y015
+
+@_typing.final
+class SetStationProfileRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATION_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    station: _builtins.str
+    profile: _builtins.str
+    """JSON."""
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        station: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile", "station", b"station", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStationProfileRequest: _TypeAlias = SetStationProfileRequest  # noqa: Y015
 
 @_typing.final
 class RenameStationRequest(_message.Message):

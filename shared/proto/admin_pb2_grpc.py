@@ -60,6 +60,11 @@ class AdminStub:
                 request_serializer=shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_admin__pb2.CompromisedStation.FromString,
                 _registered_method=True)
+        self.SetStationProfile = channel.unary_unary(
+                '/kiosk.v1.Admin/SetStationProfile',
+                request_serializer=shared_dot_proto_dot_admin__pb2.SetStationProfileRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
+                _registered_method=True)
         self.RenameStation = channel.unary_unary(
                 '/kiosk.v1.Admin/RenameStation',
                 request_serializer=shared_dot_proto_dot_admin__pb2.RenameStationRequest.SerializeToString,
@@ -143,6 +148,13 @@ class AdminServicer:
 
     def CompromiseStation(self, request, context):
         """Block a station for good, and name the cards whose secrets it carried.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetStationProfile(self, request, context):
+        """Say what a station may be used for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,6 +256,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.CompromiseStation,
                     request_deserializer=shared_dot_proto_dot_admin__pb2.StationActRequest.FromString,
                     response_serializer=shared_dot_proto_dot_admin__pb2.CompromisedStation.SerializeToString,
+            ),
+            'SetStationProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStationProfile,
+                    request_deserializer=shared_dot_proto_dot_admin__pb2.SetStationProfileRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_admin__pb2.StationEntry.SerializeToString,
             ),
             'RenameStation': grpc.unary_unary_rpc_method_handler(
                     servicer.RenameStation,
@@ -432,6 +449,33 @@ class Admin:
             '/kiosk.v1.Admin/CompromiseStation',
             shared_dot_proto_dot_admin__pb2.StationActRequest.SerializeToString,
             shared_dot_proto_dot_admin__pb2.CompromisedStation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStationProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.Admin/SetStationProfile',
+            shared_dot_proto_dot_admin__pb2.SetStationProfileRequest.SerializeToString,
+            shared_dot_proto_dot_admin__pb2.StationEntry.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,8 @@ class AdminStub:
     UnblockStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]
     CompromiseStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.CompromisedStation]
     """Block a station for good, and name the cards whose secrets it carried."""
+    SetStationProfile: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetStationProfileRequest, _admin_pb2.StationEntry]
+    """Say what a station may be used for."""
     RenameStation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RenameStationRequest, _admin_pb2.StationEntry]
     PlanTemplates: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TemplateTexts, _admin_pb2.TemplateLines]
     """Say what applying would do; changes nothing."""
@@ -72,6 +74,8 @@ class AdminAsyncStub(AdminStub):
     UnblockStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
     CompromiseStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.StationActRequest, _admin_pb2.CompromisedStation]  # type: ignore[assignment]
     """Block a station for good, and name the cards whose secrets it carried."""
+    SetStationProfile: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetStationProfileRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
+    """Say what a station may be used for."""
     RenameStation: _aio.UnaryUnaryMultiCallable[_admin_pb2.RenameStationRequest, _admin_pb2.StationEntry]  # type: ignore[assignment]
     PlanTemplates: _aio.UnaryUnaryMultiCallable[_admin_pb2.TemplateTexts, _admin_pb2.TemplateLines]  # type: ignore[assignment]
     """Say what applying would do; changes nothing."""
@@ -131,6 +135,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CompromisedStation, _abc.Awaitable[_admin_pb2.CompromisedStation]]:
         """Block a station for good, and name the cards whose secrets it carried."""
+
+    @_abc_1.abstractmethod
+    def SetStationProfile(
+        self,
+        request: _admin_pb2.SetStationProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.StationEntry, _abc.Awaitable[_admin_pb2.StationEntry]]:
+        """Say what a station may be used for."""
 
     @_abc_1.abstractmethod
     def RenameStation(

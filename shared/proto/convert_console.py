@@ -15,6 +15,7 @@ from shared.proto.convert_facts import bounded, inverse, member
 from shared.proto.convert_items import MAX_TEXT
 from shared.proto.convert_sight import decode_drift, decode_sight, encode_drift, encode_sight
 from shared.proto.convert_turns import OPERATION_OF, OPERATIONS
+from shared.station_profile import EVERYTHING, from_document, to_document
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_PEOPLE: Final = 500
@@ -201,6 +202,7 @@ def encode_server(server: ServerView) -> stations_pb2.ServerView:
         station=server.station,
         lab=server.lab,
         time_us=0 if server.time is None else (server.time - EPOCH) // timedelta(microseconds=1),
+        profile=to_document(server.profile),
     )
 
 
@@ -211,5 +213,10 @@ def decode_server(message: stations_pb2.ServerView) -> ServerView:
     except OverflowError as cause:
         raise errors.Garbled(why="the server's time is out of range") from cause
     return ServerView(
-        server=message.server, version=message.version, station=message.station, lab=message.lab, time=time
+        server=message.server,
+        version=message.version,
+        station=message.station,
+        lab=message.lab,
+        time=time,
+        profile=from_document(message.profile) if message.profile else EVERYTHING,
     )

@@ -20,12 +20,23 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class WhoAmIRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    VERSION_FIELD_NUMBER: _builtins.int
+    READERS_FIELD_NUMBER: _builtins.int
+    FACE_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """What the station runs, how many readers it has, and the face that asks: for the list of stations, not for any right."""
+    readers: _builtins.int
+    face: _builtins.str
     def __init__(
         self,
+        *,
+        version: _builtins.str = ...,
+        readers: _builtins.int = ...,
+        face: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["face", b"face", "readers", b"readers", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -40,12 +51,15 @@ class ServerView(_message.Message):
     STATION_FIELD_NUMBER: _builtins.int
     LAB_FIELD_NUMBER: _builtins.int
     TIME_US_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     version: _builtins.str
     station: _builtins.str
     lab: _builtins.bool
     time_us: _builtins.int
     """The server's clock: microseconds since 1970-01-01T00:00Z; 0 where it does not say."""
+    profile: _builtins.str
+    """What the station may be used for, as JSON; empty where it does not say."""
     def __init__(
         self,
         *,
@@ -54,10 +68,11 @@ class ServerView(_message.Message):
         station: _builtins.str = ...,
         lab: _builtins.bool = ...,
         time_us: _builtins.int = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lab", b"lab", "server", b"server", "station", b"station", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lab", b"lab", "profile", b"profile", "server", b"server", "station", b"station", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

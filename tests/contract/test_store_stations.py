@@ -118,7 +118,6 @@ async def test_a_profile_is_kept_and_taken_back(store: Store) -> None:
         operations=frozenset({OperationKind.UNBLOCK, OperationKind.ACTIVATE}),
         templates=frozenset({"employee"}),
         default_template="employee",
-        idle_lock_s=60,
     )
     await store.stations.set_profile(station.station_id, kiosk, EVIDENCE)
     assert await store.stations.by_fingerprint(station.fingerprint) == replace(station, profile=kiosk)

@@ -86,5 +86,5 @@ async def test_it_is_cut_there_and_the_card_is_healed_elsewhere(
     healed = await other.issue()
     assert (healed.error, healed.state) == (None, "issued")
     async with AdminClient(installation.folder / "server" / "admin.sock") as admin:
-        states = {station.name: station.state.value for station in await admin.stations()}
+        states = {view.station.name: view.station.state.value for view in await admin.stations()}
     assert (states["stolen"], states["other"]) == ("blocked", "active")

@@ -6,6 +6,7 @@ import pytest
 
 from server.authority.fleet import Fleet
 from server.authority.lines import Lines
+from server.authority.presence import Attendance
 from server.ports.store import AuditKind, AuditRecord, StationRecord, StationState
 from shared import errors
 from shared.credential.model import CardRecord
@@ -24,6 +25,11 @@ async def station_of(lab: Lab) -> StationRecord:
     return record
 
 
+def fleet_of(lab: Lab) -> Fleet:
+    store = lab.store
+    return Fleet(store.stations, store.cards, store.templates, Lines(), Attendance(lab.services.clock))
+
+
 async def the_card(lab: Lab) -> CardRecord:
     (card,) = lab.store._book.state.cards.values()
     return card
@@ -37,7 +43,7 @@ async def test_its_cards_are_named_and_their_puks_replaced_at_another_station() 
     assert issued.error is None
     before = await the_card(lab)
 
-    fleet = Fleet(lab.store.stations, lab.store.cards, Lines())
+    fleet = fleet_of(lab)
     found = await fleet.compromised("desk", "it was opened at night", "admin")
     assert found.station.state is StationState.COMPROMISED
     (carried,) = found.cards
@@ -59,8 +65,7 @@ async def test_its_cards_are_named_and_their_puks_replaced_at_another_station() 
 async def test_it_is_shut_out_for_good() -> None:
     lab = await Lab.start()
     record = await station_of(lab)
-    lines = Lines()
-    fleet = Fleet(lab.store.stations, lab.store.cards, lines)
+    fleet = fleet_of(lab)
     await fleet.compromised("desk", "stolen", "admin")
     with pytest.raises(errors.Invalid):
         await fleet.unblock("desk", "it looks harmless", "admin")

@@ -8,7 +8,6 @@ from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.station_profile import (
     EVERYTHING,
-    IDLE_LOCK_MAX_S,
     MAX_TEMPLATES,
     Face,
     StationProfile,
@@ -23,20 +22,17 @@ NAMES = st.text("abcdefghijklmnopqrstuvwxyzäß0123456789", min_size=1, max_size
     faces=st.none() | st.frozensets(st.sampled_from(Face)),
     operations=st.none() | st.frozensets(st.sampled_from(OperationKind)),
     templates=st.none() | st.frozensets(NAMES, max_size=5),
-    idle=st.integers(0, IDLE_LOCK_MAX_S),
 )
 def test_what_is_kept_is_read_again(
     faces: frozenset[Face] | None,
     operations: frozenset[OperationKind] | None,
     templates: frozenset[str] | None,
-    idle: int,
 ) -> None:
     profile = StationProfile(
         faces=faces,
         operations=operations,
         templates=templates,
         default_template=min(templates) if templates else "",
-        idle_lock_s=idle,
     )
     assert from_document(to_document(profile)) == profile
 
@@ -70,7 +66,7 @@ def test_a_kiosk_of_holders_does_no_work_of_operators() -> None:
     "text",
     [
         *("", "[]", "null", '{"faces": "desk"}', '{"faces": ["window"]}', '{"operations": [1]}'),
-        *('{"idle-lock-s": true}', '{"idle-lock-s": -1}', '{"default-template": 3}', '{"more": []}'),
+        *('{"default-template": 3}', '{"more": []}', '{"templates": null}'),
         '{"templates": ["a"], "default-template": "b"}',
     ],
 )
@@ -80,8 +76,6 @@ def test_what_cannot_be_read_is_not_guessed(text: str) -> None:
 
 
 def test_a_profile_has_limits() -> None:
-    with pytest.raises(errors.Invalid):
-        StationProfile(idle_lock_s=IDLE_LOCK_MAX_S + 1)
     with pytest.raises(errors.Invalid):
         StationProfile(templates=frozenset(str(number) for number in range(MAX_TEMPLATES + 1)))
     with pytest.raises(errors.Invalid):

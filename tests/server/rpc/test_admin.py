@@ -10,6 +10,7 @@ from uuid import uuid4
 import grpc
 import pytest
 
+from server.authority.presence import Presence
 from server.authority.services import (
     AdminService,
     CarriedCard,
@@ -19,6 +20,7 @@ from server.authority.services import (
     KeyGeneration,
     Retried,
     ServerStatus,
+    StationView,
     TaskView,
     TemplateAction,
     TemplateLine,
@@ -39,6 +41,7 @@ from shared.credential.model import (
     State,
     StationId,
 )
+from shared.station_profile import Face, StationProfile
 from tests.server.rpc.test_gate import knock
 from tests.server.rpc.world import World, operators_of
 
@@ -51,6 +54,10 @@ RECORD = StationRecord(
     state=StationState.BLOCKED,
     joined_at=NOW,
     not_after=NOW + timedelta(days=700),
+)
+VIEW = StationView(
+    station=RECORD,
+    presence=Presence(last_seen_at=NOW, version="0.1.0", readers=2, faces=frozenset({Face.DESK, Face.CLI})),
 )
 COMPROMISED = CompromisedStation(
     station=replace(RECORD, state=StationState.COMPROMISED),
@@ -139,8 +146,8 @@ class Admin:
             raise errors.Invalid(field="name", why="empty")
         return "kiosk-join-1.abc"
 
-    async def stations(self) -> Sequence[StationRecord]:
-        return (RECORD,)
+    async def stations(self) -> Sequence[StationView]:
+        return (VIEW,)
 
     async def block_station(self, which: str, why: str) -> StationRecord:
         self.asked.append((which, why))
@@ -153,6 +160,10 @@ class Admin:
     async def compromise_station(self, which: str, why: str) -> CompromisedStation:
         self.asked.append((which, why))
         return COMPROMISED
+
+    async def set_station_profile(self, which: str, profile: StationProfile, why: str) -> StationRecord:
+        self.asked.append((which, why))
+        return replace(RECORD, profile=profile)
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
         self.asked.append((which, name, why))
@@ -235,11 +246,14 @@ async def test_both_ends_agree(room: Room) -> None:
     service: AdminService = room.client
     assert await service.create_token("Gate", lab=True, valid_for=timedelta(hours=2)) == "kiosk-join-1.abc"
     assert room.admin.asked == [("Gate", True, timedelta(hours=2))]
-    assert await service.stations() == (RECORD,)
+    assert await service.stations() == (VIEW,)
     assert await service.block_station("Gate", "stolen") == RECORD
     assert (await service.unblock_station("Gate", "found")).state is StationState.ACTIVE
     assert (await service.rename_station("Gate", "Door", "moved")).name == "Door"
     assert room.admin.asked[1:] == [("Gate", "stolen"), ("Gate", "found"), ("Gate", "Door", "moved")]
+    room.admin.asked.clear()
+    kiosk = StationProfile(faces=frozenset({Face.SELF_SERVICE}), templates=frozenset({"badge"}))
+    assert await service.set_station_profile("Gate", kiosk, "for holders") == replace(RECORD, profile=kiosk)
     room.admin.asked.clear()
     assert await service.compromise_station("Gate", "stolen") == COMPROMISED
     assert room.admin.asked == [("Gate", "stolen")]
@@ -288,7 +302,7 @@ async def test_it_serves_administration_alone(room: Room) -> None:
 async def test_a_socket_in_use_is_not_taken_over(room: Room) -> None:
     with pytest.raises(errors.ConfigInvalid, match="another server"):
         bind_admin(room.path, access=World().access)
-    assert await room.client.stations() == (RECORD,)
+    assert await room.client.stations() == (VIEW,)
 
 
 async def test_a_socket_left_behind_is_replaced(room: Room) -> None:
@@ -298,7 +312,7 @@ async def test_a_socket_left_behind_is_replaced(room: Room) -> None:
     endpoint = bind_admin(room.path, access=World().access)
     await endpoint.serve_admin(room.admin, operators_of(World()))
     async with AdminClient(room.path) as client:
-        assert await client.stations() == (RECORD,)
+        assert await client.stations() == (VIEW,)
     await endpoint.stop(0)
 
 

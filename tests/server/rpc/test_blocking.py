@@ -107,7 +107,7 @@ async def test_what_is_not_clear_changes_nothing(world: World) -> None:
     ):
         with pytest.raises(errors.Invalid):
             await asked
-    assert {each.state for each in await fleet.all()} == {StationState.ACTIVE}
+    assert {each.station.state for each in await fleet.all()} == {StationState.ACTIVE}
     assert [*await evidence(world, first), *await evidence(world, second)] == []
 
 

@@ -21,6 +21,7 @@ from server.authority.logons import Logons
 from server.authority.operator_admin import OperatorAdmin
 from server.authority.operators import Operators
 from server.authority.policy import unrestricted
+from server.authority.presence import Attendance
 from server.authority.renewal import Renewals
 from server.authority.sessions import Sessions
 from server.authority.stations import Enrolment, JoinAddress
@@ -208,8 +209,11 @@ class World:
         self.sessions = Sessions(self.store, self.clock, names=["localhost"])
         self.acting = Acting(self.store.operators, self.store.roles, self.sessions)
         self.access = Access(self.store.stations, self.clock, self.acting, self.store.audit)
-        self.lines = Lines()
-        self.fleet = Fleet(self.store.stations, self.store.cards, self.lines)
+        self.attendance = Attendance(self.clock)
+        self.lines = Lines(self.attendance.note)
+        self.fleet = Fleet(
+            self.store.stations, self.store.cards, self.store.templates, self.lines, self.attendance
+        )
         self.port = 0
         self.joining_port = 0
         self._endpoints: list[Endpoint] = []
@@ -232,6 +236,7 @@ class World:
             engine=self.engine,
             console=self.console,
             rehearsals=self.rehearsals,
+            attendance=self.attendance,
             renewals=Renewals(self.store.stations, Authority(self.root), self.clock),
             credentials=self.credentials,
             sessions=Logons(self.sessions, self.store.roles),
