@@ -6,7 +6,7 @@ audit and every other row of the decrypted database, every turn between station 
 command lines and environments, files left behind.
 
 On the wire a PIN never appears. A PUK and a management key do, because a card takes them in clear, in three commands
-and nowhere else (`docs/explanation/security.md`).
+and nowhere else (`docs/security.md`).
 """
 
 import io
