@@ -20,11 +20,13 @@ from server.operations.services import Services
 from server.operations.tasks import HEAD_START, attempt
 from server.ports.store import (
     AuditKind,
+    AuditRecord,
     CertificateTaskAsked,
     Change,
     CredentialChanged,
     Opening,
     OperationClosed,
+    SessionEnd,
     StateChanged,
 )
 from shared import errors
@@ -332,7 +334,24 @@ class Decisions:
                 reason=decided.cause.value if decided.cause else "",
             )
         )
+        await end_sessions(self._services, caller, decided)
         return facts
+
+
+async def end_sessions(services: Services, caller: Caller, decided: Decision) -> None:
+    """End what an operator began with this credential: it counts for nothing already, and does not come back with it."""
+    credential = decided.record.credential
+    if credential is None or credential.state is State.ACTIVE:
+        return
+    audit = AuditRecord(
+        kind=AuditKind.SESSION,
+        event="ended",
+        actor=caller.actor,
+        subject=str(credential.credential_id),
+        facts={"why": SessionEnd.CREDENTIAL.value},
+    )
+    sessions = services.store.sessions
+    await sessions.end_of_credential(credential.credential_id, services.clock.now(), audit)
 
 
 def note_evidence(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from server.operations.decide import Decision, decision, merged, note_evidence, tasks_for
+from server.operations.decide import Decision, decision, end_sessions, merged, note_evidence, tasks_for
 from server.operations.operation import Ended, Operation
 from server.operations.puk import next_puk, settle_puk, use_puk
 from server.operations.read_back import nothing_left
@@ -96,6 +96,7 @@ async def _withdraw(op: Operation, operation: OperationKind) -> Ended:
     template = record.credential.template if record.credential else None
     await op.open(record.record_id, template=template, supersede=True)
     op.decided = True
+    await end_sessions(op.services, op.caller, decided)
     steps = (*_task_lines(record, decided.tasks), *(TAKING if carried else ()))
     await op.talk.show(steps)
     await op.talk.progress(*(StepChange(index=index, done=False) for index in range(len(steps))))

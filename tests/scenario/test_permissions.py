@@ -1,8 +1,10 @@
 """Operations under an operator's session: what a role lets begin, and what ends one that has begun."""
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -10,7 +12,7 @@ from server.authority.access import Caller
 from server.authority.acting import Acting
 from server.authority.policy import Principal, unrestricted
 from server.authority.sessions import Sessions
-from server.ports.store import AuditKind, OperatorState
+from server.ports.store import AuditKind, OperatorState, SessionId
 from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
@@ -22,7 +24,7 @@ from shared.roles import PRESETS, Grant, Level, Role, union
 from shared.secret import Secret
 from tests.scenario.lab import BOB, Holder, Lab
 from tests.server.authority.logons import Clerk, Person
-from tests.server.store.examples import EVIDENCE, a_station, with_template
+from tests.server.store.examples import EVIDENCE, a_key, a_station, with_template
 
 TEMPLATE = "employee"
 
@@ -205,3 +207,31 @@ async def test_what_is_sensitive_wants_the_pin_again(lab: Lab) -> None:
     with pytest.raises(errors.StepUpNeeded):
         await lab.backend.decide(record.record_id, OperationKind.REVOKE, "lost")
     await lab.backend.decide(record.record_id, OperationKind.SUSPEND, "lost")  # that has to be quick
+
+
+@pytest.mark.parametrize("card_here", [True, False])
+async def test_a_session_does_not_come_back_with_its_credential(lab: Lab, card_here: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    """Suspended and resumed while its operator did nothing: the card has to prove itself anew."""
+    assert await issue(lab) is None
+    assert (await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["824650"]))).error is None
+    (record,) = await lab.store.credentials.of_holder(BOB.holder)
+    assert record.credential is not None
+    desk = await Desk.manned(lab)
+    bob = record.certificates[0]
+    key = a_key(digest=hashlib.sha256(bob.public_key).digest(), credential_id=record.credential.credential_id)
+    await lab.store.operators.add_key(desk.clerk.operator.operator_id, key, EVIDENCE)
+    assert desk.caller.session is not None
+    other = replace(
+        desk.caller.session.session,
+        session_id=SessionId(uuid4()),
+        token_digest=bytes(32),
+        key_digest=key.digest,
+    )
+    await lab.store.sessions.open(other, EVIDENCE)
+    if card_here:
+        suspended = await lab.perform(OperationKind.SUSPEND, reason="lost")
+        assert suspended.error is None
+    else:
+        await lab.backend.decide(record.record_id, OperationKind.SUSPEND, "lost")
+    live = await lab.store.sessions.live()
+    assert [each.session_id for each in live] == [desk.caller.session.session.session_id]
