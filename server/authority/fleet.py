@@ -17,12 +17,14 @@ from server.ports.store import (
     AuditRecord,
     CardStore,
     Carried,
+    SessionStore,
     StationRecord,
     StationState,
     StationStore,
     TemplateStore,
 )
 from shared import errors
+from shared.clock import Clock
 from shared.errors import Fact
 from shared.station_profile import StationProfile, to_document
 
@@ -41,13 +43,20 @@ class Fleet:
         templates: TemplateStore,
         lines: Lines,
         attendance: Attendance,
+        sessions: SessionStore,
+        clock: Clock,
     ) -> None:
-        """Keep it in `stations`; `lines` are the calls that stations make right now, `attendance` those that they made."""
+        """Keep it in `stations`; `lines` are the calls that stations make right now, `attendance` those that they made.
+
+        Operators' `sessions` end with the station that they are at.
+        """
         self._stations = stations
         self._cards = cards
         self._templates = templates
         self._attendance = attendance
         self._lines = lines
+        self._sessions = sessions
+        self._clock = clock
 
     async def all(self) -> Sequence[StationView]:
         """Return every station, by name."""
@@ -86,11 +95,15 @@ class Fleet:
             raise errors.Invalid(field="station", why=COMPROMISED)
         calls = self._lines.bar(station.station_id)
         try:
-            return await self._set(station, StationState.BLOCKED, "station-blocked", actor, why, calls=calls)
+            blocked = await self._set(
+                station, StationState.BLOCKED, "station-blocked", actor, why, calls=calls
+            )
         except BaseException:
             if station.state is StationState.ACTIVE:
                 self._lines.allow(station.station_id)
             raise
+        await self._end_sessions(station, actor)
+        return blocked
 
     async def unblock(self, which: str, why: str, actor: str) -> StationRecord:
         """Let a blocked station work again.
@@ -137,10 +150,16 @@ class Fleet:
             if station.state is StationState.ACTIVE:
                 self._lines.allow(station.station_id)
             raise
+        await self._end_sessions(station, actor)
         return CompromisedStation(
             station=replace(station, state=StationState.COMPROMISED),
             cards=tuple([await self._carried(each) for each in found]),
         )
+
+    async def _end_sessions(self, station: StationRecord, actor: str) -> None:
+        """End every session at a station: letting it in again must not bring them back."""
+        audit = _evidence("sessions-ended", actor, station, {"name": station.name})
+        await self._sessions.end_of_station(station.station_id, self._clock.now(), audit)
 
     async def _carried(self, carried: Carried) -> CarriedCard:
         record = await self._cards.card(carried.record_id)

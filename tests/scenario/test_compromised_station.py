@@ -27,7 +27,15 @@ async def station_of(lab: Lab) -> StationRecord:
 
 def fleet_of(lab: Lab) -> Fleet:
     store = lab.store
-    return Fleet(store.stations, store.cards, store.templates, Lines(), Attendance(lab.services.clock))
+    return Fleet(
+        store.stations,
+        store.cards,
+        store.templates,
+        Lines(),
+        Attendance(lab.services.clock),
+        store.sessions,
+        lab.services.clock,
+    )
 
 
 async def the_card(lab: Lab) -> CardRecord:

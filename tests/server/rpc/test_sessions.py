@@ -171,6 +171,22 @@ async def test_a_blocked_station_has_no_session(town: Town) -> None:
         await line.who_is()
 
 
+@pytest.mark.parametrize("how", ["block", "compromised"])
+async def test_a_session_does_not_come_back_with_its_station(town: Town, how: str) -> None:
+    pair = town.world.pair()
+    record = await town.world.register(pair)
+    line = town.line(town.world.identity(pair))
+    await town.log_on(line)
+    assert len(await town.world.store.sessions.live()) == 1
+    fleet = town.world.fleet
+    await (fleet.block if how == "block" else fleet.compromised)(str(record.station_id), "stolen", "test")
+    assert await town.world.store.sessions.live() == ()
+    if how == "block":
+        await fleet.unblock(str(record.station_id), "found", "test")
+        with pytest.raises(errors.SessionEnded):
+            await line.who_is()
+
+
 async def test_two_tokens_are_none(town: Town) -> None:
     line = await town.logged_on()
     assert line.token.value is not None

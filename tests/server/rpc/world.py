@@ -212,7 +212,13 @@ class World:
         self.attendance = Attendance(self.clock)
         self.lines = Lines(self.attendance.note)
         self.fleet = Fleet(
-            self.store.stations, self.store.cards, self.store.templates, self.lines, self.attendance
+            self.store.stations,
+            self.store.cards,
+            self.store.templates,
+            self.lines,
+            self.attendance,
+            self.store.sessions,
+            self.clock,
         )
         self.port = 0
         self.joining_port = 0
