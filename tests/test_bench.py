@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.bench.figures import percentile
-from tests.bench.work import ISSUE, Round, check
+from tests.bench.work import ISSUE, Round, Work, check
 
 ROOT: Final = Path(__file__).parents[1]
 
@@ -101,10 +101,13 @@ async def test_a_log_on_is_measured_over_real_processes() -> None:
     assert found["ratio_to_floor"] > 1
 
 
-def test_the_parts_of_a_log_on_leave_no_rest() -> None:
+async def test_the_parts_of_a_log_on_leave_no_rest() -> None:
+    from tests.bench.floor import floor
     from tests.bench.logon import Visit, authorise_us, figures
 
-    found = figures([Visit(seconds=1.0, card=0.25, waited=0.5, commands=9)] * 2, 100.0, authorise_us())
+    async with asyncio.timeout(60):
+        network = await floor(1, 2, Work(rounds=(Round(name="a", down=5, up=6, commits=0),)))
+    found = figures([Visit(seconds=1.0, card=0.25, waited=0.5, commands=9)] * 2, network, authorise_us())
     parts = sum(found[f"{part}_ms_p50"] for part in ("network", "server", "station"))
     assert parts == pytest.approx(found["ours_ms_p50"]) == pytest.approx(750.0)
     assert found["ours_ms_p50"] + found["card_ms_p50"] == pytest.approx(found["total_ms_p50"])

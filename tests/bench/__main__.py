@@ -59,7 +59,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "floor": Benchmark(run=_floor, times=200),
     "issue": Benchmark(run=_issue, times=200),
     "unblock": Benchmark(run=_unblock, times=200),
-    "logon": Benchmark(run=_logon, times=40),
+    "logon": Benchmark(run=_logon, times=20),
     "first-paint": Benchmark(run=_first_paint, times=15),
 }
 
