@@ -74,6 +74,9 @@ def do(context: click.Context) -> None:
     type=click.Choice([cause.value for cause in OFFERED if cause in {*REPLACING, *STANDING_IN}]),
     help="Why it is replaced, or why a temporary one is needed (forgotten).",
 )
+@click.option(
+    "--role", "roles", multiple=True, help="For an operator's card: a role that it carries; may be repeated."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, command by command, and do nothing.")
 @click.option(
     "--profile",
@@ -92,6 +95,7 @@ def issue(
     dry_run: bool,
     profile: str | None,
     reason: str | None,
+    roles: tuple[str, ...],
 ) -> None:
     """Make the card in the reader a credential of a person: another one, a replacement, or a temporary one."""
     _check_issue(
@@ -105,6 +109,9 @@ def issue(
     )
     if profile and (reader or not dry_run):
         message = "--profile goes with --dry-run, and without --reader"
+        raise click.UsageError(message)
+    if dry_run and roles:
+        message = "--role is not for --dry-run: roles change nothing on the card"
         raise click.UsageError(message)
     if dry_run:
         asked = rehearse_issue(
@@ -120,6 +127,7 @@ def issue(
         replaces=replaces,
         primary=temporary_for,
         reason=reason or "",
+        roles=roles,
     )
     _run(options, job)
 

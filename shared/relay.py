@@ -56,7 +56,7 @@ class Begin:
     a credential out of use. An issue may name the credential (its id) that the new one `replaces`, or its `primary`,
     for which it stands in for a time; `reason` then says why. `slots` narrows what is renewed or reissued, in the
     texts of `Slot`. `temporary_pin` says of an activation or unblocking that somebody else than the holder chooses
-    the PIN, who therefore has to change it.
+    the PIN, who therefore has to change it. `roles` are the names of those that the credential of an operator carries.
     """
 
     operation: OperationKind
@@ -70,6 +70,7 @@ class Begin:
     slots: tuple[str, ...] = ()
     temporary_pin: bool = False
     code: Secret | None = None
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ from shared.console import Comparison, Found, ServerView, TemplateView
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import KioskError
 from shared.piv.inspect import CardFacts, inspect
-from shared.relay import Begin, OperationKind
+from shared.relay import OperationKind
 
 GREET_EVERY_S: Final = 60.0
 """How often the server is asked who we are while the line stands."""
@@ -133,10 +133,14 @@ class StationCore:
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         """Suspend, resume, revoke or delete a credential whose card is not here; cards that are here are looked up again."""
         decided = await self._backend.decide(record_id, operation, reason)
+        await self.look_up_again()
+        return decided
+
+    async def look_up_again(self) -> None:
+        """Ask the server about every card that is here: what is known of it, or who asks, has changed."""
         for entry in list(self._known.values()):
             if entry.facts is not None and not entry.view.busy:
                 await self._look_up(entry)
-        return decided
 
     async def read_out(self, record_id: UUID) -> CodeView:
         """Tell the code that unblocks a card far away, which is disclosed from then on."""
@@ -178,19 +182,7 @@ class StationCore:
             return _not_begun(job, errors.NoReader(reader=job.reader))
         async with entry.lock:
             self._show(entry, busy=True)
-            begin = Begin(
-                operation=job.operation,
-                reader=job.reader,
-                virtual=entry.info.virtual,
-                holder=job.holder,
-                template=job.template,
-                reason=job.reason,
-                replaces=job.replaces,
-                primary=job.primary,
-                slots=job.slots,
-                temporary_pin=job.temporary_pin,
-                code=job.code,
-            )
+            begin = job.begin(virtual=entry.info.virtual)
             try:
                 return await _stoppable(Relay(self._parts, begin, person, watcher))
             finally:

@@ -13,8 +13,10 @@ from shared.console import CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
-from shared.relay import OperationKind, StepLine
+from shared.relay import Begin, OperationKind, StepLine
+from shared.roles import Level, Permissions
 from shared.secret import Secret
+from shared.sessions import SessionView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class ReaderView:
 
     `card` is what the station saw, `record` what the server says; `error` why either is missing. A card with
     neither record nor error waits for the line to the server.
-    `busy` while an operation runs in it.
+    `busy` while an operation runs in it. `permissions` are those of who is logged on; None where nobody has to be.
     """
 
     name: str
@@ -50,6 +52,16 @@ class ReaderView:
     card: CardSeen | None = None
     record: CardView | None = None
     error: KioskError | None = None
+    permissions: Permissions | None = None
+
+    def allows(self, operation: OperationKind) -> Level:
+        """Return how far who is logged on may go with an operation on this card; the server has the last word."""
+        if self.permissions is None:
+            return Level.EXECUTE
+        template = (self.record.template if self.record else "") or None
+        if template is None and operation is OperationKind.ISSUE:
+            return self.permissions.anywhere(operation)  # which template is asked later
+        return self.permissions.allowed(operation, template)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +69,7 @@ class StationView:
     """Everything that a face draws between operations. `problem` is a station-wide one (pcscd gone).
 
     Where `connected` is false, `connecting` tells a line that is being opened from one that was tried in vain.
+    `operator` is who is logged on, with `permissions`; `locked` says that somebody has to log on first.
     """
 
     server: ServerView | None
@@ -64,6 +77,9 @@ class StationView:
     connecting: bool = False
     readers: tuple[ReaderView, ...] = ()
     problem: KioskError | None = None
+    operator: SessionView | None = None
+    permissions: Permissions | None = None
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +87,7 @@ class Job:
     """What is to be done to the card in one reader.
 
     `holder` and `template` only for `issue`; `reason` (a `Cause`) for what takes a credential out of use. For
-    `replaces`, `primary`, `slots` and `temporary_pin` see `shared.relay.Begin`.
+    `replaces`, `primary`, `slots`, `temporary_pin` and `roles` see `shared.relay.Begin`.
     """
 
     operation: OperationKind
@@ -84,6 +100,24 @@ class Job:
     slots: tuple[str, ...] = ()
     temporary_pin: bool = False
     code: Secret | None = None
+    roles: tuple[str, ...] = ()
+
+    def begin(self, *, virtual: bool) -> Begin:
+        """Return the job as the server is asked for it; `virtual`: card and reader are not hardware."""
+        return Begin(
+            operation=self.operation,
+            reader=self.reader,
+            virtual=virtual,
+            holder=self.holder,
+            template=self.template,
+            reason=self.reason,
+            replaces=self.replaces,
+            primary=self.primary,
+            slots=self.slots,
+            temporary_pin=self.temporary_pin,
+            code=self.code,
+            roles=self.roles,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +222,38 @@ class Station(Protocol):
 
     async def close(self) -> None:
         """Let go of readers and line."""
+        ...
+
+
+class Logons(Protocol):
+    """Where operators log on; a face offers the keys only where there is one."""
+
+    async def log_on(self, reader: str, person: Person) -> SessionView:
+        """Log on with the operator's card in `reader`.
+
+        Raises:
+            LogonRefused: this card logs nobody on here.
+            Cancelled: the operator stopped.
+            KioskError: card, reader, or server.
+        """
+        ...
+
+    async def step_up(self, person: Person) -> SessionView:
+        """Prove the operator's card and PIN again, for what is sensitive.
+
+        Raises:
+            LogonNeeded: nobody is logged on.
+            CardChanged: the operator's card is not where it was.
+            KioskError: as `log_on`.
+        """
+        ...
+
+    async def log_off(self) -> None:
+        """End the session."""
+        ...
+
+    def touch(self) -> None:
+        """Note that somebody is there."""
         ...
 
 

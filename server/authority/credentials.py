@@ -7,6 +7,7 @@ from uuid import UUID
 
 from server.authority.access import Caller
 from server.authority.acting import needs_of, permit
+from server.authority.operator_cards import GUARDED, authorise_carried, carried
 from server.authority.policy import OPERATION_RULES, Needs
 from server.operations.decide import FOR_GOOD, is_being_retired
 from server.operations.disclose import Disclosures
@@ -69,6 +70,10 @@ class Credentials:
         names: set[str | None] = {ref.name for ref in refs if ref is not None}
         for name in names or {None}:
             permit(caller, needs, name)
+        if caller.principal is None or credential is None or needs.subject not in GUARDED:
+            return
+        if credential.roles:
+            authorise_carried(caller.principal, await carried(self._store, credential))
 
     async def _found(self, text: str, limit: int) -> list[CardRecord]:
         credentials = self._store.credentials

@@ -17,6 +17,7 @@ from server.operations.judge import doubt_keys, judge_keys
 from server.operations.lost import revoke_lost
 from server.operations.objects import FASCN, credential_objects, identity_objects, only_ours
 from server.operations.operation import Ended, Operation
+from server.operations.operator_card import settle_roles
 from server.operations.own import (
     TRANSPORT,
     Owning,
@@ -128,6 +129,7 @@ async def _prepare(op: Operation) -> Issue:
     if template.attestation.required:
         trust_for(op, template)
     person = await check_entitled(op, template, place)
+    await settle_roles(op, template, person)
     generation = op.services.keystore.generation
     trusted = facts if record is None else only_ours(op, record.record_id, facts)
     steps = plan.plan_issue(template=template, generation=generation, facts=trusted, record=record)
@@ -282,6 +284,7 @@ async def _confirm(op: Operation, job: Issue, issued: Iterable[CertificateRecord
                 ends_at=op.ends_at,
                 primary=job.place.primary,
                 replaces=job.place.replaces,
+                roles=op.roles,
             )
         ),
         StateChanged(state=State.ISSUED),

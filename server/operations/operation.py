@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from server.authority.access import Caller
+from server.authority.operator_cards import authorise_carried
 from server.authority.policy import OPERATION_RULES, authorise
 from server.operations.identify import Identified, Sighting, identify
 from server.operations.journal import Journal
@@ -35,6 +36,7 @@ from shared.piv.inspect import CardFacts, inspect
 from shared.piv.management import ManagementKey, prove_management_key
 from shared.piv.select import fresh
 from shared.relay import Begin, StepChange
+from shared.roles import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,10 @@ class Operation:
         """It failed (another card, or one of somebody else) before anything was written: nothing to continue."""
         self.decided = False
         """What was decided stands, whatever becomes of the card: that is carried to it when it next appears."""
+        self.roles: tuple[str, ...] = ()
+        """The names of those that a credential that is being issued carries."""
+        self.carries: Sequence[Role] | None = None
+        """What an operator's credential gives its holder, where this operation makes it usable."""
         self.replaces: CredentialId | None = None
         self.primary: CredentialId | None = None
         self.ends_at: datetime | None = None
@@ -120,6 +126,8 @@ class Operation:
             names |= {ref.name for ref in refs if ref is not None}
         for name in names or {None}:
             authorise(self.caller.principal, OPERATION_RULES[self.begin.operation], name)
+        if self.carries is not None:
+            authorise_carried(self.caller.principal, self.carries)
 
     def secrets(self, record_id: RecordId) -> CardSecrets:
         """Return the means to derive this card's secrets."""
@@ -237,6 +245,7 @@ class Operation:
                 reason=self.begin.reason or (cut.reason if cut and same else ""),
                 replaces=self.replaces,
                 primary=self.primary,
+                roles=self.roles,
                 supersedes=cut.operation_id if cut and supersede and not same else None,
             )
         )

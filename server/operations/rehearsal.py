@@ -20,10 +20,12 @@ from server.ports.store import AuditKind, AuditRecord, StoredTemplate
 from shared import errors
 from shared.credential.lifecycle import OperationKind, reachable
 from shared.credential.model import CardRecord
+from shared.credential.template_reading import parse_template
 from shared.piv.ids import ProfileName
 from shared.piv.profiles import PROFILES
 from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Begin, Failed
+from shared.roles import SYSTEM_ADMINISTRATOR
 
 WAITING_MAX: Final = 8
 """Rehearsals at the same time; one is worked on, the others wait for it."""
@@ -90,6 +92,7 @@ class Rehearsals:
             virtual=request.card.virtual,
             holder=request.holder,
             template=request.template,
+            roles=_roles_for(stored),
         )
         hints = replace(request.card, profile=profile)
         card = await card_for(scratch, caller, begin, hints, record)
@@ -113,6 +116,11 @@ class Rehearsals:
             round_trips=tuple(stage.round_trips),
             figures=FIGURES,
         )
+
+
+def _roles_for(stored: StoredTemplate | None) -> tuple[str, ...]:
+    """Return roles for an operator's card: whichever they are, they change nothing on it."""
+    return (SYSTEM_ADMINISTRATOR,) if stored is not None and parse_template(stored.text).operator else ()
 
 
 def _profile(name: str) -> ProfileName:

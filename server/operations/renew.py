@@ -20,6 +20,7 @@ from server.operations.decide import revocation
 from server.operations.judge import doubt_keys, judge_keys
 from server.operations.objects import credential_objects
 from server.operations.operation import Ended, Operation
+from server.operations.operator_card import check_carried, register_operator
 from server.operations.present_pin import PIN, present_pin
 from server.operations.proof import wants_pin
 from server.operations.read_back import key_shown, nothing_left, probes, read_back
@@ -84,6 +85,7 @@ async def _replace(op: Operation, event: str) -> Ended:
         CardLost: cut; the next insertion continues.
     """
     job = await prepare(op)
+    await check_carried(op)
     await op.show(job.steps)
     issued = await _on_card(op, job) if job.changes_card else await _nothing_on_card(op, job)
     waiting = await _confirm(op, job, issued, event)
@@ -323,6 +325,7 @@ async def _confirm(op: Operation, job: Replacement, issued: Sequence[Certificate
     waiting = await _revoke(op, job, superseded(job.record, job.requests, job.slots))
     credential = replace(job.credential, template=job.ref, holder_name=job.person.name)
     op.journal.note(CredentialChanged(credential=credential))
+    register_operator(op, credential, issued)
     op.journal.evidence(
         AuditKind.TRANSITION,
         event,

@@ -19,6 +19,7 @@ from server.operations.decide import (
 )
 from server.operations.disclose import redeem
 from server.operations.operation import Ended, Operation
+from server.operations.operator_card import check_carried, register_operator
 from server.operations.pin_policy import policy_for
 from server.operations.puk import next_puk, settle_puk, use_puk
 from server.operations.succession import Succession
@@ -38,6 +39,7 @@ from shared import errors
 from shared.credential.lifecycle import ASKING_PIN, OperationKind, target
 from shared.credential.model import (
     CardRecord,
+    CertificateState,
     CertificateTask,
     CredentialRecord,
     PinState,
@@ -52,6 +54,8 @@ from shared.piv.inspect import CardFacts
 from shared.piv.pin import change_puk, reset_pin, verify_pin
 from shared.piv.select import fresh
 from shared.relay import Purpose, Question, StepChange, StepLine
+
+ON_CARD: Final = frozenset({CertificateState.CONFIRMED, CertificateState.HELD})
 
 NEW_PIN: Final = Hole(name="new-pin")
 
@@ -80,6 +84,7 @@ async def resume(op: Operation) -> Ended:
     record = op.record
     if record is None or record.pin is not PinState.HOLDER:
         return await _set_pin(op, facts, OperationKind.RESUME, Purpose.UNBLOCK, "resumed")
+    await check_carried(op)
     decided = await decision(op.services, record, OperationKind.RESUME, "")
     await Succession(op.services).make_way(op.caller, record)
     op.journal.note(*decided.changes, OperationClosed(code="done"))
@@ -112,6 +117,7 @@ async def _set_pin(
     credential = record.credential
     if credential is None:
         raise errors.UnknownCard
+    await check_carried(op)
     await _check_code(op, credential)
     _, template = await op.template(credential.template)
     policy = await policy_for(op, template, record, facts, credential.holder)
@@ -157,6 +163,8 @@ async def _set_pin(
         CredentialChanged(credential=used),
         StateChanged(state=state),
     )
+    if operation is OperationKind.ACTIVATE:
+        register_operator(op, used, [each for each in record.certificates if each.state in ON_CARD])
     told: dict[str, errors.Fact] = {"pin": "temporary"} if op.begin.temporary_pin else {}
     op.journal.evidence(AuditKind.TRANSITION, event, record.record_id, **told)
     await op.journal.commit(OperationClosed(code="done"))

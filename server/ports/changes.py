@@ -6,9 +6,11 @@ The store applies a list of them in one durable commit, under the card's lease, 
 from dataclasses import dataclass
 
 from server.ports.audit import AuditRecord
+from server.ports.operators import OperatorRecord
 from shared.credential.model import (
     CertificateRecord,
     CertificateTask,
+    CredentialId,
     CredentialRecord,
     KeyRecord,
     PinState,
@@ -86,6 +88,18 @@ class CredentialChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRegistered:
+    """The keys of `operator`, which belong to this card's credential, log its holder on.
+
+    Who is an operator already stays as it is; else `operator` is added. Other keys of the same credential, and those of the
+    credential that it `replaces`, count no more.
+    """
+
+    operator: OperatorRecord
+    replaces: CredentialId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateChanged:
     """The combined state of the card."""
 
@@ -121,6 +135,7 @@ Change = (
     | CertificateTaskAsked
     | CertificateTaskDone
     | CredentialChanged
+    | OperatorRegistered
     | StateChanged
     | SecretsCarried
     | OperationClosed

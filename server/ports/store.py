@@ -24,6 +24,7 @@ from server.ports.changes import CredentialChanged as CredentialChanged  # noqa:
 from server.ports.changes import KeyChanged as KeyChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import ManagementAlgorithmChanged as ManagementAlgorithmChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import OperationClosed as OperationClosed  # noqa: PLC0414  # likewise
+from server.ports.changes import OperatorRegistered as OperatorRegistered  # noqa: PLC0414  # likewise
 from server.ports.changes import PinChanged as PinChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import PukDisclosed as PukDisclosed  # noqa: PLC0414  # likewise
 from server.ports.changes import SecretChanged as SecretChanged  # noqa: PLC0414  # likewise
@@ -97,6 +98,7 @@ class Opening:
     reason: str = ""
     replaces: CredentialId | None = None
     primary: CredentialId | None = None
+    roles: tuple[str, ...] = ()
     supersedes: OperationId | None = None
     let_go: bool = False
 

@@ -48,6 +48,7 @@ _CARD: Final = Prepared(
         operation.c.reason,
         operation.c.primary_id,
         operation.c.replaces_id,
+        operation.c.roles,
         operation.c.template_name,
         operation.c.template_version,
         operation.c.template_digest,
@@ -102,6 +103,7 @@ CREDENTIAL: Final = (
     credential.c.replaces_id,
     credential.c.pin_set_at,
     credential.c.pin_change_due,
+    credential.c.roles,
 )
 """What `credential_of` takes."""
 
@@ -194,7 +196,7 @@ def _version(generation: int | None, count: int | None) -> SecretVersion | None:
 
 
 def _operation(row: Row) -> OpenOperation | None:
-    operation_id, kind, holder, began_at, reason, primary, replaces, name, version, digest = row
+    operation_id, kind, holder, began_at, reason, primary, replaces, roles, name, version, digest = row
     if operation_id is None:
         return None
     template = None if name is None else TemplateRef(name=name, version=version, digest=digest)
@@ -207,13 +209,14 @@ def _operation(row: Row) -> OpenOperation | None:
         reason=reason,
         replaces=replaces,
         primary=primary,
+        roles=tuple(roles.split()),
     )
 
 
 def credential_of(row: Row) -> CredentialRecord:
     """Return a row of the columns `CREDENTIAL` as the value that it is."""
     credential_id, holder, holder_name, name, version, digest, state, issued_at, activated_at, *rest = row
-    reason, since, ends_at, primary, replaces, pin_set_at, pin_change_due = rest
+    reason, since, ends_at, primary, replaces, pin_set_at, pin_change_due, roles = rest
     return CredentialRecord(
         credential_id=credential_id,
         holder=holder,
@@ -229,6 +232,7 @@ def credential_of(row: Row) -> CredentialRecord:
         replaces=replaces,
         pin_set_at=pin_set_at,
         pin_change_due=pin_change_due,
+        roles=tuple(roles.split()),
     )
 
 

@@ -249,6 +249,7 @@ class CardTables:
                 "began_at": self._clock.now(),
                 "ended_at": None,
                 "code": "",
+                "roles": " ".join(opening.roles),
             },
         )
 

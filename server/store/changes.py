@@ -22,6 +22,7 @@ from server.ports.store import (
     Lease,
     ManagementAlgorithmChanged,
     OperationClosed,
+    OperatorRegistered,
     PinChanged,
     PukDisclosed,
     SecretChanged,
@@ -29,6 +30,7 @@ from server.ports.store import (
     StateChanged,
 )
 from server.store import evidence, schema
+from server.store.operators import register_operator
 from server.store.rules import DONE, check_task, not_after, words
 from server.store.statements import Cursor, Prepared, add, given, put
 from shared import errors
@@ -225,6 +227,7 @@ def _put_credential(cursor: Cursor, record_id: RecordId, credential: CredentialR
             "pin_set_at": credential.pin_set_at,
             "pin_change_due": credential.pin_change_due,
             "words": words(credential),
+            "roles": " ".join(credential.roles),
         },
     )
     if changed != 1:
@@ -294,6 +297,10 @@ def _credential_changed(scope: Scope, change: CredentialChanged) -> None:
     _put_credential(scope.cursor, scope.lease.record_id, change.credential)
 
 
+def _operator_registered(scope: Scope, change: OperatorRegistered) -> None:
+    register_operator(scope.cursor, change.operator, change.replaces)
+
+
 def _state_changed(scope: Scope, change: StateChanged) -> None:
     _SET_STATE.run(scope.cursor, {"record_id": scope.lease.record_id, "state": change.state})
 
@@ -331,6 +338,7 @@ EXECUTORS: Final[Mapping[type, Callable[[Scope, Any], None]]] = {
     CertificateTaskAsked: _task_asked,
     CertificateTaskDone: _task_done,
     CredentialChanged: _credential_changed,
+    OperatorRegistered: _operator_registered,
     StateChanged: _state_changed,
     SecretsCarried: _secrets_carried,
     OperationClosed: _operation_closed,

@@ -18,12 +18,14 @@ from server.ports.store import (
     ManagementAlgorithmChanged,
     Opening,
     OperationClosed,
+    OperatorRegistered,
     PinChanged,
     PukDisclosed,
     SecretChanged,
     SecretsCarried,
     StateChanged,
 )
+from server.store.memory_operators import register_operator
 from server.store.memory_state import Book, Draft, LeaseRow, Operation
 from server.store.rules import (
     CLOSED_CREDENTIAL,
@@ -229,6 +231,7 @@ def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
             reason=opening.reason,
             replaces=opening.replaces,
             primary=opening.primary,
+            roles=opening.roles,
         ),
     )
 
@@ -340,6 +343,12 @@ def _(change: CertificateTaskDone, draft: Draft, lease: Lease) -> None:
 @apply_change.register
 def _(change: CredentialChanged, draft: Draft, lease: Lease) -> None:
     _keep_credential(draft, lease.record_id, change.credential)
+
+
+@apply_change.register
+def _(change: OperatorRegistered, draft: Draft, lease: Lease) -> None:
+    del lease
+    register_operator(draft, change.operator, change.replaces)
 
 
 @apply_change.register

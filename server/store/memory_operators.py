@@ -191,6 +191,29 @@ def operator_of(state: Draft, operator_id: OperatorId) -> OperatorRecord | None:
     return None if kept is None else _shown(state, kept)
 
 
+def register_operator(draft: Draft, operator: OperatorRecord, replaces: CredentialId | None) -> None:
+    """Let the operator's keys log its holder on, who is added where it is no operator yet; see `OperatorRegistered`."""
+    known = next(
+        (
+            each
+            for each in draft.operators.values()
+            if each.holder == operator.holder and each.kind is not OperatorKind.APPLICATION
+        ),
+        None,
+    )
+    if known is None:
+        known = draft.operators[operator.operator_id] = replace(operator, keys=())
+    digests = {key.digest for key in operator.keys}
+    over = {replaces, *(key.credential_id for key in operator.keys)} - {None}
+    kept = tuple(
+        replace(key, active=key.digest in digests) if key.credential_id in over else key for key in known.keys
+    )
+    draft.operators[known.operator_id] = replace(known, keys=kept)
+    for key in operator.keys:
+        if known.key(key.digest) is None:
+            _add_key(draft, known.operator_id, key)
+
+
 def _shown(state: Draft, operator: OperatorRecord) -> OperatorRecord:
     """Return an operator with what the record says of the credentials now."""
     keys = tuple(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, case, delete, literal, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, false, literal, or_, select, update
 
 from server.ports.store import (
     AuditRecord,
@@ -79,6 +79,14 @@ _SET_KEY: Final = Prepared(
     .where(operator_key.c.digest == given(operator_key.c.digest))
     .values(active=given(operator_key.c.active))
 )
+_OTHER_KEYS: Final = Prepared(
+    update(operator_key)
+    .where(
+        operator_key.c.operator_id == given(operator_key.c.operator_id),
+        operator_key.c.credential_id == given(operator_key.c.credential_id),
+    )
+    .values(active=false())
+)
 _LOCK: Final = given(operator.c.locked_until)
 _COUNT_FAILURE: Final = Prepared(
     update(operator)
@@ -124,20 +132,7 @@ class OperatorTables:
         """Store a new operator; with the System Owner the passcode goes."""
 
         def work(cursor: Cursor) -> None:
-            _ADD.run(
-                cursor,
-                {
-                    "operator_id": operator.operator_id,
-                    "name": operator.name,
-                    "holder": operator.holder,
-                    "kind": operator.kind,
-                    "state": operator.state,
-                    "registered_at": operator.registered_at,
-                    "last_logon_at": operator.last_logon_at,
-                    "failed_logons": operator.failed_logons,
-                    "locked_until": operator.locked_until,
-                },
-            )
+            _insert(cursor, operator)
             _give(cursor, operator.operator_id, operator.roles)
             for key in operator.keys:
                 _add_key(cursor, operator.operator_id, key)
@@ -286,6 +281,43 @@ class PasscodeTable:
 def operator_of(cursor: Cursor, operator_id: OperatorId) -> OperatorRecord | None:
     """Return this operator as the transaction sees it."""
     return _whole(cursor, _BY_ID.row(cursor, operator_id=operator_id))
+
+
+def register_operator(cursor: Cursor, operator: OperatorRecord, replaces: CredentialId | None) -> None:
+    """Let the operator's keys log its holder on, who is added where it is no operator yet; see `OperatorRegistered`."""
+    found = (_whole(cursor, row) for row in _OF_HOLDER.rows(cursor, holder=operator.holder))
+    known = next(
+        (each for each in found if each is not None and each.kind is not OperatorKind.APPLICATION), None
+    )
+    if known is None:
+        _insert(cursor, operator)
+        for name in sorted(operator.roles):
+            _ADD_ROLE.run(cursor, {"operator_id": operator.operator_id, "role": name})
+    owner = known or operator
+    for credential_id in {replaces, *(key.credential_id for key in operator.keys)} - {None}:
+        _OTHER_KEYS.run(cursor, {"operator_id": owner.operator_id, "credential_id": credential_id})
+    for key in operator.keys:
+        if known is not None and known.key(key.digest) is not None:
+            _SET_KEY.run(cursor, {"digest": key.digest, "active": True})
+        else:
+            _add_key(cursor, owner.operator_id, key)
+
+
+def _insert(cursor: Cursor, operator: OperatorRecord) -> None:
+    _ADD.run(
+        cursor,
+        {
+            "operator_id": operator.operator_id,
+            "name": operator.name,
+            "holder": operator.holder,
+            "kind": operator.kind,
+            "state": operator.state,
+            "registered_at": operator.registered_at,
+            "last_logon_at": operator.last_logon_at,
+            "failed_logons": operator.failed_logons,
+            "locked_until": operator.locked_until,
+        },
+    )
 
 
 def _whole(cursor: Cursor, row: Row | None) -> OperatorRecord | None:

@@ -34,7 +34,7 @@ from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The migration that makes exactly these tables."""
 
 
@@ -164,9 +164,10 @@ credential: Final = Table(
     Column("pin_set_at", Instant()),
     flag("pin_change_due"),
     Column("words", Text(), nullable=False),
+    Column("roles", String(), nullable=False),
     _template(),
 )
-"""`words` is what a person is found by: name and id, folded (`rules.words`)."""
+"""`words` is what a person is found by: name and id, folded (`rules.words`). `roles` are names with blanks between."""
 
 Index(
     "uq_credential_open",
@@ -193,6 +194,7 @@ operation: Final = Table(
     Column("began_at", Instant(), nullable=False),
     Column("ended_at", Instant()),
     Column("code", String(), nullable=False),
+    Column("roles", String(), nullable=False),
     _template(),
     sqlite_with_rowid=False,
 )

@@ -180,7 +180,7 @@ class CredentialRecord:
 
     `reason` and `since` say why and since when it is suspended, revoked or closed. A temporary credential ends at
     `ends_at` and stands in for its holder's `primary` one; a replacement names the one that it `replaces`; until something
-    happens to either, `reason` says why it was made.
+    happens to either, `reason` says why it was made. `roles` are the names of those with which an operator's was issued.
     """
 
     credential_id: CredentialId
@@ -197,6 +197,7 @@ class CredentialRecord:
     replaces: CredentialId | None = None
     pin_set_at: datetime | None = None
     pin_change_due: bool = False
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +205,7 @@ class OpenOperation:
     """An operation that began and did not end: a cut. The next insertion continues it.
 
     `reason` is the cause that was given, so that nobody is asked again; likewise which credential the new one
-    `replaces`, or its `primary`.
+    `replaces`, or its `primary`, and the `roles` that it carries.
     """
 
     operation_id: OperationId
@@ -215,6 +216,7 @@ class OpenOperation:
     reason: str = ""
     replaces: CredentialId | None = None
     primary: CredentialId | None = None
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,7 +111,7 @@ class Template:
 
     `reasons` says what a cause means for the certificates when the credential is taken out of use. `cards` are the kinds
     of card that it may be issued on (empty: any that can do it), `limit` how many credentials of it a person may have
-    at a time (None: any number).
+    at a time (None: any number). With `operator`, its credentials carry roles, and log their holders on.
     """
 
     name: str
@@ -127,3 +127,4 @@ class Template:
     cards: tuple[ProfileName, ...] = ()
     limit: int | None = None
     temporary: Temporary | None = None
+    operator: bool = False

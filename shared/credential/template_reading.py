@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from enum import Enum
@@ -29,6 +29,11 @@ from shared.credential.template import (
 from shared.piv.ids import Algorithm, PinPolicyId, ProfileName, Slot, TouchPolicyId
 
 E = TypeVar("E", bound=Enum)
+
+LOGGING_ON: Final = (
+    Algorithm.P256, Algorithm.P384, Algorithm.RSA_2048, Algorithm.RSA_3072, Algorithm.RSA_4096,
+)  # fmt: skip
+"""Keys whose signature logs an operator on (`shared.logon`)."""
 
 NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -58,7 +63,7 @@ class _Reader:
             root,
             {
                 "name", "title", "directory", "expires-after-days", "management-key",
-                "pin", "attestation", "certificate", "reasons", "cards", "limit", "temporary",
+                "pin", "attestation", "certificate", "reasons", "cards", "limit", "temporary", "operator",
             },
         )  # fmt: skip
         canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), default=str)
@@ -89,7 +94,19 @@ class _Reader:
             cards=self._cards(root),
             limit=self._number(root, "limit", 1, 1, 100) if "limit" in root else None,
             temporary=self._temporary(root["temporary"]) if "temporary" in root else None,
+            operator=self._operator(root, certificates),
         )
+
+    def _operator(self, root: Mapping[str, Any], certificates: Sequence[CertificateSpec]) -> bool:
+        operator = self._flag(root, "operator", default=False)
+        spec = next((each for each in certificates if each.slot is Slot.AUTHENTICATION), None)
+        if operator and (spec is None or spec.algorithm not in LOGGING_ON):
+            self._fail(
+                "operator", f"an operator logs on with 9A: {', '.join(each.text for each in LOGGING_ON)}"
+            )
+        if operator and spec is not None and spec.pin_policy is PinPolicyId.NEVER:
+            self._fail("pin-policy", "an operator logs on with the PIN")
+        return operator
 
     def _cards(self, root: Mapping[str, Any]) -> tuple[ProfileName, ...]:
         names = self._texts(root, "cards", ())

@@ -41,6 +41,7 @@ from shared.secret import Secret
 MAX_ITEMS: Final = 256
 MAX_STEPS: Final = 256
 MAX_SLOTS: Final = 32
+MAX_ROLES: Final = 100
 MAX_USES: Final = 64
 MAX_FORBIDDEN: Final = 1000
 MAX_PERSONAL: Final = 100
@@ -104,6 +105,7 @@ def encode_station_turn(turn: StationTurn) -> pb.StationTurn:
             message.begin.replaces = turn.replaces
             message.begin.primary = turn.primary
             message.begin.slots.extend(turn.slots)
+            message.begin.roles.extend(turn.roles)
             message.begin.temporary_pin = turn.temporary_pin
             if turn.code is not None:
                 message.begin.code = turn.code.reveal().decode()
@@ -147,9 +149,10 @@ def decode_station_turn(message: pb.StationTurn) -> StationTurn:  # noqa: PLR091
                 reason=bounded(begin.reason, MAX_TEXT, "reason"),
                 replaces=bounded(begin.replaces, MAX_TEXT, "replaces"),
                 primary=bounded(begin.primary, MAX_TEXT, "primary"),
-                slots=_take_slots(begin.slots),
+                slots=_take_texts(begin.slots, MAX_SLOTS, "slots"),
                 temporary_pin=begin.temporary_pin,
                 code=Secret.from_text(bounded(begin.code, MAX_TEXT, "code")) if begin.code else None,
+                roles=_take_texts(begin.roles, MAX_ROLES, "roles"),
             )
         case "working":
             return Working(number=message.working.number)
@@ -166,10 +169,10 @@ def decode_station_turn(message: pb.StationTurn) -> StationTurn:  # noqa: PLR091
             raise errors.Garbled(why="a station's turn of unknown kind")
 
 
-def _take_slots(slots: Sequence[str]) -> tuple[str, ...]:
-    if len(slots) > MAX_SLOTS:
-        raise errors.Garbled(why=f"more than {MAX_SLOTS} slots")
-    return tuple(bounded(slot, MAX_TEXT, "slots") for slot in slots)
+def _take_texts(texts: Sequence[str], most: int, field: str) -> tuple[str, ...]:
+    if len(texts) > most:
+        raise errors.Garbled(why=f"more than {most} {field}")
+    return tuple(bounded(text, MAX_TEXT, field) for text in texts)
 
 
 def _put_responses(responses: Iterable[Response], into: pb.Responses | pb.CardGone) -> None:

@@ -238,6 +238,7 @@ class Begin(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     TEMPORARY_PIN_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
     operation: Global___OperationKind.ValueType
     reader: _builtins.str
     virtual: _builtins.bool
@@ -258,6 +259,10 @@ class Begin(_message.Message):
     def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is renewed or reissued; all where there is none."""
 
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For an issue by a template for operators: the names of the roles that the credential carries."""
+
     def __init__(
         self,
         *,
@@ -272,10 +277,11 @@ class Begin(_message.Message):
         slots: _abc.Iterable[_builtins.str] | None = ...,
         temporary_pin: _builtins.bool = ...,
         code: _builtins.str = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "holder", b"holder", "operation", b"operation", "primary", b"primary", "reader", b"reader", "reason", b"reason", "replaces", b"replaces", "slots", b"slots", "template", b"template", "temporary_pin", b"temporary_pin", "virtual", b"virtual"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "holder", b"holder", "operation", b"operation", "primary", b"primary", "reader", b"reader", "reason", b"reason", "replaces", b"replaces", "roles", b"roles", "slots", b"slots", "template", b"template", "temporary_pin", b"temporary_pin", "virtual", b"virtual"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

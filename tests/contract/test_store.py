@@ -89,6 +89,7 @@ CREDENTIAL = a_credential(
     ends_at=NOON + timedelta(days=2),
     pin_set_at=NOON + timedelta(seconds=3),
     pin_change_due=True,
+    roles=("helpdesk", "normal"),
 )
 
 
@@ -386,13 +387,16 @@ async def test_an_operation_is_opened_once(store: Store) -> None:
 
 async def test_an_operation_keeps_why_it_began(store: Store) -> None:
     card = a_card()
-    lease = await store.cards.open(replace(an_opening(card, HERE), reason="lost"))
+    lease = await store.cards.open(
+        replace(an_opening(card, HERE), reason="lost", roles=("helpdesk", "normal"))
+    )
     await store.cards.apply(lease, [OperationClosed(code="card-lost")])
     again = an_opening(card, HERE, new=False, operation_id=lease.operation_id)
     await store.cards.open(again)
     cut = (await read(store, card)).open_operation
     assert cut is not None
     assert cut.reason == "lost"
+    assert cut.roles == ("helpdesk", "normal")
 
 
 async def test_an_operation_takes_the_place_of_another_in_one_commit(store: Store) -> None:

@@ -16,6 +16,7 @@ from server.ports.store import (
     OperatorId,
     OperatorKey,
     OperatorKind,
+    OperatorRegistered,
     OperatorState,
     PasscodeRecord,
     RoleRecord,
@@ -314,3 +315,64 @@ def test_a_key_without_credential_counts_while_it_is_active() -> None:
     key = OperatorKey(digest=b"k" * 32, method=LogonMethod.CERTIFICATE)
     assert key.counts
     assert not replace(key, active=False).counts
+
+
+# --- registered by a card -------------------------------------------------------------------------------
+
+
+async def test_a_card_makes_its_holder_an_operator(store: Store) -> None:
+    credential, lease = await with_credential(store)
+    key = a_key(credential_id=credential.credential_id)
+    bob = an_operator(key, holder=credential.holder, roles=frozenset({"normal"}))
+    await store.cards.apply(lease, [OperatorRegistered(operator=bob), ACTED])
+    shown = replace(bob, keys=(replace(key, credential_state=State.ACTIVE),))
+    assert await store.operators.by_key(key.digest) == shown
+    assert (await acts(store))[-1] == ACTED
+
+
+async def test_another_key_of_an_operator_takes_the_place_of_the_old_one(store: Store) -> None:
+    credential, lease = await with_credential(store)
+    old, new = (a_key(credential_id=credential.credential_id) for _ in range(2))
+    first = an_operator(old, holder=credential.holder, roles=frozenset({"normal"}))
+    await store.cards.apply(lease, [OperatorRegistered(operator=first)])
+    await store.operators.set_roles(first.operator_id, {"restricted"}, ACTED)
+    again = an_operator(new, holder=credential.holder, roles=frozenset({"system-administrator"}))
+    for _ in range(2):  # the same once more changes nothing
+        await store.cards.apply(lease, [OperatorRegistered(operator=again)])
+        (operator,) = await store.operators.all()
+        assert (operator.operator_id, operator.roles) == (first.operator_id, frozenset({"restricted"}))
+        assert [(key.digest, key.active) for key in operator.keys] == [
+            (old.digest, False),
+            (new.digest, True),
+        ]
+
+
+async def test_a_replacement_ends_the_keys_of_what_it_replaces_and_no_others(store: Store) -> None:
+    (lost, first), (other, second), (new, third) = [await with_credential(store) for _ in range(3)]
+    keys = [a_key(credential_id=each.credential_id) for each in (lost, other, new)]
+    for key, lease in ((keys[0], first), (keys[1], second)):
+        bob = an_operator(key, holder=lost.holder)
+        await store.cards.apply(lease, [OperatorRegistered(operator=bob)])
+    bob = an_operator(keys[2], holder=lost.holder)
+    await store.cards.apply(third, [OperatorRegistered(operator=bob, replaces=lost.credential_id)])
+    (operator,) = await store.operators.all()
+    assert [key.active for key in operator.keys] == [False, True, True]
+
+
+async def test_a_key_of_somebody_else_registers_nobody(store: Store) -> None:
+    credential, lease = await with_credential(store)
+    key = a_key(credential_id=credential.credential_id)
+    await store.operators.add(an_operator(key, holder=HolderId("else")), ACTED)
+    bob = an_operator(key, holder=credential.holder)
+    with conflict("operator_key"):
+        await store.cards.apply(lease, [OperatorRegistered(operator=bob)])
+    assert list(await store.operators.of_holder(credential.holder)) == []
+
+
+async def test_an_application_of_the_same_name_stays_apart(store: Store) -> None:
+    credential, lease = await with_credential(store)
+    program = an_operator(holder=credential.holder, kind=OperatorKind.APPLICATION)
+    await store.operators.add(program, ACTED)
+    bob = an_operator(a_key(credential_id=credential.credential_id), holder=credential.holder)
+    await store.cards.apply(lease, [OperatorRegistered(operator=bob)])
+    assert len(await store.operators.of_holder(credential.holder)) == 2

@@ -283,6 +283,7 @@ class Lab:
         temporary_pin: bool = False,
         code: Secret | None = None,
         slots: Sequence[str] = (),
+        roles: Sequence[str] = (),
         notes: Notes | None = None,
     ) -> Outcome:
         job = Job(
@@ -296,6 +297,7 @@ class Lab:
             temporary_pin=temporary_pin,
             code=code,
             slots=tuple(slots),
+            roles=tuple(roles),
         )
         return await self.station.perform(job, person or Holder(), notes or Notes())
 

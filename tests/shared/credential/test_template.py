@@ -122,6 +122,23 @@ def test_cards_limits_and_an_end() -> None:
     assert (both.lasts, both.suspend_primary) == (timedelta(hours=1), False)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('"9A"', '"9C"', "an operator logs on with 9A: P-256"),
+        ('"P-256"', '"Ed25519"', "an operator logs on with 9A: P-256"),
+        ('"P-256"', '"P-256"\npin-policy = "never"', "an operator logs on with the PIN"),
+    ],
+)
+def test_an_operator_logs_on_with_a_key_and_the_pin(old: str, new: str, why: str) -> None:
+    text = "operator = true\n" + SMALL
+    assert parse_template(text).operator
+    assert not parse_template(SMALL).operator
+    assert not parse_template(SMALL.replace(old, new)).operator
+    with pytest.raises(errors.TemplateInvalid, match=why):
+        parse_template(text.replace(old, new))
+
+
 def test_which_keys_decrypt() -> None:
     first, second = parse_template(FULL).certificates
     assert (first.decrypts, second.decrypts) == (False, True)
@@ -160,6 +177,7 @@ def test_the_digest_is_of_the_meaning_not_of_the_text() -> None:
         ("[[certificate]]", "[attestation]\nrequired = true\n[[certificate]]", 0, "vendor roots"),
         ("[[certificate]]", "[certificate]", 5, "at least one [[certificate]]"),
         ("[[certificate]]", "pin = 3\n[[certificate]]", 5, "pin is a table"),
+        ("[[certificate]]", "operator = 1\n[[certificate]]", 5, "true or false"),
         ("[[certificate]]", "limit = 0\n[[certificate]]", 5, "from 1 to 100"),
         ("[[certificate]]", "cards = []\n[[certificate]]", 5, "leave cards out"),
         ("[[certificate]]", 'cards = ["yubikey-6"]\n[[certificate]]', 5, "no kind of card yubikey-6"),

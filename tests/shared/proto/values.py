@@ -103,6 +103,7 @@ station_turns: st.SearchStrategy[StationTurn] = st.one_of(
         holder=TEXT,
         template=TEXT,
         temporary_pin=st.booleans(),
+        roles=st.lists(TEXT, max_size=5).map(tuple),
     ),
     st.builds(Responses, number=U32, responses=st.lists(responses, max_size=5).map(tuple)),
     st.builds(Working, number=U32),

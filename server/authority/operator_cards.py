@@ -1,0 +1,59 @@
+"""Credentials that carry roles: whoever makes one usable manages operators, and may do all that its roles allow.
+
+That a second person agrees is asked for, too, and comes with approvals.
+
+Source: card-rules section 7 (operators' own credentials).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from server.authority.acting import all_roles
+from server.authority.operators import MORE_THAN_OWN
+from server.authority.policy import Needs, Principal, authorise, roles_of
+from server.ports.operators import OperatorKind, OperatorRecord, OperatorStore
+from server.ports.store import Store
+from shared import errors
+from shared.credential.lifecycle import OperationKind
+from shared.credential.model import CredentialRecord, HolderId
+from shared.roles import Act, Area, Level, Role, Subject
+
+GUARDED: Final[frozenset[Subject]] = frozenset(
+    {
+        OperationKind.ISSUE,
+        OperationKind.ACTIVATE,
+        OperationKind.UNBLOCK,
+        OperationKind.REISSUE,
+        OperationKind.RESUME,
+        *(Act.READ_OUT, Act.UNBLOCK_CODE),
+    }
+)
+"""What makes such a credential usable, or lets somebody do so."""
+
+_MANAGES: Final = Needs(subject=Area.OPERATORS, level=Level.EXECUTE)
+
+
+async def operator_of(operators: OperatorStore, holder: HolderId) -> OperatorRecord | None:
+    """Return the operator that this person is."""
+    found = await operators.of_holder(holder)
+    return next((each for each in found if each.kind is not OperatorKind.APPLICATION), None)
+
+
+async def carried(store: Store, credential: CredentialRecord) -> tuple[Role, ...]:
+    """Return the roles that a credential gives now: those of its operator, or, before there is one, of its issue."""
+    known = await all_roles(store.roles)
+    operator = await operator_of(store.operators, credential.holder)
+    if operator is not None:
+        return tuple(roles_of(operator, known))
+    return tuple(known[name] for name in credential.roles if name in known)
+
+
+def authorise_carried(principal: Principal, roles: Iterable[Role]) -> None:
+    """Refuse a credential with these roles to whom it would give more than they have.
+
+    Raises:
+        NotAllowed: no right to manage operators, or a role may do what the principal may not.
+    """
+    authorise(principal, _MANAGES, None)
+    if not all(principal.permissions.covers(role.grants) for role in roles):
+        raise errors.NotAllowed(what=MORE_THAN_OWN)
