@@ -196,3 +196,29 @@ async def test_a_blocked_station_gets_nothing_with_any_session(world: World) -> 
     async with world.raw(pair) as channel:
         for name in CALLS:
             assert isinstance(await knock(channel, name, TOKEN), errors.StationBlocked), name
+
+
+async def test_a_station_that_expires_gets_nothing_with_a_session_that_goes_on(world: World) -> None:
+    pair = world.pair(ends=timedelta(minutes=5))
+    await log_on(world, await world.register(pair), "system-administrator")
+    async with world.raw(pair) as channel:
+        assert await knock(channel, "/kiosk.v1.Sessions/WhoIs", TOKEN) is None
+        world.clock.later = timedelta(minutes=6)
+        for name in CALLS:
+            assert isinstance(await knock(channel, name, TOKEN), errors.StationExpired), name
+    assert not world.engine.callers
+    assert not world.console.asked
+
+
+async def test_a_token_without_a_station_is_worth_nothing(world: World) -> None:
+    _, station = await desk(world)
+    await log_on(world, station, "system-administrator")
+    for pair in (None, world.pair(issuer=pki.root("stations")), world.pair(ends=-pki.DAY)):
+        async with world.raw(pair) as channel:
+            for name in CALLS:
+                assert await knock(channel, name, TOKEN) is grpc.StatusCode.UNAVAILABLE, name
+    async with world.raw(world.pair()) as channel:
+        for name in CALLS:
+            assert isinstance(await knock(channel, name, TOKEN), errors.StationUnknown), name
+    assert not world.engine.callers
+    assert not world.console.asked

@@ -26,7 +26,7 @@ from shared.credential.model import State
 from shared.credential.pins import PinPolicy
 from shared.errors import KioskError
 from shared.piv.ids import ProfileName
-from shared.roles import PRESETS, SENSITIVE, Grant, Level, allowed, edited, to_document
+from shared.roles import PRESETS, SENSITIVE, Act, Grant, Level, allowed, edited, to_document
 from shared.secret import Secret
 from shared.virtual.card import VirtualCard
 from tests.scenario.lab import BOB, Holder, Lab, Notes
@@ -39,6 +39,7 @@ READER = "Reader 1"
 TEMPLATE = "employee"
 PIN = "824650"
 ROLES = (None, *PRESETS)
+HELP = (Act.READ_OUT, Act.UNBLOCK_CODE)
 
 
 class Stubborn(HeldToken):
@@ -74,6 +75,14 @@ class Place:
     async def decide(self, operation: OperationKind) -> KioskError | None:
         try:
             await self.line.decide(await self.record_id(), operation, "lost")
+        except KioskError as error:
+            return error
+        return None
+
+    async def help(self, act: Act) -> KioskError | None:
+        asks = {Act.READ_OUT: self.line.read_out, Act.UNBLOCK_CODE: self.line.make_unblock_code}
+        try:
+            await asks[act](await self.record_id())
         except KioskError as error:
             return error
         return None
@@ -127,7 +136,7 @@ async def issued() -> AsyncIterator[Place]:
         yield made
 
 
-def check(came: KioskError | None, operation: OperationKind, preset: str | None) -> None:
+def check(came: KioskError | None, operation: OperationKind | Act, preset: str | None) -> None:
     """Compare what came with what the role says."""
     roles = [PRESETS[preset]] if preset else []
     if allowed(roles, operation, TEMPLATE) < Level.EXECUTE:
@@ -154,6 +163,23 @@ async def test_a_decision_takes_a_role_with_it(preset: str | None) -> None:
         await made.log_on(*([preset] if preset else []))
         for operation in OperationKind:
             check(await made.decide(operation), operation, preset)
+
+
+@pytest.mark.parametrize("preset", ROLES)
+async def test_help_with_a_card_far_away_takes_a_role_with_it(preset: str | None) -> None:
+    async with issued() as made:
+        await made.log_on(*([preset] if preset else []))
+        for act in HELP:
+            check(await made.help(act), act, preset)
+
+
+async def test_help_with_a_card_far_away_takes_the_pin_again() -> None:
+    async with issued() as made:
+        await made.log_on("system-administrator", proven=False)
+        for act in HELP:
+            came = await made.help(act)
+            assert isinstance(came, errors.StepUpNeeded), act
+            assert came.facts == {"what": act.value}
 
 
 async def test_what_is_sensitive_takes_the_pin_again() -> None:
