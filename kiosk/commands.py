@@ -18,6 +18,7 @@ from kiosk.backend.renewal import due_at
 from kiosk.session_file import KeptSession
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
+from kiosk.station.manned import MannedStation
 from kiosk.wiring import Parts, open_readers, open_station
 from shared import logs
 from shared.clock import SystemClock
@@ -148,11 +149,11 @@ async def desk(config: Path | None) -> int:
     settings = read_settings(config)
     logs.set_up(settings.log, stream=None)
     parts = await open_station(settings, SystemClock(), Face.DESK)
+    station = MannedStation(parts.core, parts.logon)
     try:
-        await parts.core.start()
-        app = DeskApp(station=parts.core, virtual=parts.virtual, title=parts.name)
+        await station.start()
+        app = DeskApp(station=station, logons=station, virtual=parts.virtual, title=parts.name)
         await app.run_async()
         return app.return_code or 0
     finally:
-        await parts.logon.close()
-        await parts.core.close()
+        await station.close()

@@ -8,15 +8,15 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import ClassVar, Final
 
-from textual import on
+from textual import events, on
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.worker import Worker, WorkerState
 
-from kiosk.station.faces import ReaderView, Station, StationView, VirtualDesk
-from kiosk.station.offers import offered
+from kiosk.station.faces import Logons, ReaderView, Station, StationView, VirtualDesk
+from kiosk.station.offers import offered, viewed
 from kiosk.tui.away import Away
 from kiosk.tui.before import Before, Ready, at_once, ready
 from kiosk.tui.confirm import Confirm
@@ -27,6 +27,8 @@ from kiosk.tui.help import Help
 from kiosk.tui.jobs import PROGRAM_FAULT, Jobs
 from kiosk.tui.messages import (
     FindWanted,
+    LogOffWanted,
+    LogOnWanted,
     MoreWanted,
     OutcomeSeen,
     Reread,
@@ -36,6 +38,7 @@ from kiosk.tui.messages import (
     Wanted,
 )
 from kiosk.tui.offers import menu
+from kiosk.tui.operators import Operators
 from kiosk.tui.orders import NoOrders
 from kiosk.tui.run import Run
 from kiosk.tui.show_code import CodeText
@@ -74,12 +77,13 @@ class DeskApp(App[None], inherit_bindings=False):
         self,
         *,
         station: Station,
+        logons: Logons | None = None,
         virtual: VirtualDesk | None = None,
         banner: str = "",
         title: str = "",
         clock: Clock | None = None,
     ) -> None:
-        """Show `station`. `virtual` adds keys for virtual cards; `banner` is added to the lab banner."""
+        """Show `station`. `logons` lets operators log on; `virtual` adds keys for virtual cards; `banner` is added to the lab banner."""
         super().__init__()
         self.register_theme(THEME)
         self.theme = THEME.name
@@ -90,9 +94,18 @@ class DeskApp(App[None], inherit_bindings=False):
         """Held while somebody is asked something: people read one question at a time."""
         self._runs: dict[str, Run] = {}
         self._desk = Desk(self._runs, clock=self._clock, title=title, virtual=virtual is not None)
-        self._jobs = Jobs(self, station, self._desk, self._runs, turn=self._turn, clock=self._clock)
+        self._operators = Operators(self, logons, self._desk, self._clock) if logons is not None else None
+        self._jobs = Jobs(
+            self,
+            station,
+            self._desk,
+            self._runs,
+            turn=self._turn,
+            clock=self._clock,
+            step_up=self._operators.step_up if self._operators else None,
+        )
         self._before = Before(self, station)
-        self._away = Away(self, station, self._before)
+        self._away = Away(self, station, self._before, self._operators)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return the framework's filters, and one that keeps orders to the terminal out of names and sentences."""
@@ -114,6 +127,15 @@ class DeskApp(App[None], inherit_bindings=False):
         for reader in view.readers:
             self._jobs.see(reader, self._desk.named(reader.name))
         self._desk.view = view
+        if self._operators is not None:
+            virtual, running = self._virtual is not None, bool(self._jobs.running)
+            self._operators.see(view, title=self.title, virtual=virtual, running=running)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Whoever presses a key is there."""
+        if isinstance(event, events.Key) and self._operators is not None:
+            self._operators.touch()
+        await super().on_event(event)
 
     # --- work -------------------------------------------------------------------------------------------
 
@@ -165,7 +187,7 @@ class DeskApp(App[None], inherit_bindings=False):
     @on(MoreWanted)
     def _more_wanted(self, wanted: MoreWanted) -> None:
         reader = self._desk.named(wanted.reader)
-        if reader is None or not offered(reader):
+        if reader is None or not (offered(reader) or viewed(reader)):
             self._desk.answered()
             return
 
@@ -183,6 +205,16 @@ class DeskApp(App[None], inherit_bindings=False):
     async def _look_after(self) -> None:
         async with self._turn:
             await self._away.look_after()
+
+    @on(LogOnWanted)
+    def _log_on_wanted(self, wanted: LogOnWanted) -> None:
+        if self._operators is not None:
+            self._start(self._operators.log_on(wanted.reader), "log-on", exclusive=True)
+
+    @on(LogOffWanted)
+    def _log_off_wanted(self) -> None:
+        if self._operators is not None:
+            self._start(self._operators.log_off(), "log-off", exclusive=True)
 
     @on(StopWanted)
     def _stop(self, wanted: StopWanted) -> None:

@@ -1,7 +1,7 @@
 """Credentials whose cards are not here: found, decided about, and help for a holder who is far away."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from textual.app import App
 
@@ -24,14 +24,18 @@ from kiosk.tui.labels import (
     UNBLOCK_CODE_KEY,
 )
 from kiosk.tui.menu import Entry, Menu
+from kiosk.tui.operators import Operators
 from kiosk.tui.show_code import ShowCode
 from kiosk.tui.told import Told
+from shared import roles
 from shared.credential.lifecycle import OperationKind, reachable
 from shared.credentials import CredentialView
 from shared.errors import KioskError
 
 READ_OUT: Final = "read out"
 UNBLOCK_CODE: Final = "unblock code"
+
+T = TypeVar("T")
 
 Act = OperationKind | str
 """What may be done without the card: a decision, or help by telephone."""
@@ -40,9 +44,11 @@ Act = OperationKind | str
 class Away:
     """Asks which credential and what is to be done, until the operator goes back to the desk."""
 
-    def __init__(self, app: App[None], station: Station, before: Before) -> None:
-        """Ask on `app`, and let `station` do it."""
-        self._app, self._station, self._before = app, station, before
+    def __init__(
+        self, app: App[None], station: Station, before: Before, operators: Operators | None = None
+    ) -> None:
+        """Ask on `app`, and let `station` do it; `operators` knows who is logged on."""
+        self._app, self._station, self._before, self._operators = app, station, before, operators
 
     async def look_after(self) -> None:
         """Find, choose, do, and find again: somebody who lost a badge may have two."""
@@ -53,7 +59,7 @@ class Away:
             if view is None:
                 return
             text = search.text
-            act = await self._app.push_screen_wait(_choices(view))
+            act = await self._app.push_screen_wait(_choices(view, self._help(view)))
             if act is None:
                 continue
             try:
@@ -72,13 +78,13 @@ class Away:
                 await self._decide(view, act)
             case _ if act == READ_OUT:
                 if await self._sure("Read out the code?", READ_OUT_FIRST, "Show the code", view):
-                    shown = await self._station.read_out(view.record_id)
+                    shown = await self._proven(lambda: self._station.read_out(view.record_id))
                     await self._app.push_screen_wait(
                         ShowCode("Code to read out", _subject(view), shown.code, wording.READ_OUT)
                     )
             case _:
                 if await self._sure("Make an unblock code?", UNBLOCK_CODE_FIRST, "Make the code", view):
-                    shown = await self._station.make_unblock_code(view.record_id)
+                    shown = await self._proven(lambda: self._station.make_unblock_code(view.record_id))
                     words = wording.unblock_code(shown.expires_at)
                     await self._app.push_screen_wait(
                         ShowCode("Unblock code", _subject(view), shown.code, words)
@@ -95,35 +101,53 @@ class Away:
             if cause is None:
                 return
             reason = cause.value
-        decided = await self._station.decide(view.record_id, operation, reason)
+        decided = await self._proven(lambda: self._station.decide(view.record_id, operation, reason))
         await self._app.push_screen_wait(Told(operation, _subject(view), decided))
+
+    async def _proven(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do it; the operator's PIN is asked for where it is needed again."""
+        return await (work() if self._operators is None else self._operators.proven(work))
+
+    def _help(self, view: CredentialView) -> Sequence[Entry[Act]]:
+        """Return how a holder who is far away can be helped, as far as who is logged on may."""
+        if view.interrupted is not None or OperationKind.UNBLOCK not in reachable(view.state):
+            return ()
+        subjects = {READ_OUT: roles.Act.READ_OUT, UNBLOCK_CODE: roles.Act.UNBLOCK_CODE}
+        return [
+            entry
+            for entry in _HELP
+            if self._operators is None
+            or self._operators.may(subjects[str(entry.choice)], view.template or None)
+        ]
 
     async def _sure(self, heading: str, words: str, yes: str, view: CredentialView) -> bool:
         question = Confirm(heading, words, yes=yes, facts=_facts(view), risky=True)
         return await self._app.push_screen_wait(question) or False
 
 
-def _choices(view: CredentialView) -> Menu[Act]:
+_TELEPHONE: Final = "The holder is on the telephone"
+
+_HELP: Final[tuple[Entry[Act], ...]] = (
+    Entry(
+        choice=READ_OUT,
+        key=READ_OUT_KEY,
+        name="Read out a code",
+        words="it unblocks the card where it is",
+        group=_TELEPHONE,
+    ),
+    Entry(
+        choice=UNBLOCK_CODE,
+        key=UNBLOCK_CODE_KEY,
+        name="Make an unblock code",
+        words="to set a PIN at a station, once",
+        group=_TELEPHONE,
+    ),
+)
+
+
+def _choices(view: CredentialView, help_: Sequence[Entry[Act]]) -> Menu[Act]:
     """Return the menu of what may be done without the card."""
-    entries: list[Entry[Act]] = []
-    if view.interrupted is None and OperationKind.UNBLOCK in reachable(view.state):
-        group = "The holder is on the telephone"
-        entries += [
-            Entry(
-                choice=READ_OUT,
-                key=READ_OUT_KEY,
-                name="Read out a code",
-                words="it unblocks the card where it is",
-                group=group,
-            ),
-            Entry(
-                choice=UNBLOCK_CODE,
-                key=UNBLOCK_CODE_KEY,
-                name="Make an unblock code",
-                words="to set a PIN at a station, once",
-                group=group,
-            ),
-        ]
+    entries = [*help_]
     entries += [
         Entry(
             choice=operation,

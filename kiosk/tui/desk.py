@@ -14,10 +14,11 @@ from textual.widgets import Static
 
 from kiosk.station import wording
 from kiosk.station.faces import ReaderView, StationView
-from kiosk.station.offers import offered
-from kiosk.tui.labels import FIND_KEY, MORE_KEY, OPERATION_KEYS
+from kiosk.station.offers import offered, viewed
+from kiosk.tui.labels import FIND_KEY, LOG_OFF_KEY, MORE_KEY, OPERATION_KEYS
 from kiosk.tui.messages import (
     FindWanted,
+    LogOffWanted,
     MoreWanted,
     OutcomeSeen,
     Reread,
@@ -37,6 +38,7 @@ from kiosk.tui.widgets.top import LabBanner, TopBar
 from shared.clock import Clock
 from shared.credential.lifecycle import OperationKind
 from shared.credential.update import CARRY_DUE
+from shared.roles import Act, Level
 
 
 class Desk(Screen[None]):
@@ -56,6 +58,7 @@ class Desk(Screen[None]):
         Binding("escape", "seen", "Back to the card", key_display="Esc"),
         Binding(MORE_KEY, "more", "More"),
         Binding(FIND_KEY, "find", "Find"),
+        Binding(LOG_OFF_KEY, "log_off", "Log off"),
         Binding("down,j", "choose(1)", "Reader", key_display="↑↓ 1-9"),
         Binding("up,k", "choose(-1)", "Reader", show=False),
         *(Binding(str(number), f"choose_number({number})", show=False) for number in range(1, 10)),
@@ -166,14 +169,17 @@ class Desk(Screen[None]):
         """Allow what makes sense now; the rest has no key on the screen."""
         reader, run = self.reader, self.run
         running = run is not None and run.running
+        permissions = self.view.permissions if self.view else None
         if action == "operate":
             return not running and OperationKind(str(parameters[0])) in offered(reader)
         allowed = {
             "next": not running,
-            "more": not running and len(offered(reader)) > 1,
+            "more": not running and len(offered(reader)) + 2 * len(viewed(reader)) > 1,
             "stop": running and run is not None and not run.stopping,
             "seen": run is not None and not running,
             "virtual": self._virtual,
+            "find": permissions is None or permissions.anywhere(Act.FIND_CREDENTIALS) >= Level.VIEW,
+            "log_off": self.view is not None and self.view.operator is not None,
             "reread": reader is not None and reader.present and not running,
             "choose": self.view is not None and len(self.view.readers) > 1,
         }
@@ -214,6 +220,10 @@ class Desk(Screen[None]):
     def action_find(self) -> None:
         """Ask for a credential whose card need not be here."""
         self._want(FindWanted())
+
+    def action_log_off(self) -> None:
+        """Ask to end the session."""
+        self.post_message(LogOffWanted())
 
     def action_stop(self) -> None:
         """Ask to stop what runs in the chosen reader."""

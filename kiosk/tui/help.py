@@ -15,6 +15,7 @@ from kiosk.tui.labels import (
     DONE,
     FIND_KEY,
     GROUPS,
+    LOG_OFF_KEY,
     MORE_KEY,
     OPERATION_KEYS,
     PRESENT,
@@ -33,6 +34,7 @@ GENERAL: Final = (
     ("r", "read the card again"),
     ("x", "stop after this step"),
     ("Esc", "leave; put an outcome away"),
+    (LOG_OFF_KEY, "log off"),
     ("q", "quit"),
 )
 LEGEND: Final = (

@@ -5,7 +5,7 @@ journal is what counts.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,7 +20,8 @@ from kiosk.tui.run import Run
 from kiosk.tui.widgets.readers import card_name
 from shared.clock import Clock
 from shared.credential.update import CARRY_DUE
-from shared.errors import Cancelled, UnknownFailure
+from shared.errors import Cancelled, KioskError, StepUpNeeded, UnknownFailure
+from shared.roles import Level
 
 PROGRAM_FAULT: Final = "program-fault"
 """The code shown for an exception that is not a `KioskError`."""
@@ -38,8 +39,10 @@ class Jobs:
         *,
         turn: asyncio.Lock,
         clock: Clock,
+        step_up: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Work for `app`; `turn` is held while somebody is asked something."""
+        """Work for `app`; `turn` is held while somebody is asked something, `step_up` asks for the operator's PIN again."""
+        self._step_up = step_up
         self._app, self._station, self._desk, self._turn, self._clock = app, station, desk, turn, clock
         self._runs = runs
         self._workers: dict[str, Worker[None]] = {}
@@ -106,7 +109,7 @@ class Jobs:
         record = reader.record
         if record is None or reader.busy or reader.reading or self.runs_in(reader.name):
             return
-        if record.at_sight is None:
+        if record.at_sight is None or reader.allows(record.at_sight) is not Level.EXECUTE:
             self._carried.discard(reader.name)
         elif reader.name not in self._carried:
             self._carried.add(reader.name)
@@ -131,6 +134,8 @@ class Jobs:
         outcome = Outcome(operation=job.operation, state="unknown", error=fault, next_action="insert-again")
         try:
             outcome = await self._station.perform(job, person, run)
+            if isinstance(outcome.error, StepUpNeeded) and self._step_up is not None:
+                outcome = await self._proven(self._step_up, run, person, outcome)
         except asyncio.CancelledError:
             outcome = replace(outcome, error=Cancelled(question="stop"))
             raise
@@ -140,6 +145,17 @@ class Jobs:
             if not self._workers:
                 self._idle.set()
             self._desk.redraw()
+
+    async def _proven(
+        self, step_up: Callable[[], Awaitable[None]], run: Run, person: Questions, refused: Outcome
+    ) -> Outcome:
+        """Ask for the operator's PIN and begin once more; nothing was done before."""
+        try:
+            async with self._turn:
+                await step_up()
+        except KioskError as error:
+            return replace(refused, error=error, next_action="try-again")
+        return await self._station.perform(run.job, person, run)
 
     def _subject(self, name: str) -> str:
         """Say which card a question is about."""

@@ -198,6 +198,22 @@ MORE_KEY: Final = "m"
 FIND_KEY: Final = "f"
 READ_OUT_KEY: Final = "h"
 UNBLOCK_CODE_KEY: Final = "t"
+LOG_OFF_KEY: Final = "l"
+
+LOG_ON_FIRST: Final = (
+    "Put your operator's card into a reader, and leave it there: you are logged off when it is taken out."
+)
+LOG_ON_BUTTON: Final = "Log on with this card"
+ONE_READER: Final = (
+    "With this one reader you can look after credentials whose cards are not here. To work on a card, attach a second "
+    "reader for it."
+)
+LOGGED_OFF_RUNNING: Final = (
+    "What runs stops between two steps; nothing is lost, and the next operator goes on with it."
+)
+NOT_YOURS: Final = "not for your roles"
+"""Beside an operation in the menu that who is logged on may see, and no more."""
+NOTHING_YOURS: Final = "Your roles let you see this card, and change nothing on it."
 
 GROUPS: Final = {
     "Every day": (

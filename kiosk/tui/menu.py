@@ -31,6 +31,8 @@ class Entry(Generic[Choice]):
     name: str
     words: str = ""
     group: str = ""
+    shown_only: bool = False
+    """It stands there, and cannot be chosen."""
 
 
 class Menu(Dialog[Choice], Generic[Choice]):
@@ -71,13 +73,9 @@ class Menu(Dialog[Choice], Generic[Choice]):
                 options.append(Option(Content.styled(group, "bold $primary"), disabled=True))
             for entry in entries:
                 self._rows.append(entry)
-                options.append(
-                    Option(
-                        Content.assemble(
-                            (f" {entry.key} ", "bold reverse"), f"  {entry.name.ljust(wide)}{entry.words}"
-                        )
-                    )
-                )
+                key = (f" {entry.key} ", "$text-dim" if entry.shown_only else "bold reverse")
+                text = f"  {entry.name.ljust(wide)}{entry.words}"
+                options.append(Option(Content.assemble(key, text), disabled=entry.shown_only))
         return options
 
     def on_mount(self) -> None:
@@ -89,7 +87,10 @@ class Menu(Dialog[Choice], Generic[Choice]):
     def on_key(self, event: events.Key) -> None:
         """Choose by key."""
         entry = next((entry for entry in self._entries if entry.key == event.key), None)
-        if entry is not None:
+        if entry is not None and entry.shown_only:
+            event.stop()
+            self.app.bell()
+        elif entry is not None:
             event.stop()
             self.dismiss(entry.choice)
 
@@ -97,5 +98,5 @@ class Menu(Dialog[Choice], Generic[Choice]):
         """Answer with the entry under the cursor."""
         at = self.query_one(OptionList).highlighted
         entry = self._rows[at] if at is not None else None
-        if entry is not None:
+        if entry is not None and not entry.shown_only:
             self.dismiss(entry.choice)

@@ -28,6 +28,18 @@ class FindWanted(Message):
 
 
 @dataclass
+class LogOnWanted(Message):
+    """Log on with the operator's card in this reader."""
+
+    reader: str
+
+
+@dataclass
+class LogOffWanted(Message):
+    """End the session of who is logged on."""
+
+
+@dataclass
 class StopWanted(Message):
     """Stop the operation in this reader at the next border between two steps."""
 

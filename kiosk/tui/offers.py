@@ -2,8 +2,8 @@
 
 from kiosk.station import wording
 from kiosk.station.faces import ReaderView
-from kiosk.station.offers import offered
-from kiosk.tui.labels import GROUPS, OPERATION_KEYS, OPERATION_WORDS
+from kiosk.station.offers import offered, viewed
+from kiosk.tui.labels import GROUPS, NOT_YOURS, OPERATION_KEYS, OPERATION_WORDS
 from kiosk.tui.menu import Entry, Menu
 from kiosk.tui.run import Run
 from kiosk.tui.widgets.readers import card_name, holder_name
@@ -30,19 +30,20 @@ def goal(run: Run) -> State | None:
 
 
 def menu(reader: ReaderView) -> Menu[OperationKind]:
-    """Return everything that may be done to the card in a reader, by what it is for."""
-    possible = offered(reader)
+    """Return everything that may be done to the card in a reader, by what it is for, and what only others may do."""
+    possible, seen = offered(reader), viewed(reader)
     entries = [
         Entry(
             choice=operation,
             key=OPERATION_KEYS[operation],
             name=wording.operation(operation),
-            words=OPERATION_WORDS[operation],
+            words=NOT_YOURS if operation in seen else OPERATION_WORDS[operation],
             group=group,
+            shown_only=operation in seen,
         )
         for group, operations in GROUPS.items()
         for operation in operations
-        if operation in possible
+        if operation in possible or operation in seen
     ]
     parts = (holder_name(reader), card_name(reader.card) if reader.card else reader.name)
     return Menu(" · ".join(filter(None, parts)), entries)

@@ -12,11 +12,12 @@ from textual.widgets import Static
 
 from kiosk.station import drift_words, wording
 from kiosk.station.faces import ReaderView
-from kiosk.station.offers import offered, pin_blocked
+from kiosk.station.offers import offered, pin_blocked, viewed
 from kiosk.station.relay import next_action_for
 from kiosk.tui.labels import (
     CONTINUE_BUTTONS,
     FAILED,
+    NOTHING_YOURS,
     OPERATION_BUTTONS,
     OPERATION_CUT,
     OPERATION_KEYS,
@@ -125,6 +126,8 @@ class CardFacts(Widget):
                 words = f"{wording.notice('pin-blocked')} {words}"
             lines += wrapped(Content.styled(f"! {words}", "bold $text-warning"), width)
         if not self.running:
+            only_seen = viewed(reader) and not offered(reader)
+            lines += wrapped(Content.styled(NOTHING_YOURS, "$text-warning"), width) if only_seen else ()
             low = self.app.size.height < LOW
             besides = frozenset({Kind.PIN_BLOCKED.value}) if blocked else frozenset()
             lines += drift_rows(record, width, DRIFT_LOW if low else DRIFT_HIGH, low=low, besides=besides)

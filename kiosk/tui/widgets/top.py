@@ -74,5 +74,21 @@ class TopBar(Widget):
             link = Content.styled(f"{RUNNING} connecting to the server", "$accent")
         else:
             link = Content.styled(f"{ABSENT} no connection to the server", "bold $text-error")
-        now = self.time.strftime("%H:%M") if self.time else ""
-        return line(left, Content.assemble(link, (f"   {now} ", "bold")), self.size.width)
+        now = Content.styled(f"   {self.time.strftime('%H:%M') if self.time else ''} ", "bold")
+        who = self._who()
+        if who:
+            right = Content.assemble(who, "   ", link, now)
+            if self.view is not None and self.view.connected and right.cell_length > self.size.width // 2:
+                right = Content.assemble(
+                    (f"{PRESENT} ", "$text-success"), who, now
+                )  # the server's name gives way
+            return line(left, right, self.size.width)
+        return line(left, Content.assemble(link, now), self.size.width)
+
+    def _who(self) -> Content:
+        """Say who is logged on, and as what."""
+        operator = self.view.operator if self.view else None
+        if operator is None:
+            return Content("")
+        roles = ", ".join(role.title for role in operator.roles)
+        return Content.assemble((operator.name, "bold"), (f" · {roles}" if roles else "", "$text-dim"))

@@ -1,0 +1,121 @@
+"""Who is logged on at the desk: the screen that waits for an operator, the PIN that is asked for again, the way out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from textual.app import App
+
+from kiosk.station import wording
+from kiosk.station.faces import Logons, StationView
+from kiosk.tui.desk import Desk
+from kiosk.tui.labels import LOGGED_OFF_RUNNING
+from kiosk.tui.log_on import LogOn
+from kiosk.tui.notice import Notice
+from kiosk.tui.questions import Questions
+from kiosk.tui.widgets.readers import card_name
+from shared.clock import Clock
+from shared.errors import Cancelled, KioskError, StepUpNeeded
+from shared.roles import Level, Permissions, Subject
+
+T = TypeVar("T")
+
+LOG_ON: Final = "Log on"
+STEP_UP: Final = "Operator's PIN again"
+
+
+class Operators:
+    """Opens the log-on screen when nobody is logged on who has to be, and closes it when somebody is."""
+
+    def __init__(self, app: App[None], logons: Logons, desk: Desk, clock: Clock) -> None:
+        """Work for `app`; `logons` has the session."""
+        self._app, self._logons, self._desk, self._clock = app, logons, desk, clock
+        self._turn = asyncio.Lock()
+        """Of its own: an operation that asks something must not keep an operator from logging on."""
+        self._screen: LogOn | None = None
+        self._permissions: Permissions | None = None
+        self._name = ""
+        """Who was logged on, for the words after it."""
+        self._operator_reader = ""
+
+    def see(self, view: StationView, *, title: str, virtual: bool, running: bool) -> None:
+        """Follow the station: lock the desk, keep the lock's picture up to date, or open it."""
+        self._permissions = view.permissions
+        if view.operator is not None:
+            self._name = view.operator.name
+        if view.locked and view.operator is None:
+            if self._screen is None:
+                self._lock(title=title, virtual=virtual, running=running)
+            assert self._screen is not None
+            self._screen.view = view
+        elif self._screen is not None:
+            screen, self._screen = self._screen, None
+            screen.withdraw()
+
+    def touch(self) -> None:
+        """Note that somebody is there."""
+        self._logons.touch()
+
+    def may(self, subject: Subject, template: str | None) -> bool:
+        """Whether who is logged on may do something for a template; the server has the last word."""
+        return self._permissions is None or self._permissions.allowed(subject, template) is Level.EXECUTE
+
+    async def log_on(self, reader: str) -> None:
+        """Log on with the card in `reader`; what goes wrong is said on the screen."""
+        screen, problem = self._screen, None
+        person = Questions(self._app, self._turn, self._card(reader), heading=LOG_ON)
+        try:
+            session = await self._logons.log_on(reader, person)
+        except Cancelled:
+            session = None
+        except KioskError as error:
+            session, problem = None, error
+        finally:
+            if screen is not None:
+                screen.working = False
+        if screen is not None:
+            screen.failed(problem)
+        if session is not None:
+            self._operator_reader = reader
+            if session.failed_logons:
+                self._app.push_screen(Notice(f"Log-ons of {session.name}", wording.logged_on(session)))
+
+    async def log_off(self) -> None:
+        """End the session."""
+        await self._logons.log_off()
+
+    async def step_up(self) -> None:
+        """Ask for the operator's PIN again.
+
+        Raises:
+            KioskError: it was not proven; `Cancelled` where the operator stopped.
+        """
+        subject = " · ".join(filter(None, (self._name, self._card(self._operator_reader))))
+        await self._logons.step_up(Questions(self._app, self._turn, subject, heading=STEP_UP))
+
+    async def proven(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something; where the operator's PIN is needed again for it, ask for that and do it once more.
+
+        Raises:
+            KioskError: whatever `work` raises, or the PIN was not given.
+        """
+        try:
+            return await work()
+        except StepUpNeeded:
+            await self.step_up()
+            return await work()
+
+    def _lock(self, *, title: str, virtual: bool, running: bool) -> None:
+        """Take every question back and cover the desk: what one operator began to answer is not the next one's."""
+        while len(self._app.screen_stack) > 1 and self._app.screen is not self._desk:
+            self._app.screen.dismiss(None)
+        words = ""
+        if self._name:
+            words = f"{wording.LOGGED_OFF} {LOGGED_OFF_RUNNING}" if running else wording.LOGGED_OFF
+        self._screen = LogOn(self._clock, title=title, virtual=virtual, words=words)
+        self._app.push_screen(self._screen)
+
+    def _card(self, name: str) -> str:
+        reader = self._desk.named(name)
+        card = card_name(reader.card) if reader is not None and reader.card else ""
+        return " · ".join(filter(None, (card, name)))
