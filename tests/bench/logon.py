@@ -13,7 +13,6 @@ tried again later, and not counted.
 """
 
 import asyncio
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,29 +27,25 @@ from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity, load_identity
 from kiosk.backend.joining import join
 from kiosk.demo.cards import reader_name
-from kiosk.demo.headless import TEMPLATE, Nobody
+from kiosk.demo.headless import Nobody
 from kiosk.demo.machine import STATION, Machine
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job
 from kiosk.station.logon import Logon
-from kiosk.station.operator_card import read_operator_card
-from server import wiring
 from server.authority.policy import CALL_RULES, OPERATION_RULES, authorise, authorise_call, principal_of
-from server.ports.audit import AuditKind, AuditRecord
-from server.ports.operators import LogonMethod, OperatorId, OperatorKey, OperatorKind, OperatorRecord
+from server.authority.services import TemplateText
+from server.ports.operators import OperatorId, OperatorKind, OperatorRecord
 from server.rpc.admin import AdminClient
-from server.settings import read_settings
 from shared import errors
 from shared.clock import SystemClock
-from shared.credential.model import HolderId
 from shared.errors import KioskError
 from shared.logon import LogonPurpose
 from shared.piv.ids import ProfileName
 from shared.proto import sessions_pb2
 from shared.proto.convert_sessions import encode_logged_on, encode_proof, encode_question
 from shared.relay import OperationKind
-from shared.roles import PRESETS
+from shared.roles import PRESETS, SYSTEM_ADMINISTRATOR
 from shared.secret import Secret
 from shared.sessions import LogonProof, LogonReply, SessionView
 from shared.virtual.card import VirtualCard
@@ -69,6 +64,21 @@ READER: Final = reader_name(1)
 CARD: Final = "operator"
 SERIAL: Final = 10_000_000
 PIN: Final = "739154"
+TEMPLATE: Final = "operator"
+TEMPLATE_TEXT: Final = """\
+name = "operator"
+title = "Operator"
+directory = "people"
+operator = true
+
+[[certificate]]
+slot = "9A"
+algorithm = "P-256"
+ca = "built-in"
+profile = "smart-card-logon"
+subject = "CN=${user.name},O=Example"
+upn = "${user.upn}"
+"""
 
 
 async def logon(times: int) -> Mapping[str, Any]:
@@ -135,7 +145,13 @@ def figures(visits: Sequence[Visit], network: Figures, judged_us: Sequence[float
 
 def authorise_us() -> list[float]:
     """Return how many microseconds each judgement took: roles put together, the call's rule, and the template's."""
-    operator = _operator(roles=frozenset(PRESETS))
+    operator = OperatorRecord(
+        operator_id=OperatorId(uuid4()),
+        name="Operator",
+        kind=OperatorKind.OPERATOR,
+        registered_at=SystemClock().now(),
+        roles=frozenset(PRESETS),
+    )
     judged: list[float] = []
 
     def judge(act: Callable[[], object]) -> None:
@@ -156,7 +172,7 @@ class Bench:
 
     def __init__(self) -> None:
         """Nothing is started yet."""
-        self._machine = Office(SystemClock(), people=1, seed=1, log_level="warning")
+        self._machine = Machine(SystemClock(), people=1, seed=1, log_level="warning")
         self._card = VirtualCard.new(ProfileName.YUBIKEY_5_7, serial=SERIAL, random=os.urandom)
         self._readers = VirtualReaders([READER])
         self._lines: list[TimedLine] = []
@@ -166,13 +182,12 @@ class Bench:
     async def start(self) -> None:
         """Start the server, let stations join it, and make an operator with a card."""
         await self._put_in()
-        async with StationCore(self._readers, await self._machine.start(), SystemClock()) as station:
+        line = await self._machine.start()
+        identities = await self._prepare()
+        async with StationCore(self._readers, line, SystemClock()) as station:
             await self._make_card(station)
         self._readers = VirtualReaders([READER])  # a station that ends takes its readers along
         await self._put_in()
-        identities = await self._machine.stations(STATIONS)
-        card = await read_operator_card(self._readers, READER)
-        await self._machine.hire(self._machine.people[0]["id"], hashlib.sha256(card.public_key).digest())
         for identity in identities:
             line = TimedLine(identity)
             self._lines.append(line)
@@ -229,58 +244,35 @@ class Bench:
         self._readers.add_card(CARD, self._card)
         await self._readers.insert(READER, CARD)
 
+    async def _prepare(self) -> Sequence[StationIdentity]:
+        """Apply the template, and let more stations join; the machine's own is the first that is returned."""
+        folder = self._machine.folder
+        assert folder is not None
+        made = [load_identity(folder / "station", SystemClock())]
+        async with AdminClient(folder / "server" / "admin.sock") as client:
+            await client.apply_templates([TemplateText(source="operator.toml", text=TEMPLATE_TEXT)])
+            for number in range(1, STATIONS):
+                name = f"{STATION}-{number}"
+                token = await client.create_token(name, lab=True, valid_for=timedelta(minutes=5))
+                made.append(await join(token, folder / name, name))
+        return made
+
     async def _make_card(self, station: StationCore) -> None:
         """Issue and activate the card."""
         holder = self._machine.people[0]["id"]
-        issue = Job(operation=OperationKind.ISSUE, reader=READER, holder=holder, template=TEMPLATE)
+        issue = Job(
+            operation=OperationKind.ISSUE,
+            reader=READER,
+            holder=holder,
+            template=TEMPLATE,
+            roles=(SYSTEM_ADMINISTRATOR,),
+        )
         issued = await station.perform(issue, Nobody(), Nobody())
         assert issued.error is None, issued
         active = await station.perform(
             Job(operation=OperationKind.ACTIVATE, reader=READER), Prompt(PIN), Nobody()
         )
         assert active.error is None, active
-
-
-class Office(Machine):
-    """A server that is stopped once, so that somebody is put on its record: no command does that yet."""
-
-    async def stations(self, count: int) -> Sequence[StationIdentity]:
-        """Return as many stations of this server; the machine's own is the first."""
-        assert self.folder is not None
-        made = [load_identity(self.folder / "station", SystemClock())]
-        async with AdminClient(self.folder / "server" / "admin.sock") as client:
-            for number in range(1, count):
-                name = f"{STATION}-{number}"
-                token = await client.create_token(name, lab=True, valid_for=timedelta(minutes=5))
-                made.append(await join(token, self.folder / name, name))
-        return made
-
-    async def hire(self, holder: str, digest: bytes) -> None:
-        """Make this holder, whose card has a key with this digest, an operator."""
-        assert self.folder is not None
-        await self.stop()
-        settings = read_settings(self.folder / "kiosk.toml").server
-        parts = await wiring.open_parts(settings, Secret(self._passphrase), SystemClock())
-        (card,) = await parts.store.credentials.of_holder(HolderId(holder))
-        assert card.credential is not None
-        key = OperatorKey(digest=digest, method=LogonMethod.CARD, credential_id=card.credential.credential_id)
-        await parts.store.operators.add(
-            _operator(key, roles=frozenset({"normal"})),
-            AuditRecord(kind=AuditKind.OPERATOR, event="added", actor="bench"),
-        )
-        await parts.store.close()
-        assert await self._serve(self._passphrase)
-
-    async def _serve(self, passphrase: bytes) -> bool:
-        self._passphrase = passphrase
-        return await super()._serve(passphrase)
-
-    async def stop(self) -> None:
-        """End the server and keep its folder."""
-        assert self._server is not None
-        assert self._server.stdin is not None
-        self._server.stdin.close()
-        await self._server.communicate()
 
 
 class Operator(Prompt):
@@ -343,14 +335,3 @@ class TimedLine(GrpcBackend):
             yield
         finally:
             self.waited += time.perf_counter() - begun
-
-
-def _operator(*keys: OperatorKey, roles: frozenset[str]) -> OperatorRecord:
-    return OperatorRecord(
-        operator_id=OperatorId(uuid4()),
-        name="Operator",
-        kind=OperatorKind.OPERATOR,
-        registered_at=SystemClock().now(),
-        roles=roles,
-        keys=keys,
-    )
