@@ -203,6 +203,7 @@ _FOLLOWED: Final[dict[str, str]] = {
     "revoke": "The credential that it replaces is revoked.",
     "suspend": "The credential that it stands in for is suspended until somebody resumes it.",
     "temporary": "The temporary credential of its holder has ended.",
+    "operator": "It logs its holder on: from now on somebody has to be logged on at every station.",
     "later": "What this means for another credential of its holder is done as soon as possible.",
 }
 

@@ -95,12 +95,16 @@ async def check_carried(op: Operation) -> None:
 
 def register_operator(
     op: Operation, credential: CredentialRecord, certificates: Iterable[CertificateRecord]
-) -> None:
-    """Note that the key in 9A logs the holder on, for the commit that makes the credential active or gives it the key."""
+) -> bool:
+    """Note that the key in 9A logs the holder on, for the commit that makes the credential active or gives it the key.
+
+    Returns:
+        Whether it does: the credential may carry no roles.
+    """
     assert op.record is not None
     found = [each for each in certificates if each.slot is Slot.AUTHENTICATION and each.certificate]
     if not credential.roles or credential.state is not State.ACTIVE or not found:
-        return
+        return False
     digest = hashlib.sha256(public_key_of(found[-1].certificate)).digest()
     operator = OperatorRecord(
         operator_id=OperatorId(uuid4()),
@@ -120,3 +124,4 @@ def register_operator(
         holder=credential.holder,
         roles=" ".join(credential.roles),
     )
+    return True

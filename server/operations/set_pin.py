@@ -163,8 +163,9 @@ async def _set_pin(
         CredentialChanged(credential=used),
         StateChanged(state=state),
     )
-    if operation is OperationKind.ACTIVATE:
-        register_operator(op, used, [each for each in record.certificates if each.state in ON_CARD])
+    logs_on = operation is OperationKind.ACTIVATE and register_operator(
+        op, used, [each for each in record.certificates if each.state in ON_CARD]
+    )
     told: dict[str, errors.Fact] = {"pin": "temporary"} if op.begin.temporary_pin else {}
     op.journal.evidence(AuditKind.TRANSITION, event, record.record_id, **told)
     await op.journal.commit(OperationClosed(code="done"))
@@ -175,6 +176,8 @@ async def _set_pin(
     elif operation is OperationKind.ACTIVATE:
         followed = await Succession(op.services).follow(op.caller, credential.holder)
         told |= {**followed.facts, **({"waiting": followed.waiting} if followed.done else {})}
+    if logs_on:
+        told["followed"] = f"{told.get('followed', '')} operator".strip()
     return Ended(facts=told)
 
 
