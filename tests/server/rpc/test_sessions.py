@@ -1,25 +1,33 @@
 """Sessions over the wire: who gets through once there is an operator, and what a token is worth elsewhere."""
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
 
+import grpc
+import grpc.aio
 import pytest
 
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity
 from server.authority.access import RULES, Rule
 from server.ports.store import OperatorState, StationState
+from server.rpc.server import bind_admin
 from shared import errors
 from shared.clock import SystemClock
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from shared.logon import LogonPurpose
+from shared.proto.status import from_trailer
 from shared.secret import Secret
+from shared.sessions import SessionView
 from tests.server.authority.logons import Clerk, Person
 from tests.server.rpc.test_gate import knock
-from tests.server.rpc.world import RECORD_ID, World, running
+from tests.server.rpc.world import RECORD_ID, World, operators_of, running
 from tests.server.store.examples import EVIDENCE, with_template
 
 
@@ -243,3 +251,47 @@ async def test_a_station_that_never_heard_of_it_is_told_to_log_on(town: Town) ->
         await line.decide(RECORD_ID, OperationKind.REVOKE, "lost")
     with pytest.raises(errors.LogonNeeded):
         await line.challenge(LogonPurpose.STEP_UP)
+
+
+async def test_of_the_same_proof_twice_at_once_one_counts(town: Town) -> None:
+    line = await town.station()
+    proof = town.anna.prove(await line.challenge(LogonPurpose.LOG_ON))
+    came = await asyncio.gather(*(line.log_on(proof) for _ in range(5)), return_exceptions=True)
+    assert all(isinstance(each, SessionView | errors.LogonRefused | errors.TooManyAttempts) for each in came)
+    assert sum(isinstance(each, SessionView) for each in came) == 1
+
+
+@pytest.mark.parametrize("at", [0, 40, -1])
+async def test_a_proof_altered_in_one_bit_is_refused(town: Town, at: int) -> None:
+    line = await town.station()
+    for name in ("text", "certificate", "signature"):
+        proof = town.anna.prove(await line.challenge(LogonPurpose.LOG_ON))
+        altered = bytearray(getattr(proof, name))
+        altered[at] ^= 1
+        with pytest.raises(errors.LogonRefused):
+            await line.log_on(dataclasses.replace(proof, **{name: bytes(altered)}))
+        town.world.clock.later += timedelta(minutes=2)  # whoever fails waits
+    assert line.token.value is None
+
+
+async def test_a_token_opens_neither_joining_nor_administration(town: Town, tmp_path: Path) -> None:
+    line = await town.logged_on()
+    assert line.token.value is not None
+    token = (("kiosk-session-bin", line.token.value.reveal()),)
+    await town.world.start_joining()
+    endpoint = bind_admin(tmp_path / "admin" / "admin.sock", access=town.world.access)
+    await endpoint.serve_admin(cast("Any", None), operators_of(town.world))
+    try:
+        async with grpc.aio.insecure_channel(f"unix:{tmp_path}/admin/admin.sock") as channel:
+            refused = await told(channel, "/kiosk.v1.Operators/ListOperators", token)
+            assert isinstance(refused, errors.SessionEnded)
+        async with town.world.raw(None, town.world.joining_port) as channel:
+            assert isinstance(await told(channel, "/kiosk.v1.Stations/Join", token), errors.SessionEnded)
+    finally:
+        await endpoint.stop(0.1)
+
+
+async def told(channel: Any, name: str, token: tuple[tuple[str, bytes], ...]) -> errors.KioskError | None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await channel.unary_unary(name)(b"", metadata=token, timeout=5)
+    return from_trailer(caught.value.trailing_metadata())
