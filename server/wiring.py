@@ -310,8 +310,7 @@ class Server:
         await self._evidence("started")
         await parts.store.cards.release_all()
         await parts.store.jobs.release_all(parts.clock.now())
-        name = parts.settings.names[0]
-        store, services = parts.store, parts.services
+        name, store, services = parts.settings.names[0], parts.store, parts.services
         console = Console(
             store.cards,
             store.credentials,
