@@ -17,8 +17,9 @@ from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import CardRecord, Person, State
 from shared.logon import LogonPurpose, LogonText, read_logon_text
-from shared.piv.ids import ProfileName
+from shared.piv.ids import Ins, ProfileName
 from shared.roles import PRESETS, Area, Grant, Level, Role, clone, to_document, union
+from shared.virtual.faults import Fault, FaultKind
 from tests.scenario.lab import ALICE, BOB, Holder, Lab
 from tests.scenario.templates import EMPLOYEE
 from tests.server.store.examples import EVIDENCE, a_station
@@ -309,3 +310,34 @@ async def test_a_cut_keeps_the_roles(lab: Lab) -> None:
     assert await issue(lab) is None
     assert await activate(lab) is None
     assert (await the_operator(lab)).roles == {ADMINISTRATOR}
+
+
+@pytest.mark.parametrize("at", [Ins.RESET_RETRY_COUNTER, Ins.CHANGE_REFERENCE_DATA, Ins.VERIFY])
+async def test_an_activation_that_was_cut_registers_its_operator_once(lab: Lab, at: Ins) -> None:
+    assert await issue(lab, ADMINISTRATOR) is None
+    lab.readers.arm("card", Fault(kind=FaultKind.RESPONSE_LOST, ins=at, at=1))
+    assert isinstance(await activate(lab), errors.CardLost)
+    assert not await lab.store.operators.exist()
+    await lab.readers.insert("Reader 1", "card")
+    assert await activate(lab) is None
+    operator = await the_operator(lab)
+    assert [key.counts for key in operator.keys] == [True]
+    await (await Door.of(lab)).log_on()
+
+
+async def test_who_loses_a_role_meanwhile_does_not_finish(lab: Lab) -> None:
+    assert await issue(lab, ADMINISTRATOR) is None
+    assert await activate(lab) is None
+    await another_card(lab, 1002)
+    held = Principal(actor="anna", permissions=union([PRESETS["normal"], MANAGES]))
+    lost = Principal(actor="anna", permissions=union([PRESETS["normal"]]))
+    lab.backend._caller = replace(lab.backend._caller, principal=held)
+
+    async def again(caller: Caller) -> Caller:
+        return replace(caller, principal=lost)
+
+    lab.engine._again = again
+    assert isinstance(await issue(lab, "normal", subject=ALICE.holder), errors.NotAllowed)
+    record = await the_card(lab, ALICE)
+    assert record.credential is None
+    assert record.open_operation is not None, "somebody else may finish"
