@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 HEADLESS = [sys.executable, "-m", "kiosk.cli", "demo", "--headless", "--cards=100000", "--readers=1"]
-START_S = 30.0
-END_S = 30.0
+START_S = 60.0
+END_S = 90.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda each: each.name)

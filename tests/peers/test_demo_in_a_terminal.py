@@ -22,7 +22,7 @@ def test_the_readers_are_drawn_and_q_leaves(short_folder: Path) -> None:
 
 def test_a_card_is_issued_and_activated_with_the_keyboard(short_folder: Path) -> None:
     with terminal(DEMO, short_folder, columns=80, rows=24) as window:
-        window.wait_for("i  Issue")
+        window.wait_for("Issue this card")
         window.press("i")
         window.wait_for("Who gets this card?")
         window.wait_for("The first 50 people")

@@ -196,6 +196,7 @@ def test_an_administrator_sees_what_waits_and_gives_up_what_cannot_be_done(folde
             "job:certificate-tasks",
             "job:orphans",
             "job:renewal",
+            "job:succession",
             "job:temporary",
         }
 
