@@ -40,6 +40,7 @@ from kiosk.tui.messages import (
 from kiosk.tui.offers import menu
 from kiosk.tui.operators import Operators
 from kiosk.tui.orders import NoOrders
+from kiosk.tui.questions import QUESTIONS
 from kiosk.tui.run import Run
 from kiosk.tui.show_code import CodeText
 from kiosk.tui.theme import THEME
@@ -53,9 +54,6 @@ DEBOUNCE_S: Final = 0.2
 
 SEARCH_MAX: Final = 100
 """Characters of a search that count; nobody's name is longer, but something else may be pasted."""
-
-QUESTIONS: Final = "questions"
-"""The group of what asks before something begins."""
 
 NO_ORDERS: Final = NoOrders()
 

@@ -54,29 +54,32 @@ class LogOn(Screen[None]):
     def __init__(self, clock: Clock, *, title: str, virtual: bool, words: str) -> None:
         """Say `words` about the session before, if there was one."""
         super().__init__()
-        self._clock, self._title, self._virtual, self._words = clock, title, virtual, words
+        self._virtual = virtual
+        self._top = TopBar(clock)
+        self._top.title = title
+        self._before = Static(Content(words), classes="facts")
+        self._before.display = bool(words)
+        self._rows = Static(classes="facts")
+        self._said = Static(id="logon-state")
         self._problem: KioskError | None = None
         self._withdrawn = False
 
     def compose(self) -> ComposeResult:
         """Compose the readers, and what there is to say."""
         yield LabBanner()
-        yield TopBar(self._clock)
+        yield self._top
         with Vertical(id="place"):
             box = Vertical(classes="dialog")
             box.border_title = Content("Log on")
             with box:
-                yield Static(id="before", classes="facts")
+                yield self._before
                 yield Static(Content.styled(LOG_ON_FIRST, "bold"), classes="question")
-                yield Static(id="logon-readers", classes="facts")
-                yield Static(id="logon-state")
+                yield self._rows
+                yield self._said
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Draw what is known already."""
-        self.query_one(TopBar).title = self._title
-        self.query_one("#before", Static).update(Content(self._words))
-        self.query_one("#before").display = bool(self._words)
         self._draw()
 
     @property
@@ -155,9 +158,9 @@ class LogOn(Screen[None]):
         self.post_message(VirtualWanted(self.chosen))
 
     def _draw(self) -> None:
-        if not self.query(KeyBar):
+        if not self._said.is_attached:  # not composed yet, or going
             return
-        self.query_one(TopBar).view = self.view
+        self._top.view = self.view
         rows = [
             _row(number, each, chosen=each.name == self.chosen)
             for number, each in enumerate(self._readers, 1)
@@ -165,8 +168,8 @@ class LogOn(Screen[None]):
         if len(rows) == 1:
             rows += [Content(""), Content.styled(ONE_READER, "$text-dim")]
         nothing = Content("Attach a card reader; it appears here by itself.")
-        self.query_one("#logon-readers", Static).update(stack(rows or [nothing]))
-        self.query_one("#logon-state", Static).update(self._state())
+        self._rows.update(stack(rows or [nothing]))
+        self._said.update(self._state())
         self.refresh_bindings()
 
     def _state(self) -> Content:

@@ -12,7 +12,7 @@ from kiosk.tui.desk import Desk
 from kiosk.tui.labels import LOGGED_OFF_RUNNING
 from kiosk.tui.log_on import LogOn
 from kiosk.tui.notice import Notice
-from kiosk.tui.questions import Questions
+from kiosk.tui.questions import QUESTIONS, Questions
 from kiosk.tui.widgets.readers import card_name
 from shared.clock import Clock
 from shared.errors import Cancelled, KioskError, StepUpNeeded
@@ -109,6 +109,9 @@ class Operators:
         """Take every question back and cover the desk: what one operator began to answer is not the next one's."""
         while len(self._app.screen_stack) > 1 and self._app.screen is not self._desk:
             self._app.screen.dismiss(None)
+        self._app.workers.cancel_group(
+            self._app, QUESTIONS
+        )  # after that: a question that is cancelled takes no answer
         words = ""
         if self._name:
             words = f"{wording.LOGGED_OFF} {LOGGED_OFF_RUNNING}" if running else wording.LOGGED_OFF

@@ -1,7 +1,7 @@
 """The person at the desk answers an operation's questions, one at a time, in typed dialogs."""
 
 import asyncio
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from textual.app import App
 
@@ -14,6 +14,9 @@ from shared.errors import KioskError
 from shared.secret import Secret
 
 Reply = TypeVar("Reply")
+
+QUESTIONS: Final = "questions"
+"""The group of workers that ask before something begins."""
 
 
 class Questions:
