@@ -1,4 +1,4 @@
-"""A sample of all cuts heals, for every operation; `tests/run` does them all, by `python -m tests.cuts`.
+"""A sample of all cuts heals, for every operation; `python -m tests.cuts` does them all, `tests/run` half of them.
 
 The judge is judged too: what it must see, it sees.
 """
