@@ -34,7 +34,7 @@ BEGIN: Final = "<!-- made by python -m tests.generate_docs -->"
 END: Final = "<!-- end -->"
 WIDTH: Final = 1000
 """No line is broken by the width of whoever runs this."""
-COMMON_OPTIONS: Final = ("--config", "--json", "--version", "--help")
+COMMON_OPTIONS: Final = frozenset({"--config", "--json", "--version", "--help"})
 """Said once, above the list of commands."""
 
 ERRORS_INTRODUCTION: Final = """\
@@ -100,12 +100,9 @@ def _command(name: str, command: click.Command) -> str:
     usage = " ".join(command.collect_usage_pieces(context))
     depth = "##" if " " not in name else "###"
     lines = [f"{depth} {name}", "", inspect.cleandoc(command.help or ""), "", f"`{name} {usage}`", ""]
-    records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
-    rows = [
-        f"| `{record[0]}` | {_cell(record[1])} |"
-        for record in records
-        if record and not record[0].startswith(COMMON_OPTIONS)
-    ]
+    own = [each for each in command.get_params(context) if not COMMON_OPTIONS.intersection(each.opts)]
+    records = [parameter.get_help_record(context) for parameter in own]
+    rows = [f"| `{record[0]}` | {_cell(record[1])} |" for record in records if record]
     if rows:
         lines += ["| option | |", "| --- | --- |", *rows, ""]
     return "\n".join(lines)

@@ -43,3 +43,5 @@ def test_a_template_says_how_a_card_is_taken_into_stock(fresh_card: Bench) -> No
     by = fresh_card.run("do", "register", "--template", TEMPLATE, "--json")
     assert by.code == 0, by.err
     assert by.document["state"] == "registered"
+    # the next card has the same number: nobody must take it for this one
+    assert fresh_card.run("do", "unregister").code == 0
