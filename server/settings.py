@@ -28,15 +28,25 @@ class KeyStoreSettings:
 class CaSettings:
     """`[server.ca]`: the built-in certificate authority.
 
-    `crl_url` goes into every certificate; without it nobody is told where revocations stand.
+    With `listen` the server publishes revocation lists, issuers and answers to OCSP over HTTP there; `url` is how others reach
+    it (by default the server's first name and that port) and goes into every certificate. `crl_url` names another place
+    for the list, to which somebody copies it. Without any of them nobody is told where revocations stand.
     """
 
     crl_url: str = ""
+    listen: Address | None = None
+    url: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no relying party could fetch."""
+        message = ""
         if self.crl_url and not self.crl_url.startswith(("http://", "https://", "ldap://")):
             message = "crl-url must begin with http://, https:// or ldap://"
+        elif self.url and not self.url.startswith("http://"):
+            message = "url must begin with http://: whoever checks a certificate must not need to check another one first"
+        elif self.url and self.listen is None:
+            message = "url says how others reach what listen opens; it is not there"
+        if message:
             raise ValueError(message)
 
 

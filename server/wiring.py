@@ -3,17 +3,14 @@
 import asyncio
 import os
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from server.alone import hold
 from server.authority.access import Access
@@ -37,7 +34,6 @@ from server.authority.templates import Templates
 from server.authority.work import Work
 from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY
 from server.connectors.ca.builtin import BuiltinAuthority
-from server.connectors.ca.issuing import Publication
 from server.connectors.ca.stations import StationAuthority
 from server.connectors.directory.file import FileDirectory
 from server.connectors.directory.ldap import LdapDirectory, LdapSettings, TlsMode
@@ -57,10 +53,13 @@ from server.ports.directory import Directory
 from server.ports.keystore import Derivation, KeyPurpose
 from server.ports.store import AuditKind, AuditRecord, Store
 from server.probes import probes
+from server.published import publication, publishing, watch
+from server.publishing import Publishing
 from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
 from server.scratch import rehearsals
 from server.settings import FileDirectorySettings, LdapDirectorySettings, ServerSettings
 from server.store.database import create_store, open_store
+from server.vendors import read_roots
 from shared import errors
 from shared.clock import Clock
 from shared.config import Address
@@ -88,6 +87,7 @@ class Parts:
     templates: Templates
     enrolment: Enrolment
     stations: StationAuthority
+    publishing: Publishing | None
     clock: Clock
 
 
@@ -139,9 +139,9 @@ def _assemble(
         audit=store.audit,
         clock=clock,
         issuers=identity.issuers,
-        publication=_publication(settings),
+        publication=publication(settings),
     )
-    vendors = _read_roots(settings.data_folder / ATTESTATION_FOLDER)
+    vendors = read_roots(settings.data_folder / ATTESTATION_FOLDER)
     services = Services(
         store=store,
         keystore=keystore,
@@ -152,7 +152,7 @@ def _assemble(
         allow_virtual=settings.allow_lab,
         attestation_roots=vendors.roots,
         attestation_intermediates=vendors.intermediates,
-        lab_roots=_read_roots(settings.data_folder / LAB_FOLDER).roots,
+        lab_roots=read_roots(settings.data_folder / LAB_FOLDER).roots,
     )
     stations = StationAuthority(
         keystore=keystore, ledger=store.ledger, clock=clock, root=identity.stations_root
@@ -180,12 +180,11 @@ def _assemble(
         templates=templates,
         enrolment=enrolment,
         stations=stations,
+        publishing=publishing(
+            settings, authority, identity=identity, keystore=keystore, store=store, clock=clock
+        ),
         clock=clock,
     )
-
-
-def _publication(settings: ServerSettings) -> Publication:
-    return Publication(crl_url=settings.ca.crl_url)
 
 
 def _directory(name: str, wanted: FileDirectorySettings | LdapDirectorySettings) -> Directory:
@@ -208,35 +207,6 @@ def _directory(name: str, wanted: FileDirectorySettings | LdapDirectorySettings)
                 ),
                 wanted.password,
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Vendors:
-    """Vendors' certificates (DER): roots by the names that templates use, and what may stand below them."""
-
-    roots: Mapping[str, bytes]
-    intermediates: tuple[bytes, ...]
-
-
-def _read_roots(folder: Path) -> _Vendors:
-    """Read vendors' certificates (PEM files). A root is called as its file; intermediates may follow in any file.
-
-    Raises:
-        ConfigInvalid: a file that is no PEM, or has two roots or none.
-    """
-    roots: dict[str, bytes] = {}
-    intermediates: list[bytes] = []
-    for path in sorted(folder.glob("*.pem")):
-        try:
-            found = x509.load_pem_x509_certificates(path.read_bytes())
-        except (OSError, ValueError) as cause:
-            raise errors.ConfigInvalid(file=str(path), why="not a certificate in PEM") from cause
-        own = [certificate for certificate in found if certificate.subject == certificate.issuer]
-        if len(own) != 1:
-            raise errors.ConfigInvalid(file=str(path), why=f"{len(own)} roots; there is one to a file")
-        roots[path.stem] = own[0].public_bytes(Encoding.DER)
-        intermediates += [each.public_bytes(Encoding.DER) for each in found if each is not own[0]]
-    return _Vendors(roots=roots, intermediates=tuple(intermediates))
 
 
 async def apply_templates(parts: Parts, texts: list[TemplateText]) -> list[TemplateLine]:
@@ -335,14 +305,17 @@ class Server:
             templates=parts.templates,
             keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit),
             work=Work(services, self._deadlines, {job.name: job.every for job in self._jobs}),
-            probes=probes(
-                services,
-                parts.keystore,
-                connection=BUILT_IN,
-                issuing=parts.identity.issuers.issuing,
-                deadlines=self._deadlines,
-                jobs=self._jobs,
-            ),
+            probes={
+                **probes(
+                    services,
+                    parts.keystore,
+                    connection=BUILT_IN,
+                    issuing=parts.identity.issuers.issuing,
+                    deadlines=self._deadlines,
+                    jobs=self._jobs,
+                ),
+                **watch(parts.settings, parts.identity.issuers.issuing, parts.clock),
+            },
             clock=parts.clock,
         )
         await self._stations.serve_stations(
@@ -350,7 +323,7 @@ class Server:
             console=console,
             credentials=Credentials(services),
             rehearsals=rehearsals(
-                services, organisation=parts.settings.organisation, publication=_publication(parts.settings)
+                services, organisation=parts.settings.organisation, publication=publication(parts.settings)
             ),
             attendance=self._attendance,
             renewals=Renewals(store.stations, parts.stations, parts.clock),
@@ -362,12 +335,16 @@ class Server:
         await self._joining.serve_joining(parts.enrolment)
         operators = OperatorAdmin(Operators(store, parts.clock), unrestricted(ACTOR))
         await self._admin.serve_admin(admin, operators)
+        if parts.publishing is not None:
+            await parts.publishing.start()
         self._runner.start()
 
     async def stop(self) -> None:
         """Take no more calls, stop the jobs, let operations record where they are, close the database."""
         await self._runner.stop()
         await asyncio.gather(*(endpoint.stop() for endpoint in self.endpoints))
+        if self._parts.publishing is not None:
+            await self._parts.publishing.stop()
         await self._evidence("stopped")
         await self._parts.store.close()
         os.close(self._alone)

@@ -38,6 +38,10 @@ class CertificateLedger(Protocol):
         """Return what was signed for this request."""
         ...
 
+    async def by_serial(self, serial: int) -> LedgerEntry | None:
+        """Return what has this serial number; None where nothing of it was signed here."""
+        ...
+
     async def by_public_key(self, public_key: bytes) -> Sequence[LedgerEntry]:
         """Return what was signed for this key (DER SubjectPublicKeyInfo)."""
         ...

@@ -33,6 +33,7 @@ _ENTRY: Final = (
     ledger.c.reason,
 )
 _BY_REQUEST: Final = Prepared(select(*_ENTRY).where(ledger.c.request_id == given(ledger.c.request_id)))
+_BY_SERIAL: Final = Prepared(select(*_ENTRY).where(ledger.c.serial == given(ledger.c.serial)))
 _BY_KEY: Final = Prepared(
     select(*_ENTRY).where(ledger.c.key_digest == given(ledger.c.key_digest)).order_by(ledger.c.number)
 )
@@ -99,6 +100,13 @@ class LedgerTable:
     async def by_request(self, request_id: RequestId) -> LedgerEntry | None:
         """Return what was signed for this request."""
         row = await self._writer.read(lambda cursor: _BY_REQUEST.row(cursor, request_id=request_id))
+        return None if row is None else _entry(row)
+
+    async def by_serial(self, serial: int) -> LedgerEntry | None:
+        """Return what has this serial number; None where nothing of it was signed here."""
+        if not 0 <= serial < 1 << 8 * SERIAL_LENGTH:
+            return None
+        row = await self._writer.read(lambda cursor: _BY_SERIAL.row(cursor, serial=_serial(serial)))
         return None if row is None else _entry(row)
 
     async def by_public_key(self, public_key: bytes) -> Sequence[LedgerEntry]:

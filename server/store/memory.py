@@ -11,6 +11,7 @@ from server.ports.store import (
     LedgerEntry,
     StoredTemplate,
 )
+from server.store.memory_approvals import MemoryApprovals
 from server.store.memory_cards import MemoryCards
 from server.store.memory_credentials import MemoryCodes, MemoryCredentials
 from server.store.memory_operators import MemoryOperators, MemoryPasscode, MemoryRoles
@@ -41,6 +42,7 @@ class MemoryStore:
         self.roles: Final = MemoryRoles(self._book)
         self.sessions: Final = MemorySessions(self._book)
         self.challenges: Final = MemoryChallenges(self._book)
+        self.approvals: Final = MemoryApprovals(self._book)
         self.passcode: Final = MemoryPasscode(self._book)
         self.ledger: Final = _Ledger(self._book)
         self.audit: Final = _Audit(self._book)
@@ -95,6 +97,9 @@ class _Ledger:
     async def by_request(self, request_id: RequestId) -> LedgerEntry | None:
         entries = self._book.state.ledger.values()
         return next((entry for entry in entries if entry.request_id == request_id), None)
+
+    async def by_serial(self, serial: int) -> LedgerEntry | None:
+        return self._book.state.ledger.get(serial)
 
     async def by_public_key(self, public_key: bytes) -> Sequence[LedgerEntry]:
         entries = self._book.state.ledger.values()

@@ -77,6 +77,10 @@ async def test_what_was_signed_is_found_again(store: Store) -> None:
     await store.ledger.record([replace(first, audit=EVIDENCE), second])
     assert first.request_id is not None
     assert await store.ledger.by_request(first.request_id) == first
+    assert await store.ledger.by_serial(first.serial) == first
+    assert await store.ledger.by_serial(first.serial + 1) is None
+    assert await store.ledger.by_serial(-1) is None
+    assert await store.ledger.by_serial(1 << 200) is None
     assert await store.ledger.by_request(RequestId(uuid4())) is None
     assert list(await store.ledger.by_public_key(b"\x30\x59")) == [first]
     assert [entry.record for entry in await store.audit.page(1, 10)] == [EVIDENCE]

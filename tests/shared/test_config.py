@@ -350,7 +350,9 @@ def test_defaults_in_the_sample_are_the_real_ones(sample: Path) -> None:
         server.settings.DEFAULT_LISTEN,
         server.settings.DEFAULT_JOIN_LISTEN,
     )
-    assert settings.ca == server.settings.CaSettings(crl_url=settings.ca.crl_url)
+    assert settings.ca == server.settings.CaSettings(
+        crl_url=settings.ca.crl_url, listen=settings.ca.listen, url=settings.ca.url
+    )
     assert settings.jobs == server.settings.JobSettings()
     assert settings.sessions == server.settings.SessionSettings()
     assert settings.allow_lab is False
@@ -364,6 +366,8 @@ def test_defaults_in_the_sample_are_the_real_ones(sample: Path) -> None:
         ("port = 636", "port = 65536", "port must be"),
         ("timeout-s = 5\n", "timeout-s = 0\n", "timeout-s at least 1"),
         ('crl-url = "http:', 'crl-url = "file:', "crl-url must begin"),
+        ('url = "http://cards', 'url = "https://cards', "url must begin"),
+        ('listen = "0.0.0.0:7480"', "", "url says how others reach"),
         ('names = ["cards.example.org"]', "names = []", "names must not be empty"),
         ("warn-after-hours = 12", "warn-after-hours = 19", "must be 1 to limit-hours"),
         ("idle-minutes = 10", "idle-minutes = 721", "must be 1 to longest-minutes"),

@@ -30,10 +30,11 @@ BACKDATE: Final = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """Where others find the revocation list and the issuer's certificate; empty: not published."""
+    """Where others find the revocation list, the issuer's certificate, and who answers for one; empty: nowhere."""
 
     crl_url: str = ""
     issuer_url: str = ""
+    ocsp_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,17 +149,16 @@ class Issuer:
         ]
         if publication.crl_url:
             extensions.append(distribution_point(publication.crl_url))
-        if publication.issuer_url:
-            extensions.append(
-                x509.AuthorityInformationAccess(
-                    [
-                        x509.AccessDescription(
-                            AuthorityInformationAccessOID.CA_ISSUERS,
-                            x509.UniformResourceIdentifier(publication.issuer_url),
-                        )
-                    ]
-                )
+        access = [
+            x509.AccessDescription(method, x509.UniformResourceIdentifier(url))
+            for method, url in (
+                (AuthorityInformationAccessOID.OCSP, publication.ocsp_url),
+                (AuthorityInformationAccessOID.CA_ISSUERS, publication.issuer_url),
             )
+            if url
+        ]
+        if access:
+            extensions.append(x509.AuthorityInformationAccess(access))
         return extensions
 
 

@@ -132,4 +132,7 @@ TLS_SERVER: Final = CertificateProfile(
 STATION: Final = CertificateProfile(
     name="station", purposes=(ExtendedKeyUsageOID.CLIENT_AUTH,), validity=2 * YEAR
 )
+OCSP_SIGNING: Final = CertificateProfile(
+    name="ocsp-signing", purposes=(ExtendedKeyUsageOID.OCSP_SIGNING,), validity=timedelta(days=2)
+)
 """The server's own profiles: never reachable through a template."""
