@@ -4,6 +4,7 @@ The store applies a list of them in one durable commit, under the card's lease, 
 """
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from server.ports.audit import AuditRecord
 from server.ports.operators import OperatorRecord
@@ -92,7 +93,8 @@ class OperatorRegistered:
     """The keys of `operator`, which belong to this card's credential, log its holder on.
 
     Who is an operator already stays as it is; else `operator` is added. Other keys of the same credential, and those of the
-    credential that it `replaces`, count no more.
+    credential that it `replaces`, count no more; of a System Owner, who is active again, no other key does. With one of kind
+    *operator*, the passcode of the first start goes.
     """
 
     operator: OperatorRecord
@@ -111,6 +113,13 @@ class SecretsCarried:
     """This station carried secrets of the card (it must be listed when the station is compromised)."""
 
     station: StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalSpent:
+    """This approval is spent by the operation, and by nothing else; nothing is written where it is not open any more."""
+
+    request_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +147,7 @@ Change = (
     | OperatorRegistered
     | StateChanged
     | SecretsCarried
+    | ApprovalSpent
     | OperationClosed
     | AuditRecord
 )

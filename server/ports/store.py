@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from server.ports.approvals import ApprovalStore as ApprovalStore  # noqa: PLC0414  # a word of the store
 from server.ports.audit import AuditEntry as AuditEntry  # noqa: PLC0414  # a word of the store
 from server.ports.audit import AuditKind as AuditKind  # noqa: PLC0414  # likewise
 from server.ports.audit import AuditRecord as AuditRecord  # noqa: PLC0414  # likewise
 from server.ports.audit import AuditStore as AuditStore  # noqa: PLC0414  # likewise
+from server.ports.changes import ApprovalSpent as ApprovalSpent  # noqa: PLC0414  # likewise
 from server.ports.changes import CertificateChanged as CertificateChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import CertificateTaskAsked as CertificateTaskAsked  # noqa: PLC0414  # likewise
 from server.ports.changes import CertificateTaskDone as CertificateTaskDone  # noqa: PLC0414  # likewise
@@ -45,6 +47,7 @@ from server.ports.operators import OperatorKind as OperatorKind  # noqa: PLC0414
 from server.ports.operators import OperatorRecord as OperatorRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import OperatorState as OperatorState  # noqa: PLC0414  # likewise
 from server.ports.operators import OperatorStore as OperatorStore  # noqa: PLC0414  # likewise
+from server.ports.operators import FirstStartRecord as FirstStartRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import PasscodeRecord as PasscodeRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import PasscodeStore as PasscodeStore  # noqa: PLC0414  # likewise
 from server.ports.operators import RoleRecord as RoleRecord  # noqa: PLC0414  # likewise
@@ -253,6 +256,11 @@ class Store(Protocol):
     @property
     def challenges(self) -> ChallengeStore:
         """Challenges that may still be answered."""
+        ...
+
+    @property
+    def approvals(self) -> ApprovalStore:
+        """Requests for approval."""
         ...
 
     @property

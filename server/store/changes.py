@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import delete, false, select, update
 
 from server.ports.store import (
+    ApprovalSpent,
     AuditRecord,
     CertificateChanged,
     CertificateTaskAsked,
@@ -30,6 +31,7 @@ from server.ports.store import (
     StateChanged,
 )
 from server.store import evidence, schema
+from server.store.approvals import spend
 from server.store.operators import register_operator
 from server.store.rules import DONE, check_task, not_after, words
 from server.store.statements import Cursor, Prepared, add, given, put
@@ -316,6 +318,11 @@ def _secrets_carried(scope: Scope, change: SecretsCarried) -> None:
     )
 
 
+def _approval_spent(scope: Scope, change: ApprovalSpent) -> None:
+    lease = scope.lease
+    spend(scope.cursor, change.request_id, lease.operation_id, lease.record_id, scope.clock.now())
+
+
 def _operation_closed(scope: Scope, change: OperationClosed) -> None:
     ended = change.code == DONE or change.abandon
     ended_at = scope.clock.now() if ended else None
@@ -341,6 +348,7 @@ EXECUTORS: Final[Mapping[type, Callable[[Scope, Any], None]]] = {
     OperatorRegistered: _operator_registered,
     StateChanged: _state_changed,
     SecretsCarried: _secrets_carried,
+    ApprovalSpent: _approval_spent,
     OperationClosed: _operation_closed,
     AuditRecord: _audit_record,
 }

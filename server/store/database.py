@@ -17,13 +17,15 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from server.store.approvals import ApprovalTables
 from server.store.cards import CardTables
 from server.store.codes import CodeTable
 from server.store.credentials import CredentialTables
 from server.store.evidence import AuditTable
 from server.store.jobs import JobTable
 from server.store.ledger import LedgerTable
-from server.store.operators import OperatorTables, PasscodeTable
+from server.store.operators import OperatorTables
+from server.store.passcode import PasscodeTable
 from server.store.roles import RoleTable
 from server.store.schema import REVISION
 from server.store.sessions import ChallengeTable, SessionTable
@@ -57,6 +59,7 @@ class Database:
         self.roles: Final = RoleTable(writer, clock)
         self.sessions: Final = SessionTable(writer, clock)
         self.challenges: Final = ChallengeTable(writer)
+        self.approvals: Final = ApprovalTables(writer, clock)
         self.passcode: Final = PasscodeTable(writer, clock)
         self.ledger: Final = LedgerTable(writer, clock)
         self.audit: Final = AuditTable(writer, clock)

@@ -14,7 +14,8 @@ from server.ports.store import (
 from server.store.memory_approvals import MemoryApprovals
 from server.store.memory_cards import MemoryCards
 from server.store.memory_credentials import MemoryCodes, MemoryCredentials
-from server.store.memory_operators import MemoryOperators, MemoryPasscode, MemoryRoles
+from server.store.memory_operators import MemoryOperators, MemoryRoles
+from server.store.memory_passcode import MemoryPasscode
 from server.store.memory_sessions import MemoryChallenges, MemorySessions
 from server.store.memory_state import Book, Draft
 from server.store.memory_stations import MemoryStations

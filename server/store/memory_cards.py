@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import singledispatch
 
 from server.ports.store import (
+    ApprovalSpent,
     AuditRecord,
     CertificateChanged,
     CertificateTaskAsked,
@@ -25,6 +26,7 @@ from server.ports.store import (
     SecretsCarried,
     StateChanged,
 )
+from server.store.memory_approvals import spend
 from server.store.memory_operators import register_operator
 from server.store.memory_state import Book, Draft, LeaseRow, Operation
 from server.store.rules import (
@@ -170,6 +172,9 @@ class MemoryCards:
                 self._book.note(draft, change)
             elif isinstance(change, SecretsCarried):
                 draft.carriers[lease.record_id, change.station] = self._book.clock.now()
+            elif isinstance(change, ApprovalSpent):
+                now = self._book.clock.now()
+                spend(draft, change.request_id, lease.operation_id, lease.record_id, now)
             else:
                 apply_change(change, draft, lease)
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from uuid import UUID
 
+from server.ports.approvals import ApprovalRecord
 from server.ports.evidence import leaf_hash
 from server.ports.store import (
     AuditEntry,
@@ -85,6 +87,7 @@ class Draft:
     roles: dict[str, RoleRecord] = field(default_factory=dict)
     sessions: dict[SessionId, SessionRecord] = field(default_factory=dict)
     challenges: dict[bytes, ChallengeRecord] = field(default_factory=dict)
+    approvals: dict[UUID, ApprovalRecord] = field(default_factory=dict)
     passcode: PasscodeRecord | None = None
     ledger: dict[int, LedgerEntry] = field(default_factory=dict)
     crl_number: int = 0
@@ -110,6 +113,7 @@ class Draft:
             roles=dict(self.roles),
             sessions=dict(self.sessions),
             challenges=dict(self.challenges),
+            approvals=dict(self.approvals),
             ledger=dict(self.ledger),
         )
 

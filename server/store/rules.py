@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from cryptography import x509
 
 from server.ports.ca import Reason
-from server.ports.store import Opening, UnblockCode
+from server.ports.store import AuditKind, AuditRecord, Opening, UnblockCode
 from shared import errors
 from shared.credential.model import (
     CardRecord,
@@ -106,6 +107,13 @@ def settled(
     if became is None:
         return replace(kept, state=CERTIFICATE_AFTER[task.action])
     return replace(kept, state=became.state, certificate=became.certificate)
+
+
+def expiry_evidence(request_id: UUID) -> AuditRecord:
+    """Return the evidence that nobody approved, or spent, a request in time."""
+    return AuditRecord(
+        kind=AuditKind.OPERATION, event="approval-expired", actor="server", subject=str(request_id)
+    )
 
 
 def check_code(code: UnblockCode) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum, unique
 
+from shared.credential.approval import ApprovalRule
 from shared.credential.pins import PinPolicy
 from shared.credential.reasons import Consequences
 from shared.piv.ids import (
@@ -112,6 +113,7 @@ class Template:
     `reasons` says what a cause means for the certificates when the credential is taken out of use. `cards` are the kinds
     of card that it may be issued on (empty: any that can do it), `limit` how many credentials of it a person may have
     at a time (None: any number). With `operator`, its credentials carry roles, and log their holders on.
+    `approvals` say what takes a second person; no way stands in two of them.
     """
 
     name: str
@@ -128,3 +130,4 @@ class Template:
     limit: int | None = None
     temporary: Temporary | None = None
     operator: bool = False
+    approvals: tuple[ApprovalRule, ...] = ()

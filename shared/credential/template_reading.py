@@ -15,6 +15,14 @@ from enum import Enum
 from typing import Any, Final, NoReturn, TypeVar
 
 from shared import errors
+from shared.credential.approval import (
+    ADMINISTRATIVE,
+    MOST_APPROVALS,
+    TOGETHER,
+    ApprovalRule,
+    Approvers,
+    Way,
+)
 from shared.credential.personal import VARIABLE
 from shared.credential.pins import Characters, PinPolicy
 from shared.credential.reasons import Cause, Consequence, read_consequence
@@ -64,6 +72,7 @@ class _Reader:
             {
                 "name", "title", "directory", "expires-after-days", "management-key",
                 "pin", "attestation", "certificate", "reasons", "cards", "limit", "temporary", "operator",
+                "approval",
             },
         )  # fmt: skip
         canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), default=str)
@@ -95,7 +104,44 @@ class _Reader:
             limit=self._number(root, "limit", 1, 1, 100) if "limit" in root else None,
             temporary=self._temporary(root["temporary"]) if "temporary" in root else None,
             operator=self._operator(root, certificates),
+            approvals=self._approvals(root),
         )
+
+    def _approvals(self, root: Mapping[str, Any]) -> tuple[ApprovalRule, ...]:
+        tables = root.get("approval", [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self._fail("approval", "[[approval]] is a list of tables")
+        rules = tuple(map(self._approval, tables))
+        ways = [way for rule in rules for way in sorted(rule.ways)]
+        for way in ways:
+            if ways.count(way) > 1:
+                self._fail("operations", f"{way} stands in two [[approval]]")
+        if sum(1 for rule in rules if rule.ways & TOGETHER) > 1:
+            names = ", ".join(sorted(TOGETHER))
+            self._fail("operations", f"{names} are ways around each other, and belong into one [[approval]]")
+        return rules
+
+    def _approval(self, table: Mapping[str, Any]) -> ApprovalRule:
+        self._known(table, {"operations", "count", "by", "valid-for-hours"})
+        known = {way.value: way for way in Way if way not in ADMINISTRATIVE}
+        names = self._texts(table, "operations", ())
+        for name in names:
+            if name not in known:
+                (near,) = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)
+                self._fail("operations", f"{name} takes no approval", near)
+        if not names:
+            self._fail(
+                "operations" if "operations" in table else "approval", "operations that take approvals"
+            )
+        rule = ApprovalRule(
+            ways=frozenset(known[name] for name in names),
+            count=self._number(table, "count", 1, 1, MOST_APPROVALS),
+            by=self._choice(table, "by", Approvers, Approvers.OPERATORS),
+            valid_for=timedelta(hours=self._number(table, "valid-for-hours", 24, 1, 720)),
+        )
+        if rule.by is Approvers.COLLEAGUES and not rule.ways <= TOGETHER:
+            self._fail("by", f"colleagues approve {', '.join(sorted(TOGETHER))}, and nothing else")
+        return rule
 
     def _operator(self, root: Mapping[str, Any], certificates: Sequence[CertificateSpec]) -> bool:
         operator = self._flag(root, "operator", default=False)
