@@ -1,4 +1,4 @@
-"""Operators, roles and the passcode of the first start, in memory."""
+"""Operators and roles, in memory."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -11,7 +11,6 @@ from server.ports.store import (
     OperatorKind,
     OperatorRecord,
     OperatorState,
-    PasscodeRecord,
     RoleRecord,
 )
 from server.store.memory_state import Book, Draft
@@ -32,7 +31,7 @@ class MemoryOperators:
         return bool(self._book.state.operators)
 
     async def add(self, operator: OperatorRecord, audit: AuditRecord) -> None:
-        """Store a new operator; with the System Owner the passcode goes."""
+        """Store a new operator; with one of kind *operator* the passcode goes."""
         with self._book.writing() as draft:
             owner = operator.kind is OperatorKind.SYSTEM_OWNER
             if operator.operator_id in draft.operators or (owner and _owned(draft)):
@@ -41,7 +40,7 @@ class MemoryOperators:
             draft.operators[operator.operator_id] = replace(operator, keys=())
             for key in operator.keys:
                 _add_key(draft, operator.operator_id, key)
-            if owner:
+            if operator.kind is OperatorKind.OPERATOR:
                 draft.passcode = None
             self._book.note(draft, audit)
 
@@ -126,26 +125,6 @@ class MemoryOperators:
         return next((operator for operator in self._in_order() if fits(operator)), None)
 
 
-class MemoryPasscode:
-    """The port `PasscodeStore`."""
-
-    def __init__(self, book: Book) -> None:
-        """Work on `book`."""
-        self._book = book
-
-    async def set(self, passcode: PasscodeRecord, audit: AuditRecord) -> None:
-        """Keep this passcode in the place of an earlier one."""
-        with self._book.writing() as draft:
-            if _owned(draft):
-                raise errors.StoreConflict(what="operator")
-            draft.passcode = passcode
-            self._book.note(draft, audit)
-
-    async def get(self) -> PasscodeRecord | None:
-        """Return it; None where there is none."""
-        return self._book.state.passcode
-
-
 class MemoryRoles:
     """The port `RoleStore`."""
 
@@ -203,6 +182,11 @@ def register_operator(draft: Draft, operator: OperatorRecord, replaces: Credenti
     )
     if known is None:
         known = draft.operators[operator.operator_id] = replace(operator, keys=())
+    if operator.kind is OperatorKind.OPERATOR:
+        draft.passcode = None
+    elif operator.kind is OperatorKind.SYSTEM_OWNER:
+        none = tuple(replace(key, active=False) for key in known.keys)
+        known = replace(known, keys=none, state=OperatorState.ACTIVE, failed_logons=0, locked_until=None)
     digests = {key.digest for key in operator.keys}
     over = {replaces, *(key.credential_id for key in operator.keys)} - {None}
     kept = tuple(

@@ -120,6 +120,19 @@ passcode: Final = Table(
     Column("cost", Integer(), nullable=False),
     Column("block_size", Integer(), nullable=False),
     Column("parallelism", Integer(), nullable=False),
+    Column("made_at", Instant(), nullable=False),
+    Column("expires_at", Instant()),
+    Column("failures", Integer(), nullable=False),
+    Column("locked_until", Instant()),
+    Column("token_digest", LargeBinary()),
+    Column("station_id", Uuid(), ForeignKey("station.station_id")),
+    Column("fingerprint", LargeBinary()),
+    Column("session_until", Instant()),
     CheckConstraint("number = 1", name="number"),
+    CheckConstraint(
+        "(token_digest IS NULL) = (station_id IS NULL) AND (token_digest IS NULL) = (fingerprint IS NULL)"
+        " AND (token_digest IS NULL) = (session_until IS NULL)",
+        name="session",
+    ),
 )
-"""At most one row, until there is a System Owner."""
+"""At most one row, until the first operator's card is active; with the one session that it opened."""

@@ -1,4 +1,4 @@
-"""Operators, their keys and roles, and the passcode that goes with the first of them."""
+"""Operators, their keys and roles."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -13,12 +13,12 @@ from server.ports.store import (
     OperatorKind,
     OperatorRecord,
     OperatorState,
-    PasscodeRecord,
 )
 from server.store import evidence
-from server.store.operator_schema import operator, operator_key, operator_role, passcode, role
+from server.store.operator_schema import operator, operator_key, operator_role, role
+from server.store.passcode import forget_passcode
 from server.store.schema import credential
-from server.store.statements import Cursor, Prepared, Row, add, given, put
+from server.store.statements import Cursor, Prepared, Row, add, given
 from server.store.writer import Writer
 from shared import errors
 from shared.clock import Clock
@@ -87,6 +87,11 @@ _OTHER_KEYS: Final = Prepared(
     )
     .values(active=false())
 )
+_NO_KEY: Final = Prepared(
+    update(operator_key)
+    .where(operator_key.c.operator_id == given(operator_key.c.operator_id))
+    .values(active=false())
+)
 _LOCK: Final = given(operator.c.locked_until)
 _COUNT_FAILURE: Final = Prepared(
     update(operator)
@@ -99,21 +104,6 @@ _COUNT_FAILURE: Final = Prepared(
     )
     .returning(operator.c.failed_logons)
 )
-
-_HAS_OWNER: Final = Prepared(
-    select(operator.c.operator_id).where(operator.c.kind == OperatorKind.SYSTEM_OWNER)
-)
-_PUT_PASSCODE: Final = put(passcode, (passcode.c.number,))
-_PASSCODE: Final = Prepared(
-    select(
-        passcode.c.salt,
-        passcode.c.digest,
-        passcode.c.cost,
-        passcode.c.block_size,
-        passcode.c.parallelism,
-    )
-)
-_FORGET_PASSCODE: Final = Prepared(delete(passcode))
 
 
 class OperatorTables:
@@ -129,15 +119,15 @@ class OperatorTables:
         return await self._writer.read(lambda cursor: _EXIST.row(cursor) is not None)
 
     async def add(self, operator: OperatorRecord, audit: AuditRecord) -> None:
-        """Store a new operator; with the System Owner the passcode goes."""
+        """Store a new operator; with one of kind *operator* the passcode goes."""
 
         def work(cursor: Cursor) -> None:
             _insert(cursor, operator)
             _give(cursor, operator.operator_id, operator.roles)
             for key in operator.keys:
                 _add_key(cursor, operator.operator_id, key)
-            if operator.kind is OperatorKind.SYSTEM_OWNER:
-                _FORGET_PASSCODE.run(cursor, {})
+            if operator.kind is OperatorKind.OPERATOR:
+                forget_passcode(cursor)
             evidence.append(cursor, self._clock, audit)
 
         await self._writer.write(work)
@@ -238,46 +228,6 @@ class OperatorTables:
         return await self._writer.write(work)
 
 
-class PasscodeTable:
-    """The port `PasscodeStore`."""
-
-    def __init__(self, writer: Writer, clock: Clock) -> None:
-        """Work through `writer`."""
-        self._writer = writer
-        self._clock = clock
-
-    async def set(self, passcode: PasscodeRecord, audit: AuditRecord) -> None:
-        """Keep this passcode in the place of an earlier one."""
-
-        def work(cursor: Cursor) -> None:
-            if _HAS_OWNER.row(cursor) is not None:
-                raise errors.StoreConflict(what="operator")
-            _PUT_PASSCODE.run(
-                cursor,
-                {
-                    "number": 1,
-                    "salt": passcode.salt,
-                    "digest": passcode.digest,
-                    "cost": passcode.cost,
-                    "block_size": passcode.block_size,
-                    "parallelism": passcode.parallelism,
-                },
-            )
-            evidence.append(cursor, self._clock, audit)
-
-        await self._writer.write(work)
-
-    async def get(self) -> PasscodeRecord | None:
-        """Return it; None where there is none."""
-        row = await self._writer.read(_PASSCODE.row)
-        if row is None:
-            return None
-        salt, digest, cost, block_size, parallelism = row
-        return PasscodeRecord(
-            salt=salt, digest=digest, cost=cost, block_size=block_size, parallelism=parallelism
-        )
-
-
 def operator_of(cursor: Cursor, operator_id: OperatorId) -> OperatorRecord | None:
     """Return this operator as the transaction sees it."""
     return _whole(cursor, _BY_ID.row(cursor, operator_id=operator_id))
@@ -294,6 +244,11 @@ def register_operator(cursor: Cursor, operator: OperatorRecord, replaces: Creden
         for name in sorted(operator.roles):
             _ADD_ROLE.run(cursor, {"operator_id": operator.operator_id, "role": name})
     owner = known or operator
+    if operator.kind is OperatorKind.OPERATOR:
+        forget_passcode(cursor)
+    elif operator.kind is OperatorKind.SYSTEM_OWNER:
+        _NO_KEY.run(cursor, {"operator_id": owner.operator_id})
+        _ACTIVATE.run(cursor, {"operator_id": owner.operator_id})
     for credential_id in {replaces, *(key.credential_id for key in operator.keys)} - {None}:
         _OTHER_KEYS.run(cursor, {"operator_id": owner.operator_id, "credential_id": credential_id})
     for key in operator.keys:

@@ -12,6 +12,7 @@ from server.ports.store import (
     AuditKind,
     AuditRecord,
     CredentialChanged,
+    FirstStartRecord,
     LogonMethod,
     OperatorId,
     OperatorKey,
@@ -25,17 +26,30 @@ from server.ports.store import (
 from shared import errors
 from shared.credential.model import CredentialId, HolderId, State
 from tests.contract.stores import conflict
-from tests.server.store.examples import NOON, a_key, an_operator, with_credential
+from tests.server.store.examples import EVIDENCE, NOON, a_key, a_station, an_operator, with_credential
 
 ACTED = AuditRecord(kind=AuditKind.OPERATOR, event="operator-changed", actor="admin", subject="1")
 LATER = NOON + timedelta(hours=1)
 NOBODY = OperatorId(uuid4())
-PASSCODE = PasscodeRecord(salt=b"s" * 16, digest=b"d" * 32, cost=2**15, block_size=8, parallelism=1)
+PASSCODE = PasscodeRecord(
+    salt=b"s" * 16, digest=b"d" * 32, cost=2**15, block_size=8, parallelism=1, made_at=NOON
+)
 ROLE = RoleRecord(name="helpdesk", document="{}", preset=False, changed_at=NOON)
 
 
 async def acts(store: Store) -> Sequence[AuditRecord]:
     return [entry.record for entry in await store.audit.page(1, 100)]
+
+
+async def a_first_start(store: Store) -> FirstStartRecord:
+    station = a_station()
+    await store.stations.add_station(station, EVIDENCE)
+    return FirstStartRecord(
+        token_digest=uuid4().bytes,
+        station_id=station.station_id,
+        fingerprint=station.fingerprint,
+        expires_at=LATER,
+    )
 
 
 # --- operators ------------------------------------------------------------------------------------------
@@ -270,27 +284,64 @@ async def test_a_role_that_somebody_has_stays(store: Store) -> None:
 # --- the passcode of the first start --------------------------------------------------------------------
 
 
-async def test_the_passcode_goes_with_the_system_owner(store: Store) -> None:
+async def test_the_passcode_goes_with_the_first_operator(store: Store) -> None:
     assert await store.passcode.get() is None
     await store.passcode.set(PASSCODE, ACTED)
-    await store.operators.add(an_operator(), ACTED)
-    other = replace(PASSCODE, salt=b"t" * 16)
-    await store.passcode.set(other, ACTED)
-    assert await store.passcode.get() == other
     await store.operators.add(an_operator(kind=OperatorKind.SYSTEM_OWNER), ACTED)
+    assert await store.passcode.get() == PASSCODE
+    with conflict("operator"):
+        await store.passcode.set(PASSCODE, ACTED)
+    await store.operators.add(an_operator(), ACTED)
     assert await store.passcode.get() is None
     with conflict("operator"):
         await store.passcode.set(PASSCODE, ACTED)
     assert await store.passcode.get() is None
-    assert len(await acts(store)) == 4
+    assert len(await acts(store)) == 3
 
 
-async def test_a_system_owner_that_is_refused_leaves_the_passcode(store: Store) -> None:
+async def test_a_passcode_that_ends_opens_a_first_start_anew(store: Store) -> None:
+    await store.operators.add(an_operator(), ACTED)
+    ending = replace(PASSCODE, expires_at=LATER)
+    await store.passcode.set(ending, ACTED)
+    assert await store.passcode.get() == ending
+
+
+async def test_an_operator_that_is_refused_leaves_the_passcode(store: Store) -> None:
     await store.passcode.set(PASSCODE, ACTED)
-    owner = an_operator(a_key(credential_id=CredentialId(uuid4())), kind=OperatorKind.SYSTEM_OWNER)
+    operator = an_operator(a_key(credential_id=CredentialId(uuid4())))
     with conflict("reference"):
-        await store.operators.add(owner, ACTED)
+        await store.operators.add(operator, ACTED)
     assert await store.passcode.get() == PASSCODE
+
+
+async def test_wrong_passcodes_are_counted_until_the_right_one(store: Store) -> None:
+    assert await store.passcode.note_failure(None, ACTED) == 0
+    assert not await acts(store)
+    await store.passcode.set(PASSCODE, ACTED)
+    assert await store.passcode.note_failure(None, ACTED) == 1
+    until = NOON + timedelta(seconds=5)
+    assert await store.passcode.note_failure(until, ACTED) == 2
+    assert await store.passcode.get() == replace(PASSCODE, failures=2, locked_until=until)
+    session = await a_first_start(store)
+    await store.passcode.begin(session, PASSCODE, ACTED)
+    assert await store.passcode.get() == replace(PASSCODE, session=session)
+
+
+async def test_one_session_of_the_first_start_at_a_time(store: Store) -> None:
+    await store.passcode.set(PASSCODE, ACTED)
+    first, second = await a_first_start(store), await a_first_start(store)
+    await store.passcode.begin(first, PASSCODE, ACTED)
+    await store.passcode.begin(second, PASSCODE, ACTED)
+    before = len(await acts(store))
+    assert not await store.passcode.end(first.token_digest, ACTED)
+    assert len(await acts(store)) == before
+    assert await store.passcode.end(second.token_digest, ACTED)
+    assert await store.passcode.get() == PASSCODE
+    with conflict("passcode"):
+        await store.passcode.begin(first, replace(PASSCODE, salt=b"t" * 16), ACTED)
+    await store.operators.add(an_operator(), ACTED)
+    with conflict("passcode"):
+        await store.passcode.begin(first, PASSCODE, ACTED)
 
 
 def test_no_secret_shows_in_words() -> None:

@@ -248,7 +248,8 @@ def test_everything_is_there_after_an_upgrade_and_can_be_found(first: Path) -> N
         "INSERT INTO operator VALUES ('0', '', NULL, 'operator', 'active', 0, NULL, -1, NULL)",
         "INSERT INTO operator_key VALUES (1, '', '0', 'card', NULL, 1)",
         "INSERT INTO operator_role VALUES ('0', 'normal')",
-        "INSERT INTO passcode VALUES (2, '', '', 1, 1, 1)",
+        "INSERT INTO passcode VALUES (2, '', '', 1, 1, 1, 0, NULL, 0, NULL, NULL, NULL, NULL, NULL)",
+        "INSERT INTO passcode VALUES (1, '', '', 1, 1, 1, 0, NULL, 0, NULL, 'x', NULL, NULL, NULL)",
         "INSERT INTO unblock_code VALUES ('0', '', 0, 1)",
     ],
 )
