@@ -41,13 +41,16 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path, directory: Slapd, templates: Sequence[str]) -> AsyncIterator[Desk]:
-    """Make a server in `folder`, join a station to it, and run both."""
+async def desk(
+    folder: Path, directory: Slapd, templates: Sequence[str], *, settings: str = ""
+) -> AsyncIterator[Desk]:
+    """Make a server in `folder`, join a station to it, and run both; `settings` are more tables of `kiosk.toml`."""
     write_secret(folder / "directory-password", PASSWORD)
     found = directory.settings()
     table = DIRECTORY.format(
         host=found.host, port=found.port, base=found.base, bind_dn=found.bind_dn, ca_file=found.ca_file
     )
+    table += settings
     token = prepare(folder, ports=(free_ports(), free_ports()), directory=table, templates=templates)
     with serving(folder):
         backend = GrpcBackend(await join(token, folder / "station", STATION), SystemClock())
