@@ -6,7 +6,7 @@ from typing import Final
 from server.operations.operation import Ended, Operation
 from server.operations.pin_policy import policy_for
 from server.operations.present_pin import PIN, present_pin
-from server.ports.store import AuditKind, CredentialChanged, OperationClosed
+from server.ports.store import AuditKind, CodeEnded, CredentialChanged, OperationClosed
 from shared import errors
 from shared.credential.lifecycle import OperationKind, target
 from shared.iso7816.apdu import Hole
@@ -72,7 +72,7 @@ async def change_pin(op: Operation) -> Ended:
         else:
             break
     chosen = replace(credential, pin_set_at=op.services.clock.now(), pin_change_due=False)
-    op.journal.note(CredentialChanged(credential=chosen))
+    op.journal.note(CredentialChanged(credential=chosen), CodeEnded(credential_id=chosen.credential_id))
     op.journal.evidence(AuditKind.OPERATION, "PIN changed", record.record_id)
     await op.journal.commit(OperationClosed(code="done"))
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(STEPS))))

@@ -23,6 +23,7 @@ from server.ports.store import (
     AuditRecord,
     CertificateTaskAsked,
     Change,
+    CodeEnded,
     CredentialChanged,
     Opening,
     OperationClosed,
@@ -122,7 +123,10 @@ async def _decision(
     decided = replace(record, state=state, tasks=merged(record.tasks, tasks))
     if record.credential is not None:
         credential = replace(record.credential, state=state, reason=cause.value if cause else "", since=now)
-        changes.append(CredentialChanged(credential=credential))
+        changes += [
+            CredentialChanged(credential=credential),
+            CodeEnded(credential_id=credential.credential_id),
+        ]
         decided = replace(decided, credential=credential)
     changes.append(StateChanged(state=state))
     return Decision(operation=operation, record=decided, changes=tuple(changes), tasks=tasks, cause=cause)

@@ -132,15 +132,19 @@ class Disclosures:
         return record, record.credential
 
 
-async def redeem(services: Services, credential: CredentialRecord, code: Secret) -> None:
-    """Spend an unblock code.
+async def check_code(services: Services, credential: CredentialRecord, code: Secret) -> None:
+    """Judge a code that comes with an operation; it is spent by the commit that does what it is for.
 
     Raises:
         CodeRejected: it is not the credential's, spent, or too old; or too many wrong ones came before.
     """
+    digest = _digest(credential, code)
+    if not await services.store.codes.check(credential.credential_id, digest, services.clock.now()):
+        raise errors.CodeRejected
+
+
+def _digest(credential: CredentialRecord, code: Secret) -> bytes:
     try:
-        digest = unblock_code_digest(code, credential.credential_id)
+        return unblock_code_digest(code, credential.credential_id)
     except errors.Invalid as malformed:
         raise errors.CodeRejected from malformed
-    if not await services.store.codes.redeem(credential.credential_id, digest, services.clock.now()):
-        raise errors.CodeRejected

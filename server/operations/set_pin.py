@@ -17,7 +17,7 @@ from server.operations.decide import (
     revocation,
     tasks_for,
 )
-from server.operations.disclose import redeem
+from server.operations.disclose import check_code
 from server.operations.operation import Ended, Operation
 from server.operations.operator_card import check_carried, register_operator
 from server.operations.pin_policy import policy_for
@@ -27,6 +27,7 @@ from server.operations.tasks import attempt
 from server.ports.store import (
     AuditKind,
     CertificateTaskAsked,
+    CodeEnded,
     CredentialChanged,
     OperationClosed,
     PinChanged,
@@ -161,6 +162,7 @@ async def _set_pin(
         PukDisclosed(disclosed=False),
         PinChanged(pin=PinState.HOLDER),
         CredentialChanged(credential=used),
+        CodeEnded(credential_id=used.credential_id),
         StateChanged(state=state),
     )
     logs_on = operation is OperationKind.ACTIVATE and register_operator(
@@ -198,13 +200,13 @@ def _left_behind(op: Operation, record: CardRecord, facts: CardFacts) -> Sequenc
 
 
 async def _check_code(op: Operation, credential: CredentialRecord) -> None:
-    """Spend the unblock code that came with the request, before anybody is asked for a PIN.
+    """Judge the unblock code that came with the request, before anybody is asked for a PIN; it ends once that is set.
 
     Raises:
         CodeRejected: it is not the right one; nothing was changed.
     """
     if op.begin.code is not None:
-        await redeem(op.services, credential, op.begin.code)
+        await check_code(op.services, credential, op.begin.code)
 
 
 def _in_use(credential: CredentialRecord, state: State, activated_at: datetime) -> CredentialRecord:

@@ -102,6 +102,13 @@ class OperatorRegistered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeEnded:
+    """A one-time code of this credential, if there is one, counts no more: what it was for is done, or not possible now."""
+
+    credential_id: CredentialId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateChanged:
     """The combined state of the card."""
 
@@ -145,6 +152,7 @@ Change = (
     | CertificateTaskDone
     | CredentialChanged
     | OperatorRegistered
+    | CodeEnded
     | StateChanged
     | SecretsCarried
     | ApprovalSpent

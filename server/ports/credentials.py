@@ -80,10 +80,13 @@ class CodeStore(Protocol):
         """
         ...
 
-    async def redeem(self, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
-        """Spend the code and return True where it fits and is alive; a wrong one costs an attempt, the last one the code."""
+    async def check(self, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
+        """Return whether the code fits and is alive, and leave it; a wrong one costs an attempt, the last one the code.
+
+        It ends with the commit that does what it is for (`CodeEnded`).
+        """
         ...
 
-    async def forget(self, credential_id: CredentialId) -> None:
-        """Take the credential's code back, if there is one."""
+    async def redeem(self, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
+        """Spend the code and return True where it fits and is alive; a wrong one as in `check`."""
         ...

@@ -22,6 +22,7 @@ from server.ports.changes import CertificateChanged as CertificateChanged  # noq
 from server.ports.changes import CertificateTaskAsked as CertificateTaskAsked  # noqa: PLC0414  # likewise
 from server.ports.changes import CertificateTaskDone as CertificateTaskDone  # noqa: PLC0414  # likewise
 from server.ports.changes import Change as Change  # noqa: PLC0414  # likewise
+from server.ports.changes import CodeEnded as CodeEnded  # noqa: PLC0414  # likewise
 from server.ports.changes import CredentialChanged as CredentialChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import KeyChanged as KeyChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import ManagementAlgorithmChanged as ManagementAlgorithmChanged  # noqa: PLC0414  # likewise
@@ -56,6 +57,7 @@ from server.ports.operators import SessionEnd as SessionEnd  # noqa: PLC0414  # 
 from server.ports.operators import SessionId as SessionId  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionRecord as SessionRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionStore as SessionStore  # noqa: PLC0414  # likewise
+from server.ports.stations import Application as Application  # noqa: PLC0414  # likewise
 from server.ports.stations import Carried as Carried  # noqa: PLC0414  # likewise
 from server.ports.stations import JoinToken as JoinToken  # noqa: PLC0414  # likewise
 from server.ports.stations import Standing as Standing  # noqa: PLC0414  # likewise

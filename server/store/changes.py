@@ -18,6 +18,7 @@ from server.ports.store import (
     CertificateTaskAsked,
     CertificateTaskDone,
     Change,
+    CodeEnded,
     CredentialChanged,
     KeyChanged,
     Lease,
@@ -32,6 +33,7 @@ from server.ports.store import (
 )
 from server.store import evidence, schema
 from server.store.approvals import spend
+from server.store.codes import end_code
 from server.store.operators import register_operator
 from server.store.rules import DONE, check_task, not_after, words
 from server.store.statements import Cursor, Prepared, add, given, put
@@ -303,6 +305,10 @@ def _operator_registered(scope: Scope, change: OperatorRegistered) -> None:
     register_operator(scope.cursor, change.operator, change.replaces)
 
 
+def _code_ended(scope: Scope, change: CodeEnded) -> None:
+    end_code(scope.cursor, change.credential_id)
+
+
 def _state_changed(scope: Scope, change: StateChanged) -> None:
     _SET_STATE.run(scope.cursor, {"record_id": scope.lease.record_id, "state": change.state})
 
@@ -346,6 +352,7 @@ EXECUTORS: Final[Mapping[type, Callable[[Scope, Any], None]]] = {
     CertificateTaskDone: _task_done,
     CredentialChanged: _credential_changed,
     OperatorRegistered: _operator_registered,
+    CodeEnded: _code_ended,
     StateChanged: _state_changed,
     SecretsCarried: _secrets_carried,
     ApprovalSpent: _approval_spent,

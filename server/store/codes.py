@@ -23,7 +23,12 @@ _CODE: Final = Prepared(
 _COUNT: Final = Prepared(
     update(unblock_code).where(_OF_THIS).values(attempts_left=unblock_code.c.attempts_left - 1)
 )
-_FORGET: Final = Prepared(delete(unblock_code).where(_OF_THIS))
+_END: Final = Prepared(delete(unblock_code).where(_OF_THIS))
+
+
+def end_code(cursor: Cursor, credential_id: CredentialId) -> None:
+    """Let the credential's code, if there is one, count no more."""
+    _END.run(cursor, {"credential_id": credential_id})
 
 
 class CodeTable:
@@ -52,22 +57,30 @@ class CodeTable:
 
         await self._writer.write(work)
 
+    async def check(self, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
+        """Judge a code and leave it where it fits; a wrong one costs an attempt."""
+        return await self._writer.write(lambda cursor: _fits(cursor, credential_id, digest, now))
+
     async def redeem(self, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
         """Spend the code where it fits; a wrong one costs an attempt."""
 
         def work(cursor: Cursor) -> bool:
-            row = _CODE.row(cursor, credential_id=credential_id)
-            if row is None:
-                return False
-            kept, expires_at, attempts_left = row
-            alive = expires_at > now
-            fits = alive and compare_digest(kept, digest)
-            spend = _COUNT if alive and not fits and attempts_left > 1 else _FORGET
-            spend.run(cursor, {"credential_id": credential_id})
+            fits = _fits(cursor, credential_id, digest, now)
+            if fits:
+                end_code(cursor, credential_id)
             return fits
 
         return await self._writer.write(work)
 
-    async def forget(self, credential_id: CredentialId) -> None:
-        """Take the credential's code back, if there is one."""
-        await self._writer.write(lambda cursor: _FORGET.run(cursor, {"credential_id": credential_id}))
+
+def _fits(cursor: Cursor, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
+    """Return whether the code is this one and alive; count a wrong one, and drop one that is over."""
+    row = _CODE.row(cursor, credential_id=credential_id)
+    if row is None:
+        return False
+    kept, expires_at, attempts_left = row
+    alive = expires_at > now
+    if alive and compare_digest(kept, digest):
+        return True
+    (_COUNT if alive and attempts_left > 1 else _END).run(cursor, {"credential_id": credential_id})
+    return False

@@ -13,6 +13,7 @@ from server.ports.store import (
     CertificateTaskAsked,
     CertificateTaskDone,
     Change,
+    CodeEnded,
     CredentialChanged,
     KeyChanged,
     Lease,
@@ -354,6 +355,12 @@ def _(change: CredentialChanged, draft: Draft, lease: Lease) -> None:
 def _(change: OperatorRegistered, draft: Draft, lease: Lease) -> None:
     del lease
     register_operator(draft, change.operator, change.replaces)
+
+
+@apply_change.register
+def _(change: CodeEnded, draft: Draft, lease: Lease) -> None:
+    del lease
+    draft.codes.pop(change.credential_id, None)
 
 
 @apply_change.register

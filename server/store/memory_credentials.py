@@ -147,18 +147,30 @@ class MemoryCodes:
             draft.codes[code.credential_id] = code
             self._book.note(draft, audit)
 
+    async def check(self, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
+        """Judge a code and leave it where it fits; a wrong one costs an attempt."""
+        with self._book.writing() as draft:
+            return _fits(draft, credential_id, digest, now)
+
     async def redeem(self, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
         """Spend the code where it fits; a wrong one costs an attempt."""
         with self._book.writing() as draft:
-            code = draft.codes.pop(credential_id, None)
-            if code is None or code.expires_at <= now:
-                return False
-            fits = compare_digest(code.digest, digest)
-            if not fits and code.attempts_left > 1:
-                draft.codes[credential_id] = replace(code, attempts_left=code.attempts_left - 1)
+            fits = _fits(draft, credential_id, digest, now)
+            if fits:
+                del draft.codes[credential_id]
             return fits
 
-    async def forget(self, credential_id: CredentialId) -> None:
-        """Take the credential's code back, if there is one."""
-        with self._book.writing() as draft:
-            draft.codes.pop(credential_id, None)
+
+def _fits(draft: Draft, credential_id: CredentialId, digest: bytes, now: datetime) -> bool:
+    """Return whether the code is this one and alive; count a wrong one, and drop one that is over."""
+    code = draft.codes.get(credential_id)
+    if code is None:
+        return False
+    alive = code.expires_at > now
+    if alive and compare_digest(code.digest, digest):
+        return True
+    if alive and code.attempts_left > 1:
+        draft.codes[credential_id] = replace(code, attempts_left=code.attempts_left - 1)
+    else:
+        del draft.codes[credential_id]
+    return False

@@ -13,6 +13,7 @@ from server.ports.store import (
     CertificateChanged,
     CertificateTaskAsked,
     CertificateTaskDone,
+    CodeEnded,
     CredentialChanged,
     JobRecord,
     Lease,
@@ -304,12 +305,37 @@ async def test_the_newest_code_counts_with_all_its_attempts(store: Store) -> Non
     assert await store.codes.redeem(first.credential_id, second.digest, NOON)
 
 
-async def test_a_code_is_taken_back(store: Store) -> None:
+async def test_a_code_that_is_checked_stays(store: Store) -> None:
     code = await a_code(store)
     await store.codes.add(code, EVIDENCE)
-    await store.codes.forget(code.credential_id)
-    await store.codes.forget(code.credential_id)
+    for _ in range(2):
+        assert await store.codes.check(code.credential_id, code.digest, NOON)
+    assert await store.codes.redeem(code.credential_id, code.digest, NOON)
+    assert not await store.codes.check(code.credential_id, code.digest, NOON)
+
+
+@pytest.mark.parametrize(("wrong", "left"), [(2, True), (3, False)])
+async def test_checking_wrong_codes_costs_attempts(store: Store, wrong: int, left: bool) -> None:  # noqa: FBT001  # a case
+    code = await a_code(store)
+    await store.codes.add(code, EVIDENCE)
+    for guess in range(wrong):
+        assert not await store.codes.check(code.credential_id, bytes([guess]) * 20, NOON)
+    assert await store.codes.check(code.credential_id, code.digest, NOON) is left
+
+
+async def test_a_code_ends_with_the_commit_that_does_what_it_is_for(store: Store) -> None:
+    card, credential = a_card(), a_credential()
+    lease = await begin(store, card, CredentialChanged(credential=credential))
+    code = UnblockCode(
+        credential_id=credential.credential_id, digest=b"right" * 4, expires_at=LATER, attempts_left=3
+    )
+    await store.codes.add(code, EVIDENCE)
+    other = await a_code(store)
+    await store.codes.add(other, EVIDENCE)
+    for _ in range(2):
+        await store.cards.apply(lease, [CodeEnded(credential_id=code.credential_id)])
     assert not await store.codes.redeem(code.credential_id, code.digest, NOON)
+    assert await store.codes.redeem(other.credential_id, other.digest, NOON)
 
 
 async def test_a_code_needs_a_credential_and_an_attempt(store: Store) -> None:

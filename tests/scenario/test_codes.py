@@ -240,3 +240,37 @@ async def test_a_code_that_is_none_costs_no_attempt(lab: Lab) -> None:
     for _ in range(ATTEMPTS + 1):
         assert await redeem(lab, "nonsense") == "code-rejected"
     assert await redeem(lab, made.code) == "done"
+
+
+async def test_a_code_is_not_spent_while_nobody_has_chosen_a_pin(lab: Lab) -> None:
+    found = await active(lab)
+    made = await lab.station.make_unblock_code(found.record_id)
+    given_up = await lab.perform(OperationKind.UNBLOCK, Holder(), code=copy(made.code))
+    assert given_up.error is not None
+    assert given_up.error.code == "cancelled"
+    for at in (3, 20):
+        lab.readers.arm("card", Fault(kind=FaultKind.COMMAND_LOST, at=at))
+        pulled = await lab.perform(OperationKind.UNBLOCK, Holder(new_pins=[NEW]), code=copy(made.code))
+        assert isinstance(pulled.error, errors.CardLost)
+        await lab.readers.insert("Reader 1", "card")
+        await lab.settle()
+    assert await redeem(lab, made.code) == "done"
+    assert await redeem(lab, made.code) == "code-rejected"
+
+
+@pytest.mark.parametrize("operation", [OperationKind.UNBLOCK, OperationKind.CHANGE_PIN])
+async def test_a_code_ends_when_its_holder_has_a_new_pin(lab: Lab, operation: OperationKind) -> None:
+    found = await active(lab)
+    made = await lab.station.make_unblock_code(found.record_id)
+    outcome = await lab.perform(operation, Holder(new_pins=[NEW], current_pins=[PIN]))
+    assert outcome.error is None
+    assert await redeem(lab, made.code) == "code-rejected"
+
+
+async def test_a_code_does_not_outlive_a_suspension(lab: Lab) -> None:
+    found = await active(lab)
+    made = await lab.station.make_unblock_code(found.record_id)
+    await lab.station.decide(found.record_id, OperationKind.SUSPEND, Cause.FORGOTTEN)
+    await lab.station.decide(found.record_id, OperationKind.RESUME, "")
+    assert await redeem(lab, made.code) == "code-rejected"
+    assert lab.readers.card("card").memory.pin.value.reveal() == f"{PIN}".encode() + b"\xff\xff"
