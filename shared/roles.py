@@ -9,7 +9,7 @@ a grant for all of them.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum, unique
 from functools import lru_cache
@@ -163,6 +163,21 @@ def union(roles: Iterable[Role]) -> Permissions:
             highest[subject] = max(level, highest.get(subject, level))
     return Permissions(
         overall=MappingProxyType(overall), single=MappingProxyType(single), highest=MappingProxyType(highest)
+    )
+
+
+def limited(permissions: Permissions, highest: Callable[[Subject], Level]) -> Permissions:
+    """Return these permissions, on every subject no more than the `highest` level there is for it."""
+
+    def cut(subject: Subject, level: Level) -> Level:
+        return min(level, highest(subject))
+
+    return Permissions(
+        overall={subject: cut(subject, level) for subject, level in permissions.overall.items()},
+        single={
+            (subject, name): cut(subject, level) for (subject, name), level in permissions.single.items()
+        },
+        highest={subject: cut(subject, level) for subject, level in permissions.highest.items()},
     )
 
 

@@ -104,7 +104,7 @@ class OperatorStore(Protocol):
     """Operators, their keys and their roles."""
 
     async def exist(self) -> bool:
-        """Whether there is any operator, active or not: from then on nobody acts without a session."""
+        """Whether there is any operator but applications, active or not: from then on no station acts without a session."""
         ...
 
     async def add(self, operator: OperatorRecord, audit: AuditRecord) -> None:

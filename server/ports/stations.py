@@ -1,13 +1,15 @@
 """The record of stations: who joined, by which certificates each is known, what it may be used for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
 from typing import Protocol
 
 from server.ports.audit import AuditRecord
+from server.ports.operators import OperatorRecord
 from shared.credential.model import RecordId, StationId
+from shared.roles import Subject
 from shared.station_profile import EVERYTHING, StationProfile
 
 
@@ -32,10 +34,19 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """What another system may do: `roles` as operators have, and what of it is sensitive and may be done `unattended`."""
+
+    roles: frozenset[str]
+    unattended: frozenset[Subject] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StationRecord:
     """A machine that joined, as one of its certificates shows it.
 
-    `fingerprint` is the SHA-256 of that certificate (DER); `not_after` is when it stops counting.
+    `fingerprint` is the SHA-256 of that certificate (DER); `not_after` is when it stops counting. `unattended` is None for
+    a station; for an application, which acts as itself, it is what it may do of what others give a PIN for.
     """
 
     station_id: StationId
@@ -47,16 +58,18 @@ class StationRecord:
     not_after: datetime
     standing: Standing = Standing.CURRENT
     profile: StationProfile = EVERYTHING
+    unattended: frozenset[Subject] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinToken:
-    """A right to join once: `digest` is the SHA-256 of the token's secret part."""
+    """A right to join once: `digest` is the SHA-256 of the token's secret part; an `application` is what the machine will be."""
 
     digest: bytes
     name: str
     lab: bool
     expires_at: datetime
+    application: Application | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +99,15 @@ class StationStore(Protocol):
         """Take a token out, once; None where it is unknown, spent or expired."""
         ...
 
-    async def add_station(self, station: StationRecord, audit: AuditRecord) -> None:
-        """Store a station that joined, which may be used for everything."""
+    async def add_station(
+        self, station: StationRecord, audit: AuditRecord, operator: OperatorRecord | None = None
+    ) -> None:
+        """Store a station that joined, which may be used for everything; an application with the `operator` that it is.
+
+        Raises:
+            StoreConflict: the id or the certificate is known already.
+            Invalid: there is no such role any more.
+        """
         ...
 
     async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
@@ -108,7 +128,13 @@ class StationStore(Protocol):
         ...
 
     async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
-        """Give a station another name; `StoreConflict` where there is none."""
+        """Give a station, and the application that it is, another name; `StoreConflict` where there is none."""
+        ...
+
+    async def set_unattended(
+        self, station_id: StationId, unattended: Collection[Subject], audit: AuditRecord
+    ) -> None:
+        """Say what of what is sensitive an application may do; `StoreConflict` where there is no such application."""
         ...
 
     async def set_profile(self, station_id: StationId, profile: StationProfile, audit: AuditRecord) -> None:

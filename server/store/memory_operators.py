@@ -27,19 +27,14 @@ class MemoryOperators:
         self._book = book
 
     async def exist(self) -> bool:
-        """Whether there is any operator."""
-        return bool(self._book.state.operators)
+        """Whether there is any operator but applications."""
+        kept = self._book.state.operators.values()
+        return any(each.kind is not OperatorKind.APPLICATION for each in kept)
 
     async def add(self, operator: OperatorRecord, audit: AuditRecord) -> None:
         """Store a new operator; with one of kind *operator* the passcode goes."""
         with self._book.writing() as draft:
-            owner = operator.kind is OperatorKind.SYSTEM_OWNER
-            if operator.operator_id in draft.operators or (owner and _owned(draft)):
-                raise errors.StoreConflict(what="operator")
-            _check_roles(draft, operator.roles)
-            draft.operators[operator.operator_id] = replace(operator, keys=())
-            for key in operator.keys:
-                _add_key(draft, operator.operator_id, key)
+            insert_operator(draft, operator)
             if operator.kind is OperatorKind.OPERATOR:
                 draft.passcode = None
             self._book.note(draft, audit)
@@ -207,6 +202,17 @@ def _shown(state: Draft, operator: OperatorRecord) -> OperatorRecord:
         for key in operator.keys
     )
     return replace(operator, keys=keys)
+
+
+def insert_operator(draft: Draft, operator: OperatorRecord) -> None:
+    """Write a new operator down, with roles and keys; `Invalid` where there is no such role."""
+    owner = operator.kind is OperatorKind.SYSTEM_OWNER
+    if operator.operator_id in draft.operators or (owner and _owned(draft)):
+        raise errors.StoreConflict(what="operator")
+    _check_roles(draft, operator.roles)
+    draft.operators[operator.operator_id] = replace(operator, keys=())
+    for key in operator.keys:
+        _add_key(draft, operator.operator_id, key)
 
 
 def _owned(draft: Draft) -> bool:

@@ -1,14 +1,25 @@
 """Stations and the tokens with which they join, in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from server.ports.store import AuditRecord, Carried, JoinToken, Standing, StationRecord, StationState
+from server.ports.store import (
+    AuditRecord,
+    Carried,
+    JoinToken,
+    OperatorId,
+    OperatorRecord,
+    Standing,
+    StationRecord,
+    StationState,
+)
+from server.store.memory_operators import insert_operator
 from server.store.memory_state import Book, Draft
 from server.store.rules import OUT_OF_SERVICE
 from shared import errors
 from shared.credential.model import RecordId, StationId
+from shared.roles import Subject
 from shared.station_profile import StationProfile
 
 
@@ -44,12 +55,16 @@ class MemoryStations:
             del draft.tokens[digest]
         return token
 
-    async def add_station(self, station: StationRecord, audit: AuditRecord) -> None:
-        """Store a station that joined; `StoreConflict` where its certificate is known already."""
+    async def add_station(
+        self, station: StationRecord, audit: AuditRecord, operator: OperatorRecord | None = None
+    ) -> None:
+        """Store a station that joined, or an application; `StoreConflict` where its certificate is known already."""
         with self._book.writing() as draft:
             if station.station_id in draft.stations or _known(draft, station.fingerprint) is not None:
                 raise errors.StoreConflict(what="station")
             draft.stations[station.station_id] = station
+            if operator is not None:
+                insert_operator(draft, operator)
             self._book.note(draft, audit)
 
     async def set_state(self, station_id: StationId, state: StationState, audit: AuditRecord) -> None:
@@ -84,8 +99,24 @@ class MemoryStations:
         return found
 
     async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
-        """Give a station another name; `StoreConflict` where there is none."""
-        self._change(station_id, audit, lambda station: replace(station, name=name))
+        """Give a station, and the application that it is, another name; `StoreConflict` where there is none."""
+        with self._book.writing() as draft:
+            if station_id not in draft.stations:
+                raise errors.StoreConflict(what="station")
+            draft.stations[station_id] = replace(draft.stations[station_id], name=name)
+            operator_id = OperatorId(station_id)
+            if operator_id in draft.operators:
+                draft.operators[operator_id] = replace(draft.operators[operator_id], name=name)
+            self._book.note(draft, audit)
+
+    async def set_unattended(
+        self, station_id: StationId, unattended: Collection[Subject], audit: AuditRecord
+    ) -> None:
+        """Say what of what is sensitive an application may do; `StoreConflict` where there is no such application."""
+        station = self._book.state.stations.get(station_id)
+        if station is None or station.unattended is None:
+            raise errors.StoreConflict(what="application")
+        self._change(station_id, audit, lambda station: replace(station, unattended=frozenset(unattended)))
 
     async def set_profile(self, station_id: StationId, profile: StationProfile, audit: AuditRecord) -> None:
         """Say what a station may be used for; `StoreConflict` where there is none."""

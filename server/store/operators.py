@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, case, delete, false, literal, or_, select, update
 
@@ -43,7 +44,9 @@ def _with_key(condition: ColumnElement[bool]) -> Select[Any]:
     return _OPERATORS.where(operator.c.operator_id.in_(select(operator_key.c.operator_id).where(condition)))
 
 
-_EXIST: Final = Prepared(select(literal(1)).select_from(operator).limit(1))
+_EXIST: Final = Prepared(
+    select(literal(1)).select_from(operator).where(operator.c.kind != OperatorKind.APPLICATION).limit(1)
+)
 _ALL: Final = Prepared(_OPERATORS.order_by(*_BY_NAME))
 _BY_ID: Final = Prepared(_OPERATORS.where(_OF_THIS))
 _BY_KEY: Final = Prepared(_with_key(operator_key.c.digest == given(operator_key.c.digest)))
@@ -70,6 +73,7 @@ _DROP_ROLES: Final = Prepared(
     delete(operator_role).where(operator_role.c.operator_id == given(operator_role.c.operator_id))
 )
 _HAS_ROLE: Final = Prepared(select(role.c.name).where(role.c.name == given(role.c.name)))
+_RENAME: Final = Prepared(update(operator).where(_OF_THIS).values(name=given(operator.c.name)))
 _DEACTIVATE: Final = Prepared(update(operator).where(_OF_THIS).values(state=OperatorState.INACTIVE))
 _ACTIVATE: Final = Prepared(
     update(operator).where(_OF_THIS).values(state=OperatorState.ACTIVE, failed_logons=0, locked_until=None)
@@ -115,17 +119,14 @@ class OperatorTables:
         self._clock = clock
 
     async def exist(self) -> bool:
-        """Whether there is any operator."""
+        """Whether there is any operator but applications."""
         return await self._writer.read(lambda cursor: _EXIST.row(cursor) is not None)
 
     async def add(self, operator: OperatorRecord, audit: AuditRecord) -> None:
         """Store a new operator; with one of kind *operator* the passcode goes."""
 
         def work(cursor: Cursor) -> None:
-            _insert(cursor, operator)
-            _give(cursor, operator.operator_id, operator.roles)
-            for key in operator.keys:
-                _add_key(cursor, operator.operator_id, key)
+            insert_operator(cursor, operator)
             if operator.kind is OperatorKind.OPERATOR:
                 forget_passcode(cursor)
             evidence.append(cursor, self._clock, audit)
@@ -256,6 +257,19 @@ def register_operator(cursor: Cursor, operator: OperatorRecord, replaces: Creden
             _SET_KEY.run(cursor, {"digest": key.digest, "active": True})
         else:
             _add_key(cursor, owner.operator_id, key)
+
+
+def insert_operator(cursor: Cursor, operator: OperatorRecord) -> None:
+    """Write a new operator down, with roles and keys; `Invalid` where there is no such role."""
+    _insert(cursor, operator)
+    _give(cursor, operator.operator_id, operator.roles)
+    for key in operator.keys:
+        _add_key(cursor, operator.operator_id, key)
+
+
+def rename_operator(cursor: Cursor, operator_id: UUID, name: str) -> None:
+    """Call an operator by another name, where there is one with this id."""
+    _RENAME.run(cursor, {"operator_id": operator_id, "name": name})
 
 
 def _insert(cursor: Cursor, operator: OperatorRecord) -> None:

@@ -1,14 +1,24 @@
 """Stations, and the tokens with which they join."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import delete, select, true, update
 
-from server.ports.store import AuditRecord, Carried, JoinToken, Standing, StationRecord, StationState
-from server.store import evidence
+from server.ports.store import (
+    AuditRecord,
+    Carried,
+    JoinToken,
+    OperatorRecord,
+    Standing,
+    StationRecord,
+    StationState,
+)
+from server.store import applications, evidence
+from server.store.application_schema import application
+from server.store.operators import insert_operator, rename_operator
 from server.store.rules import OUT_OF_SERVICE
 from server.store.schema import card, card_carrier, join_token, station, station_certificate, station_profile
 from server.store.statements import Cursor, Prepared, add, given, put
@@ -16,6 +26,7 @@ from server.store.writer import Writer
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import RecordId, StationId
+from shared.roles import Subject
 from shared.station_profile import EVERYTHING, StationProfile, from_document, to_document
 
 _ADD: Final = add(station)
@@ -28,7 +39,12 @@ _KNOWN: Final = select(
     station.c.joined_at,
     station.c.not_after,
     station_profile.c.document,
-).outerjoin(station_profile, station_profile.c.station_id == station.c.station_id)
+    application.c.unattended,
+).select_from(
+    station.outerjoin(station_profile, station_profile.c.station_id == station.c.station_id).outerjoin(
+        application, application.c.station_id == station.c.station_id
+    )
+)
 _BY_FINGERPRINT: Final = Prepared(_KNOWN.where(station.c.fingerprint == given(station.c.fingerprint)))
 _BY_ID: Final = Prepared(_KNOWN.where(station.c.station_id == given(station.c.station_id)))
 _ALL: Final = Prepared(_KNOWN.order_by(station.c.name, station.c.joined_at))
@@ -123,20 +139,28 @@ class StationTables:
                     "spent_at": None,
                 },
             )
+            applications.add_token(cursor, token.digest, token.application)
             evidence.append(cursor, self._clock, audit)
 
         await self._writer.write(work)
 
     async def spend_token(self, digest: bytes, now: datetime) -> JoinToken | None:
         """Take a token out, once; None where it is unknown, spent or expired."""
-        row = await self._writer.write(lambda cursor: _SPEND.row(cursor, digest=digest, spent_at=now))
-        if row is None:
-            return None
-        kept, name, lab, expires_at = row
-        return JoinToken(digest=kept, name=name, lab=lab, expires_at=expires_at)
 
-    async def add_station(self, station: StationRecord, audit: AuditRecord) -> None:
-        """Store a station that joined; `StoreConflict` where its certificate is known already."""
+        def work(cursor: Cursor) -> JoinToken | None:
+            row = _SPEND.row(cursor, digest=digest, spent_at=now)
+            if row is None:
+                return None
+            kept, name, lab, expires_at = row
+            wanted = applications.of_token(cursor, digest)
+            return JoinToken(digest=kept, name=name, lab=lab, expires_at=expires_at, application=wanted)
+
+        return await self._writer.write(work)
+
+    async def add_station(
+        self, station: StationRecord, audit: AuditRecord, operator: OperatorRecord | None = None
+    ) -> None:
+        """Store a station that joined, or an application; `StoreConflict` where its certificate is known already."""
 
         def work(cursor: Cursor) -> None:
             _refuse_known(cursor, station.fingerprint)
@@ -152,6 +176,9 @@ class StationTables:
                     "not_after": station.not_after,
                 },
             )
+            applications.add_application(cursor, station)
+            if operator is not None:
+                insert_operator(cursor, operator)
             evidence.append(cursor, self._clock, audit)
 
         await self._writer.write(work)
@@ -181,8 +208,29 @@ class StationTables:
         return await self._writer.write(work)
 
     async def rename(self, station_id: StationId, name: str, audit: AuditRecord) -> None:
-        """Give a station another name; `StoreConflict` where there is none."""
-        await self._change(_SET_NAME, {"station_id": station_id, "name": name}, audit)
+        """Give a station, and the application that it is, another name; `StoreConflict` where there is none."""
+
+        def work(cursor: Cursor) -> None:
+            if _SET_NAME.run(cursor, {"station_id": station_id, "name": name}) != 1:
+                raise errors.StoreConflict(what="station")
+            rename_operator(cursor, station_id, name)
+            evidence.append(cursor, self._clock, audit)
+
+        await self._writer.write(work)
+
+    async def set_unattended(
+        self, station_id: StationId, unattended: Collection[Subject], audit: AuditRecord
+    ) -> None:
+        """Say what of what is sensitive an application may do; `StoreConflict` where there is no such application."""
+
+        def work(cursor: Cursor) -> None:
+            row = _BY_ID.row(cursor, station_id=station_id)
+            if row is None or _station(row).unattended is None:
+                raise errors.StoreConflict(what="application")
+            applications.set_unattended(cursor, station_id, unattended)
+            evidence.append(cursor, self._clock, audit)
+
+        await self._writer.write(work)
 
     async def set_profile(self, station_id: StationId, profile: StationProfile, audit: AuditRecord) -> None:
         """Say what a station may be used for; `StoreConflict` where there is none."""
@@ -274,7 +322,7 @@ def _present(row: tuple[Any, ...] | None) -> tuple[Any, ...]:
 
 
 def _station(row: tuple[Any, ...]) -> StationRecord:
-    station_id, name, fingerprint, lab, state, joined_at, not_after, document = row
+    station_id, name, fingerprint, lab, state, joined_at, not_after, document, unattended = row
     return StationRecord(
         station_id=station_id,
         name=name,
@@ -284,4 +332,5 @@ def _station(row: tuple[Any, ...]) -> StationRecord:
         joined_at=joined_at,
         not_after=not_after,
         profile=EVERYTHING if document is None else from_document(document),
+        unattended=None if unattended is None else applications.read(unattended),
     )
