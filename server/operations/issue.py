@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
-from server.operations import enrol
+from server.operations import enrol, naming
 from server.operations.attest import attestations, trust_for
 from server.operations.entitle import Place, check_entitled, check_limits, place_for, take_place
 from server.operations.judge import doubt_keys, judge_keys
@@ -137,10 +137,10 @@ async def _prepare(op: Operation) -> Issue:
     note_impostor(op, facts, found)
     new = record is None
     record = record or new_record(op, facts, lint.management_algorithm(template, facts.profile))
-    values = enrol.values_for(person, record.record_id, facts.serial)
+    values = naming.values_for(person, record.record_id, facts.serial)
     personal_texts(template.pin.not_from, values)  # what is missing is missed now, not when the holder comes
     names = {
-        spec.slot: enrol.names_for(spec, values, record.record_id, bytes(FASCN))
+        spec.slot: naming.names_for(spec, values, record.record_id, bytes(FASCN))
         for spec in template.certificates
     }
     op.ends_at = op.services.clock.now() + template.temporary.lasts if template.temporary else None

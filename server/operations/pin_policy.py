@@ -6,7 +6,7 @@ moment, and no record would tell. The directory is asked only where the template
 
 from dataclasses import replace
 
-from server.operations.enrol import values_for
+from server.operations.naming import values_for
 from server.operations.operation import Operation
 from shared import errors
 from shared.credential import lint

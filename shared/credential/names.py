@@ -148,3 +148,18 @@ def alternative_names(
     if card:
         names.append(card_name(card))
     return tuple(names)
+
+
+def requested_extensions(
+    *, upn: str = "", mail: str = "", sid: str = "", card: str = "", fascn: bytes = b""
+) -> tuple[x509.ExtensionType, ...]:
+    """Return what a request asks for besides its subject: alternative names and the security identifier.
+
+    Raises:
+        Invalid: one is malformed; `field` says which.
+    """
+    names = alternative_names(upn=upn, mail=mail, card=card, fascn=fascn)
+    extensions: list[x509.ExtensionType] = [x509.SubjectAlternativeName(names)] if names else []
+    if sid:
+        extensions.append(sid_extension(sid))
+    return tuple(extensions)

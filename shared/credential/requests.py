@@ -3,20 +3,25 @@
 The card signs; so the request is put together around its signature. What the card signs is the whole
 CertificationRequestInfo, whose digest the station computes.
 
-Source: [RFC 2986] 4.1 and 4.2; algorithm identifiers: [RFC 4055] 5, [RFC 5758] 3.2, [RFC 8410] 3.
+Names besides the subject stand in an extension request, for certificate authorities that take them from there.
+
+Sources: [RFC 2986] 4.1 and 4.2; [RFC 2985] 5.4.2 (extensionRequest); algorithm identifiers: [RFC 4055] 5, [RFC 5758] 3.2, [RFC 8410] 3.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography import x509
 
 from shared.iso7816 import tlv
+from shared.piv.der import octet_string, oid, sequence, set_of
 from shared.piv.ids import Algorithm
 
 SEQUENCE: Final = 0x30
 INTEGER: Final = 0x02
 BIT_STRING: Final = 0x03
 ATTRIBUTES: Final = 0xA0
+EXTENSION_REQUEST: Final = "1.2.840.113549.1.9.14"
 
 _RSA_SHA256: Final = bytes.fromhex("300D06092A864886F70D01010B0500")
 
@@ -31,10 +36,18 @@ SIGNATURE_ALGORITHM: Final = {
 """DER AlgorithmIdentifier of the signature that a key of each algorithm makes."""
 
 
-def request_info(subject: x509.Name, public_key: bytes) -> bytes:
-    """Return a DER CertificationRequestInfo; `public_key` is a DER SubjectPublicKeyInfo."""
+def request_info(
+    subject: x509.Name, public_key: bytes, extensions: Sequence[x509.ExtensionType] = ()
+) -> bytes:
+    """Return a DER CertificationRequestInfo; `public_key` is a DER SubjectPublicKeyInfo. No extension is critical."""
     version = tlv.encode(INTEGER, b"\x00")
-    return tlv.encode(SEQUENCE, version + subject.public_bytes() + public_key + tlv.encode(ATTRIBUTES, b""))
+    attributes = tlv.encode(ATTRIBUTES, _extension_request(extensions) if extensions else b"")
+    return tlv.encode(SEQUENCE, version + subject.public_bytes() + public_key + attributes)
+
+
+def _extension_request(extensions: Sequence[x509.ExtensionType]) -> bytes:
+    wanted = [sequence(oid(each.oid.dotted_string), octet_string(each.public_bytes())) for each in extensions]
+    return sequence(oid(EXTENSION_REQUEST), set_of(sequence(*wanted)))
 
 
 def assemble_request(info: bytes, algorithm: Algorithm, signature: bytes) -> bytes:

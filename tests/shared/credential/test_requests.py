@@ -9,6 +9,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.credential.names import requested_extensions
 from shared.credential.plan import der
 from shared.credential.requests import SIGNATURE_ALGORITHM, assemble_request, request_info
 from shared.iso7816.apdu import Digest
@@ -26,6 +27,7 @@ DIGESTS = {
 }
 QUICK = [Algorithm.P256, Algorithm.P384, Algorithm.ED25519]
 KEYS = {algorithm: generate_key(algorithm) for algorithm in QUICK}
+CARD = "urn:uuid:8d6b3a52-9a0e-4b8c-b7a7-0d6a40a1f0d3"
 SUBJECT = x509.Name.from_rfc4514_string("CN=Bob Smith,OU=Research,O=Example")
 
 
@@ -47,6 +49,19 @@ def test_a_request_is_one(algorithm: Algorithm) -> None:
     assert list(parsed.extensions) == []
     digest = parsed.signature_hash_algorithm
     assert (digest.name if digest else "none") == DIGESTS[to_be_signed(algorithm, b"").digest]
+
+
+@pytest.mark.parametrize("algorithm", QUICK)
+def test_a_request_asks_for_names(algorithm: Algorithm) -> None:
+    wanted = requested_extensions(
+        upn="bob@example.test", mail="bob@example.test", sid="S-1-5-21-1-2-3-1001", card=CARD, fascn=bytes(25)
+    )
+    private = KEYS[algorithm]
+    info = request_info(SUBJECT, der(private.public_key()), wanted)
+    parsed = x509.load_der_x509_csr(assemble_request(info, algorithm, signed(private, info)))
+    assert parsed.is_signature_valid
+    assert tuple(each.value for each in parsed.extensions) == wanted
+    assert not any(each.critical for each in parsed.extensions)
 
 
 @pytest.mark.parametrize("algorithm", SIGNING)
