@@ -2,7 +2,8 @@
 
 Sources: [RFC 2798] (inetOrgPerson), [RFC 4530] (entryUUID), [MS-ADTS] 3.1.1 (objectGUID, objectSid,
 userAccountControl, accountExpires), the password policy draft (pwdAccountLockedTime, pwdEndTime), [RFC 2307]
-(shadowExpire), [RFC 4517] 3.3.13 (GeneralizedTime).
+(shadowExpire), [RFC 4517] 3.3.13 (GeneralizedTime); 389 Directory Server, *Administration Guide* (nsUniqueId,
+nsAccountLock); FreeIPA's schema (ipaUniqueID, ipaNTSecurityIdentifier), MIT Kerberos' (krbPrincipalExpiration).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,15 @@ class Schema:
     attributes: Mapping[str, str] = field(default_factory=dict)
     binary: frozenset[str] = frozenset()
     """Attributes (by the directory's name) that are not text: photos."""
+    group_rule: str = ""
+    """The matching rule by which `memberOf` counts groups in groups; without one the directory counts them itself."""
+
+    def with_groups(self, groups: Sequence[str]) -> "Schema":
+        """Return the schema for members of any of these groups only: their names, escaped for a filter."""
+        if not groups:
+            return self
+        members = "".join(f"(memberOf{self.group_rule}={group})" for group in groups)
+        return replace(self, person_filter=f"(&{self.person_filter}(|{members}))")
 
     def with_attributes(self, overrides: Mapping[str, str]) -> "Schema":
         """Return the schema with some attributes called otherwise; an empty name leaves one out."""
@@ -102,6 +112,18 @@ OPENLDAP: Final = Schema(
     binary=frozenset({"jpegPhoto"}),
 )
 
+DIRECTORY_SERVER_389: Final = replace(OPENLDAP, id_attribute="nsUniqueId", id_form=IdForm.TEXT)
+
+FREEIPA: Final = replace(
+    OPENLDAP,
+    id_attribute="ipaUniqueID",
+    attributes={
+        **OPENLDAP.attributes,
+        "upn": "krbCanonicalName",
+        "sid": "ipaNTSecurityIdentifier",
+    },
+)
+
 ACTIVE_DIRECTORY: Final = Schema(
     id_attribute="objectGUID",
     id_form=IdForm.GUID,
@@ -120,6 +142,7 @@ ACTIVE_DIRECTORY: Final = Schema(
         "photo": "thumbnailPhoto",
     },
     binary=frozenset({"thumbnailPhoto"}),
+    group_rule=":1.2.840.113556.1.4.1941:",
 )
 
 
@@ -143,6 +166,8 @@ def is_enabled(values: Mapping[str, Sequence[bytes]]) -> bool:
     control = values.get("useraccountcontrol")
     if control:
         return control[0].isdigit() and not int(control[0]) & ACCOUNT_DISABLED
+    if any(value.lower() != b"false" for value in values.get("nsaccountlock", ())):
+        return False
     return LOCKED_FOR_GOOD not in values.get("pwdaccountlockedtime", ())
 
 
@@ -157,6 +182,7 @@ def valid_until(values: Mapping[str, Sequence[bytes]]) -> datetime | None:
             ("accountexpires", _file_time),
             ("pwdendtime", _generalized),
             ("shadowexpire", _days),
+            ("krbprincipalexpiration", _generalized),
         )
         for value in values.get(name, ())[:1]
         if (end := _read(read, value)) is not None

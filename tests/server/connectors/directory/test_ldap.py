@@ -190,7 +190,7 @@ async def test_the_password_is_in_no_log(server: Slapd, caplog: pytest.LogCaptur
     with caplog.at_level(logging.DEBUG):
         async with opened(server.settings(), server.password) as directory:
             await directory.search("bob", 5)
-            kept: Any = directory._connection
+            kept: Any = directory._wire._connection
             assert isinstance(kept, ldap3.Connection)
             assert PASSWORD not in repr(kept)
             assert kept.password is None
