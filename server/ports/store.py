@@ -36,10 +36,12 @@ from server.ports.changes import StateChanged as StateChanged  # noqa: PLC0414  
 from server.ports.credentials import CodeStore as CodeStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import CredentialStore as CredentialStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import UnblockCode as UnblockCode  # noqa: PLC0414  # likewise
+from server.ports.holders import HolderStore as HolderStore  # noqa: PLC0414  # likewise
 from server.ports.ledger import CertificateLedger as CertificateLedger  # noqa: PLC0414  # likewise
 from server.ports.ledger import LedgerEntry as LedgerEntry  # noqa: PLC0414  # likewise
 from server.ports.operators import ChallengeRecord as ChallengeRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import ChallengeStore as ChallengeStore  # noqa: PLC0414  # likewise
+from server.ports.operators import FirstStartRecord as FirstStartRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import LoggedOn as LoggedOn  # noqa: PLC0414  # likewise
 from server.ports.operators import LogonMethod as LogonMethod  # noqa: PLC0414  # likewise
 from server.ports.operators import OperatorId as OperatorId  # noqa: PLC0414  # likewise
@@ -48,7 +50,6 @@ from server.ports.operators import OperatorKind as OperatorKind  # noqa: PLC0414
 from server.ports.operators import OperatorRecord as OperatorRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import OperatorState as OperatorState  # noqa: PLC0414  # likewise
 from server.ports.operators import OperatorStore as OperatorStore  # noqa: PLC0414  # likewise
-from server.ports.operators import FirstStartRecord as FirstStartRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import PasscodeRecord as PasscodeRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import PasscodeStore as PasscodeStore  # noqa: PLC0414  # likewise
 from server.ports.operators import RoleRecord as RoleRecord  # noqa: PLC0414  # likewise
@@ -258,6 +259,11 @@ class Store(Protocol):
     @property
     def challenges(self) -> ChallengeStore:
         """Challenges that may still be answered."""
+        ...
+
+    @property
+    def holders(self) -> HolderStore:
+        """Sessions of holders, and tries of their passwords."""
         ...
 
     @property

@@ -22,6 +22,7 @@ from server.store.cards import CardTables
 from server.store.codes import CodeTable
 from server.store.credentials import CredentialTables
 from server.store.evidence import AuditTable
+from server.store.holders import HolderTables
 from server.store.jobs import JobTable
 from server.store.ledger import LedgerTable
 from server.store.operators import OperatorTables
@@ -59,6 +60,7 @@ class Database:
         self.roles: Final = RoleTable(writer, clock)
         self.sessions: Final = SessionTable(writer, clock)
         self.challenges: Final = ChallengeTable(writer)
+        self.holders: Final = HolderTables(writer, clock)
         self.approvals: Final = ApprovalTables(writer, clock)
         self.passcode: Final = PasscodeTable(writer, clock)
         self.ledger: Final = LedgerTable(writer, clock)

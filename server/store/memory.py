@@ -14,6 +14,7 @@ from server.ports.store import (
 from server.store.memory_approvals import MemoryApprovals
 from server.store.memory_cards import MemoryCards
 from server.store.memory_credentials import MemoryCodes, MemoryCredentials
+from server.store.memory_holders import MemoryHolders
 from server.store.memory_operators import MemoryOperators, MemoryRoles
 from server.store.memory_passcode import MemoryPasscode
 from server.store.memory_sessions import MemoryChallenges, MemorySessions
@@ -43,6 +44,7 @@ class MemoryStore:
         self.roles: Final = MemoryRoles(self._book)
         self.sessions: Final = MemorySessions(self._book)
         self.challenges: Final = MemoryChallenges(self._book)
+        self.holders: Final = MemoryHolders(self._book)
         self.approvals: Final = MemoryApprovals(self._book)
         self.passcode: Final = MemoryPasscode(self._book)
         self.ledger: Final = _Ledger(self._book)

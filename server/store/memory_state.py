@@ -12,6 +12,7 @@ from uuid import UUID
 
 from server.ports.approvals import ApprovalRecord
 from server.ports.evidence import leaf_hash
+from server.ports.holders import HolderSessionRecord
 from server.ports.store import (
     AuditEntry,
     AuditRecord,
@@ -37,6 +38,7 @@ from shared.credential.model import (
     CertificateTask,
     CredentialId,
     CredentialRecord,
+    HolderId,
     OpenOperation,
     OperationId,
     RecordId,
@@ -87,6 +89,8 @@ class Draft:
     roles: dict[str, RoleRecord] = field(default_factory=dict)
     sessions: dict[SessionId, SessionRecord] = field(default_factory=dict)
     challenges: dict[bytes, ChallengeRecord] = field(default_factory=dict)
+    holder_sessions: dict[SessionId, HolderSessionRecord] = field(default_factory=dict)
+    holder_tries: dict[tuple[str, HolderId], tuple[int, datetime]] = field(default_factory=dict)
     approvals: dict[UUID, ApprovalRecord] = field(default_factory=dict)
     passcode: PasscodeRecord | None = None
     ledger: dict[int, LedgerEntry] = field(default_factory=dict)
@@ -113,6 +117,8 @@ class Draft:
             roles=dict(self.roles),
             sessions=dict(self.sessions),
             challenges=dict(self.challenges),
+            holder_sessions=dict(self.holder_sessions),
+            holder_tries=dict(self.holder_tries),
             approvals=dict(self.approvals),
             ledger=dict(self.ledger),
         )

@@ -29,6 +29,7 @@ from sqlalchemy.schema import DDL
 from server.ports.store import AuditKind, Standing, StationState
 from server.store import application_schema as application_schema  # noqa: PLC0414  # its tables belong to these
 from server.store import approval_schema as approval_schema  # noqa: PLC0414  # its tables belong to these
+from server.store import holder_schema as holder_schema  # noqa: PLC0414  # its tables belong to these
 from server.store import operator_schema as operator_schema  # noqa: PLC0414  # its tables belong to these
 from server.store.columns import Instant, choice, flag
 from server.store.metadata import metadata as metadata  # noqa: PLC0414  # of all tables
@@ -36,7 +37,7 @@ from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
 
-REVISION: Final = "0008"
+REVISION: Final = "0009"
 """The migration that makes exactly these tables."""
 
 
@@ -124,6 +125,7 @@ certificate: Final = Table(
     Column("public_key", LargeBinary(), nullable=False),
     *choice("state", CertificateState),
     Column("certificate", LargeBinary(), nullable=False),
+    Column("reference", String(), nullable=False),
     Column("not_after", Instant(), index=True),
     Index(None, "public_key"),
 )
