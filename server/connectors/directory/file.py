@@ -16,6 +16,18 @@ from server.connectors.directory.entry import person_from
 from server.connectors.directory.ldif import LdifError, read_ldif
 from server.connectors.directory.memory import MemoryDirectory
 from server.connectors.directory.schema import OPENLDAP, IdForm, Schema
+from server.ports.connection import (
+    Ability,
+    Aspect,
+    Configured,
+    Field,
+    FieldKind,
+    Finding,
+    Kind,
+    Port,
+    Surroundings,
+    Verdict,
+)
 from shared import errors
 from shared.credential.model import HolderId, Person
 
@@ -24,6 +36,9 @@ LDIF_KEY: Final = "entryUUID"
 ENABLED: Final = "enabled"
 YES_AND_NO: Final = {"": True, "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
+LDIF: Final = ".ldif"
+MANY: Final = 1_000_000
+
 Stamp = tuple[int, int, int]
 
 
@@ -31,11 +46,18 @@ class FileDirectory:
     """Find people in a CSV or LDIF file, by its suffix."""
 
     def __init__(
-        self, path: Path, *, key: str = "", connection: str = "file", schema: Schema = OPENLDAP
+        self,
+        path: Path,
+        *,
+        key: str = "",
+        connection: str = "file",
+        schema: Schema = OPENLDAP,
+        at_once: bool = True,
     ) -> None:
-        """Read the file. `key` is the column (`id`) or attribute (`entryUUID`) with the immutable id.
+        """Read the file, or only when it is asked (not `at_once`).
 
-        `schema` says what an LDIF calls its attributes.
+        `key` is the column (`id`) or attribute (`entryUUID`) with the immutable id, `schema` says what an LDIF calls its
+        attributes.
 
         Raises:
             ConfigMissing: there is no file.
@@ -45,6 +67,10 @@ class FileDirectory:
         self._key = key
         self._connection = connection
         self._schema = schema
+        self._stamp: Stamp | None = None
+        self._people = MemoryDirectory(())
+        if not at_once:
+            return
         try:
             self._stamp = self._look()
             self._people = self._read()
@@ -52,6 +78,12 @@ class FileDirectory:
             raise errors.ConfigMissing(file=str(path)) from cause
         except OSError as cause:
             raise errors.ConfigInvalid(file=str(path), why=str(cause.strerror)) from cause
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """Those of a directory in memory; an LDIF may have photos."""
+        photo = {Ability.PHOTO} if self._path.suffix.lower() == LDIF else set()
+        return self._people.abilities | photo
 
     async def search(self, text: str, limit: int) -> Sequence[Person]:
         """Return at most `limit` people that match, by name; see `MemoryDirectory.search`.
@@ -65,6 +97,20 @@ class FileDirectory:
     async def get(self, holder: HolderId) -> Person | None:
         """Return the person with this immutable id, or None; raises as `search`."""
         return await (await self._current()).get(holder)
+
+    async def match(self, attribute: str, value: str, limit: int) -> Sequence[Person]:
+        """Return people with this value; raises as `search`."""
+        return await (await self._current()).match(attribute, value, limit)
+
+    async def test(self) -> Sequence[Finding]:
+        """Read the file, and count."""
+        try:
+            count = len(await self.search("", MANY))
+        except errors.ConnectorError as problem:
+            return (
+                Finding(aspect=Aspect.SEARCH, verdict=Verdict.FAILS, detail=str(problem.facts["reason"])),
+            )
+        return (Finding(aspect=Aspect.SEARCH, verdict=Verdict.WORKS, detail=f"{count} people"),)
 
     async def _current(self) -> MemoryDirectory:
         try:
@@ -93,7 +139,7 @@ class FileDirectory:
         except UnicodeDecodeError as cause:
             line = cause.object[: cause.start].count(b"\n") + 1
             raise self._wrong(line, "not UTF-8") from cause
-        rows = self._ldif(text) if self._path.suffix.lower() == ".ldif" else self._csv(text)
+        rows = self._ldif(text) if self._path.suffix.lower() == LDIF else self._csv(text)
         people: dict[HolderId, Person] = {}
         for line, person in rows:
             if person.holder in people:
@@ -147,3 +193,43 @@ class FileDirectory:
 
     def _wrong(self, line: int, why: str) -> errors.ConfigInvalid:
         return errors.ConfigInvalid(file=str(self._path), line=line, why=why)
+
+
+def _build(configured: Configured, surroundings: Surroundings) -> FileDirectory:
+    del surroundings  # nothing outside is asked
+    schema = OPENLDAP.with_attributes(configured.mapping("attributes"))
+    path = Path(configured.text("path"))
+    return FileDirectory(
+        path, key=configured.text("key"), connection=configured.name, schema=schema, at_once=False
+    )
+
+
+KIND: Final = Kind(
+    name="file",
+    port=Port.DIRECTORY,
+    title="CSV or LDIF file",
+    fields=(
+        Field(
+            name="path",
+            kind=FieldKind.TEXT,
+            title="File",
+            help="A .csv or .ldif file on the server; it is read again when it changes.",
+            required=True,
+        ),
+        Field(
+            name="key",
+            kind=FieldKind.TEXT,
+            title="Immutable id",
+            help="The column (id) or LDIF attribute (entryUUID) that never changes and is never used again.",
+        ),
+        Field(
+            name="attributes",
+            kind=FieldKind.MAP,
+            title="Attributes of an LDIF",
+            help="What templates call it = what the file calls it. The columns of a CSV are called as in templates.",
+        ),
+    ),
+    abilities=frozenset({Ability.SEARCH, Ability.PHOTO, Ability.LEAVERS}),
+    build=_build,
+    page="file.md",
+)

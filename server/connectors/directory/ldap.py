@@ -19,6 +19,7 @@ from server.connectors.directory.wire import LdapSettings as LdapSettings  # noq
 from server.connectors.directory.wire import TlsMode as TlsMode  # noqa: PLC0414  # a word of the settings
 from server.connectors.directory.wire import VerifiedTls as VerifiedTls  # noqa: PLC0414  # as above
 from server.ports.connection import Ability
+from server.ports.line import Line, NoAnswer
 from shared import errors
 from shared.credential.model import HolderId, Person
 from shared.secret import Secret
@@ -34,6 +35,8 @@ STATUS_ATTRIBUTES: Final = (
     "userAccountControl", "pwdAccountLockedTime", "nsAccountLock",
     "accountExpires", "pwdEndTime", "shadowExpire", "krbPrincipalExpiration",
 )  # fmt: skip
+
+LOG_ON: Final = "log-on"
 
 NO_ATTRIBUTES: Final = "1.1"
 """Asks for entries without any attribute ([RFC 4511] 4.5.1.8)."""
@@ -57,8 +60,8 @@ _SUBCODE: Final = re.compile(r"\bdata ([0-9a-f]{1,8})\b")
 class LdapDirectory:
     """Find people in an LDAP directory, and check their passwords."""
 
-    def __init__(self, settings: LdapSettings, password: Secret | None) -> None:
-        """Take settings and password; nothing is asked before the first question.
+    def __init__(self, settings: LdapSettings, password: Secret | None, line: Line | None = None) -> None:
+        """Take settings and password; nothing is asked before the first question, and everything through `line`.
 
         Raises:
             Invalid: an attribute's name is none, the bind name or the password is empty.
@@ -71,6 +74,7 @@ class LdapDirectory:
         for name in self._schema.attributes.values():
             if not ATTRIBUTE_NAME.fullmatch(name):
                 raise errors.Invalid(field="attributes", why=f"no name of an attribute: {name}")
+        self._line = line
         self._wire = Wire(settings, password)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ldap")
 
@@ -91,7 +95,7 @@ class LdapDirectory:
         """
         if limit <= 0 or not _comparable(text):
             return ()
-        people = await self._in_thread(lambda: self._find(self._search_filter(text), self._listed, limit))
+        people = await self._ask("search", lambda: self._find(self._search_filter(text), self._listed, limit))
         return sorted(people, key=by_name)
 
     async def get(self, holder: HolderId) -> Person | None:
@@ -99,7 +103,7 @@ class LdapDirectory:
         wanted = self._schema.id_filter(holder)
         if wanted is None:
             return None
-        people = await self._in_thread(lambda: self._find(wanted, list(self._schema.attributes), 2))
+        people = await self._ask("get", lambda: self._find(wanted, list(self._schema.attributes), 2))
         return people[0] if len(people) == 1 else None
 
     async def match(self, attribute: str, value: str, limit: int) -> Sequence[Person]:
@@ -114,7 +118,7 @@ class LdapDirectory:
         if limit <= 0 or not value.strip() or not _comparable(value):
             return ()
         wanted = f"(&{self._schema.person_filter}({theirs}={escape_filter_chars(value)}))"
-        return await self._in_thread(lambda: self._find(wanted, list(self._schema.attributes), limit))
+        return await self._ask("match", lambda: self._find(wanted, list(self._schema.attributes), limit))
 
     async def authenticate(self, holder: HolderId, password: Secret) -> bool:
         """Return whether the password logs this person on, by a bind that is used for nothing else.
@@ -128,7 +132,7 @@ class LdapDirectory:
         # a bind without a password is none ([RFC 4513] 5.1.2), and some servers stop reading at a zero
         if wanted is None or not secret or b"\0" in secret:
             return False
-        return await self._in_thread(lambda: self._bind(wanted, password))
+        return await self._ask(LOG_ON, lambda: self._bind(wanted, password))
 
     async def close(self) -> None:
         """Leave the directory."""
@@ -167,7 +171,7 @@ class LdapDirectory:
         result = self._wire.bind_as(entries[0].dn, password)
         if result["result"] == INVALID_CREDENTIALS:
             return self._refused(result)
-        self._wire.require("log-on", result, SUCCESS)
+        self._wire.require(LOG_ON, result, SUCCESS)
         return True
 
     def _refused(self, result: Mapping[str, Any]) -> bool:
@@ -176,7 +180,20 @@ class LdapDirectory:
         if code in WRONG_PASSWORD:
             return False
         why = WHY_NOT.get(code, f"code {code}")
-        raise errors.ConnectorRefused(connection=self._settings.connection, reason=f"log-on: {why}")
+        raise errors.ConnectorRefused(connection=self._settings.connection, reason=f"{LOG_ON}: {why}")
+
+    async def _ask(self, what: str, work: Callable[[], T]) -> T:
+        """Work through the line where there is one; every question and every change may be repeated, a log-on not."""
+        if self._line is None:
+            return await self._in_thread(work)
+
+        async def act() -> T:
+            try:
+                return await self._in_thread(work)
+            except errors.ConnectorUnreachable as cause:
+                raise NoAnswer(reason=str(cause.facts["reason"])) from cause
+
+        return await self._line.call(what, act, repeatable=what != LOG_ON)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from server.ports.connection import Ability
 from shared.credential.model import HolderId, Person
 
 PREFIX_ATTRIBUTES = ("user", "upn", "mail")
@@ -18,6 +19,11 @@ class MemoryDirectory:
         """Take over the people; each immutable id counts once, the last one."""
         self._people = {person.holder: person for person in people}
 
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """Searching, and saying who has gone."""
+        return frozenset({Ability.SEARCH, Ability.LEAVERS})
+
     async def search(self, text: str, limit: int) -> Sequence[Person]:
         """Return at most `limit` people that match, by name; an empty text matches everybody.
 
@@ -31,6 +37,16 @@ class MemoryDirectory:
     async def get(self, holder: HolderId) -> Person | None:
         """Return the person with this immutable id, or None."""
         return self._people.get(holder)
+
+    async def match(self, attribute: str, value: str, limit: int) -> Sequence[Person]:
+        """Return people with this value; upper and lower case are one, as in directories. An empty one matches nobody."""
+        wanted = value.strip().casefold()
+        found = (
+            person
+            for person in self._people.values()
+            if wanted and person.attributes.get(attribute, "").strip().casefold() == wanted
+        )
+        return sorted(found, key=by_name)[: max(limit, 0)]
 
 
 def by_name(person: Person) -> tuple[str, str]:

@@ -54,6 +54,10 @@ class Schema:
     group_rule: str = ""
     """The matching rule by which `memberOf` counts groups in groups; without one the directory counts them itself."""
 
+    def with_filter(self, wanted: str) -> "Schema":
+        """Return the schema with another filter for people; an empty one leaves it as it is."""
+        return replace(self, person_filter=wanted) if wanted else self
+
     def with_groups(self, groups: Sequence[str]) -> "Schema":
         """Return the schema for members of any of these groups only: their names, escaped for a filter."""
         if not groups:

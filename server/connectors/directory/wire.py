@@ -12,7 +12,7 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -83,6 +83,10 @@ class LdapSettings:
     def hosts(self) -> tuple[str, ...]:
         """Every host, in the order in which they are tried."""
         return (self.host, *self.other_hosts)
+
+    def as_user(self, user: str) -> "LdapSettings":
+        """Return the same directory for another account, by password."""
+        return replace(self, bind_dn=user, keytab=None)
 
     @property
     def bases(self) -> tuple[str, ...]:
