@@ -1,38 +1,22 @@
-"""Certificate requests: made by the card, checked here, answered by a certificate authority.
+"""Certificate requests: made by the card and checked here; what becomes of them is for `obtain`.
 
-The request id is stored before the certificate authority is asked. What comes back is checked before it can
-reach a card.
+The request id is stored before the certificate authority is asked.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 from uuid import uuid4
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from server.operations.naming import asked_names
-from server.operations.operation import Operation
 from server.operations.proof import agrees, behind_pin, shows
-from server.ports.ca import (
-    CanRevoke,
-    CertificateAuthority,
-    Issued,
-    Names,
-    Outcome,
-    Pending,
-    Reason,
-    Refused,
-    SignRequest,
-)
+from server.ports.ca import Names
 from server.ports.store import CertificateChanged
 from shared import errors
 from shared.credential import plan
-from shared.credential.certificates import check_certificate, check_names, needed_usage
 from shared.credential.model import (
     CardRecord,
     CertificateRecord,
@@ -43,7 +27,6 @@ from shared.credential.requests import assemble_request, request_info
 from shared.credential.template import CertificateSpec
 from shared.iso7816.apdu import Hole
 from shared.iso7816.conversation import Conversation, together
-from shared.piv.certificate import CERTIFICATE_MAX, CertificateContainer
 from shared.piv.ids import Slot
 from shared.piv.keys import sign, to_be_signed
 
@@ -118,10 +101,11 @@ def check_request(item: Wanted) -> None:
 
 def intent(item: Wanted) -> CertificateChanged:
     """Return what is stored before the certificate authority is asked."""
-    return CertificateChanged(certificate=_record(item, CertificateState.REQUESTED))
+    return CertificateChanged(certificate=certificate_record(item, CertificateState.REQUESTED))
 
 
-def _record(item: Wanted, state: CertificateState, certificate: bytes = b"") -> CertificateRecord:
+def certificate_record(item: Wanted, state: CertificateState, certificate: bytes = b"") -> CertificateRecord:
+    """Return what the record says of a certificate that was asked for."""
     return CertificateRecord(
         request_id=item.request_id,
         slot=item.spec.slot,

@@ -14,8 +14,9 @@ from server.operations import enrol, naming
 from server.operations.attest import attestations, trust_for
 from server.operations.entitle import Place, check_entitled, check_limits, place_for, take_place
 from server.operations.judge import doubt_keys, judge_keys
-from server.operations.lost import revoke_lost
+from server.operations.lost import revoke_lost, without_unconfirmed
 from server.operations.objects import FASCN, credential_objects, identity_objects, only_ours
+from server.operations.obtain import obtain
 from server.operations.operation import Ended, Operation
 from server.operations.operator_card import settle_roles
 from server.operations.own import (
@@ -132,7 +133,8 @@ async def _prepare(op: Operation) -> Issue:
     await settle_roles(op, template, person)
     generation = op.services.keystore.generation
     trusted = facts if record is None else only_ours(op, record.record_id, facts)
-    steps = plan.plan_issue(template=template, generation=generation, facts=trusted, record=record)
+    known = without_unconfirmed(op, record) if record else None
+    steps = plan.plan_issue(template=template, generation=generation, facts=trusted, record=known)
     check_factory_pin(facts, record, steps)
     note_impostor(op, facts, found)
     new = record is None
@@ -236,7 +238,7 @@ async def _certificates(
 ) -> dict[Slot, CertificateRecord]:
     """Get the certificates; what came of each request is stored, also when one is refused."""
     try:
-        return await enrol.obtain(op, wanted, object_max)
+        return await obtain(op, wanted, object_max)
     finally:
         await op.journal.commit()
 

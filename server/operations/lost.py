@@ -11,8 +11,8 @@ from server.ports.ca import (
     Issued,
     Names,
     Outcome,
-    Pending,
     Reason,
+    Refused,
     SignRequest,
 )
 from server.ports.store import CertificateChanged, CertificateTaskAsked
@@ -35,6 +35,23 @@ async def revoke_lost(op: Operation, record: CardRecord, steps: Sequence[plan.St
             op.journal.note(await _revoked(op, record, step.certificate))
 
 
+def without_unconfirmed(op: Operation, record: CardRecord) -> CardRecord:
+    """Return the record as it is to be planned with: requests that nobody can look for are given up.
+
+    Their keys are never sent again, as a second certificate might be made: new ones are generated. The next commit puts
+    each on the list of tasks, where it stays until an administrator has looked for it at its authority.
+    """
+    now = op.services.clock.now()
+    tasks = []
+    for each in record.certificates:
+        authority = op.services.authorities.get(each.connection)
+        waits = each.state is CertificateState.REQUESTED and not each.reference
+        if waits and each.request_id not in record.revoking and authority and not authority.abilities.find:
+            tasks.append(revocation(record.record_id, each, Reason.SUPERSEDED, now))
+    op.journal.note(*(CertificateTaskAsked(task=task) for task in tasks))
+    return replace(record, tasks=(*record.tasks, *tasks))
+
+
 async def _revoked(
     op: Operation, record: CardRecord, lost: CertificateRecord
 ) -> CertificateChanged | CertificateTaskAsked:
@@ -49,11 +66,13 @@ async def _revoked(
             await authority.revoke(certificate, Reason.SUPERSEDED)
             revoked = replace(lost, state=CertificateState.REVOKED, certificate=certificate)
             return CertificateChanged(certificate=revoked)
-        case None | Pending() if found is not None or not authority.abilities.knows_at_once:
+        case Refused():
+            return CertificateChanged(certificate=replace(lost, state=CertificateState.REFUSED))
+        case None if authority.abilities.knows_at_once:
+            return CertificateChanged(certificate=replace(lost, state=CertificateState.REFUSED))
+        case _:
             now = op.services.clock.now()
             return CertificateTaskAsked(task=revocation(record.record_id, lost, Reason.SUPERSEDED, now))
-        case _:
-            return CertificateChanged(certificate=replace(lost, state=CertificateState.REFUSED))
 
 
 async def _signed_for(authority: CertificateAuthority, lost: CertificateRecord) -> Outcome | None:
@@ -63,5 +82,6 @@ async def _signed_for(authority: CertificateAuthority, lost: CertificateRecord) 
         profile=lost.profile,
         names=Names(subject=""),
         public_key=lost.public_key,
+        reference=lost.reference,
     )
     return await authority.find(request)

@@ -19,6 +19,7 @@ from server.operations.attest import attestations, check_attestations
 from server.operations.decide import revocation
 from server.operations.judge import doubt_keys, judge_keys
 from server.operations.objects import credential_objects
+from server.operations.obtain import obtain
 from server.operations.operation import Ended, Operation
 from server.operations.operator_card import check_carried, register_operator
 from server.operations.present_pin import PIN, present_pin
@@ -132,7 +133,7 @@ async def _on_card(op: Operation, job: Replacement) -> Sequence[CertificateRecor
     await op.advance(done=BUILDING, begun=ASKING)
     op.talk.stop_if_cancelled()
     try:
-        found = await enrol.obtain(op, signed, job.facts.profile.object_max)
+        found = await obtain(op, signed, job.facts.profile.object_max)
     except (errors.ConnectorRefused, errors.CertificateRejected):
         await op.journal.commit()
         await _give_up(op, job)

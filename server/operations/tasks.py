@@ -15,7 +15,17 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from server.operations.services import Services
-from server.ports.ca import CanHold, CanRevoke, Issued, Names, Pending, Reason, SignRequest
+from server.ports.ca import (
+    CanHold,
+    CanRevoke,
+    Issued,
+    Names,
+    Pending,
+    Reason,
+    SignRequest,
+    Unanswered,
+    Unfit,
+)
 from server.ports.store import AuditKind, AuditRecord
 from shared import errors
 from shared.credential.model import (
@@ -40,6 +50,9 @@ LONGEST_PAUSE: Final = timedelta(minutes=30)
 
 SEARCHED_FOR: Final = timedelta(hours=1)
 """How long a certificate whose answer was lost is looked for: an authority may still be working on the request."""
+
+UNCONFIRMED: Final = "it cannot be searched: look there for a certificate of this key, and revoke it"
+"""What an administrator is told of a request whose answer was lost for good; its key is never sent again."""
 
 ACTOR: Final = "server"
 
@@ -178,21 +191,27 @@ async def _found(
 
     Raises:
         ConnectorUnreachable: it is not known yet; the search goes on.
+        ConnectorRefused: it will not be known: an administrator has to look there.
     """
     authority = services.authorities[task.connection]
+    if not authority.abilities.find and not certificate.reference:
+        raise errors.ConnectorRefused(connection=task.connection, reason=UNCONFIRMED)
     request = SignRequest(
         request_id=certificate.request_id,
         profile=certificate.profile,
         names=Names(subject=""),
         public_key=certificate.public_key,
+        reference=certificate.reference,
     )
     found = await authority.find(request)
+    if isinstance(found, Unfit):
+        raise errors.ConnectorRefused(connection=task.connection, reason=found.why)
     known = {each.certificate for each in record.certificates if each.request_id != certificate.request_id}
     if isinstance(found, Issued) and found.certificate not in known:
         return found.certificate
     missing = found is None or isinstance(found, Issued)
     searched = services.clock.now() - task.asked_at >= SEARCHED_FOR
-    if isinstance(found, Pending) or (missing and not authority.abilities.knows_at_once and not searched):
+    if isinstance(found, Pending | Unanswered) or (missing and not authority.abilities.knows_at_once and not searched):
         raise errors.ConnectorUnreachable(connection=task.connection, reason="the request is looked for")
     return b""
 

@@ -46,7 +46,8 @@ class SignRequest:
     """Ask for one certificate.
 
     `request` is a DER PKCS#10 request whose signature proves possession; it may be empty for a key that cannot
-    sign, where the server has other proof: then `public_key` (DER SubjectPublicKeyInfo) alone counts.
+    sign, where the server has other proof: then `public_key` (DER SubjectPublicKeyInfo) alone counts. `reference` is
+    what the certificate authority said when it last let this request wait.
     """
 
     request_id: RequestId
@@ -55,6 +56,7 @@ class SignRequest:
     public_key: bytes
     request: bytes = b""
     not_after: datetime | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The certificate authority wants time or a person; ask again with `find`."""
+    """The certificate authority wants time or a person; ask again with `find`, with its `reference` in the request."""
 
     reference: str = ""
 
@@ -79,7 +81,25 @@ class Refused:
     reason: str
 
 
-Outcome = Issued | Pending | Refused
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """One of several requests may have arrived, and no answer came; `reason` says how. Look for it with `find`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """What came back is no certificate that was asked for; `why` says what is wrong with it.
+
+    `certificate` (DER) is there where it could be read, so that one for our key can be revoked.
+    """
+
+    why: str
+    certificate: bytes = b""
+
+
+Outcome = Issued | Pending | Refused | Unanswered | Unfit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +111,8 @@ class Abilities:
     revoke: bool = False
     hold: bool = False
     """It can put a certificate on hold, and release it."""
+    find: bool = True
+    """`find` can look for a request whose answer was lost; where it cannot, its key is never sent again."""
     knows_at_once: bool = False
     """What `find` does not find is not there, and will not come."""
     proof_by_server: bool = False
@@ -142,6 +164,15 @@ class CanHold(Protocol):
         Raises:
             ConnectorRefused: it was revoked for good meanwhile.
         """
+        ...
+
+
+@runtime_checkable
+class CanListProfiles(Protocol):
+    """Say which profiles there are, so that an administrator chooses those that templates may name."""
+
+    async def offered_profiles(self) -> Sequence[str]:
+        """Return every profile that our credential may use, sorted; those of `abilities` are what is shown of them."""
         ...
 
 

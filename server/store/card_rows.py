@@ -79,6 +79,7 @@ _CERTIFICATE: Final = (
     certificate.c.public_key,
     certificate.c.state,
     certificate.c.certificate,
+    certificate.c.reference,
 )
 _CERTIFICATES: Final = Prepared(
     select(*_CERTIFICATE).where(certificate.c.record_id == _OF_CARD).order_by(certificate.c.number)
@@ -173,7 +174,7 @@ def certificate_of_request(cursor: Cursor, request_id: RequestId) -> Certificate
 
 
 def _certificate(row: Row) -> CertificateRecord:
-    request_id, slot, connection, profile, public_key, state, encoded = row
+    request_id, slot, connection, profile, public_key, state, encoded, reference = row
     return CertificateRecord(
         request_id=request_id,
         slot=slot,
@@ -182,6 +183,7 @@ def _certificate(row: Row) -> CertificateRecord:
         public_key=public_key,
         state=state,
         certificate=encoded,
+        reference=reference,
     )
 
 

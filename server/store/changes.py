@@ -204,6 +204,7 @@ def put_certificate(cursor: Cursor, record_id: RecordId, certificate: Certificat
             "public_key": certificate.public_key,
             "state": certificate.state,
             "certificate": certificate.certificate,
+            "reference": certificate.reference,
             "not_after": not_after(certificate.certificate),
         },
     )

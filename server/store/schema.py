@@ -37,7 +37,7 @@ from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
 
-REVISION: Final = "0009"
+REVISION: Final = "0010"
 """The migration that makes exactly these tables."""
 
 

@@ -116,7 +116,10 @@ class CertificateState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRecord:
-    """One certificate of a credential, from its request on. `certificate` is DER, empty until issued."""
+    """One certificate of a credential, from its request on. `certificate` is DER, empty until issued.
+
+    `reference` is what the certificate authority said when it let the request wait: by it, it is asked again.
+    """
 
     request_id: RequestId
     slot: Slot
@@ -125,6 +128,7 @@ class CertificateRecord:
     public_key: bytes
     state: CertificateState
     certificate: bytes = b""
+    reference: str = ""
 
 
 @unique

@@ -84,6 +84,7 @@ def certificate(number: int, state: CertificateState, content: bytes) -> Certifi
             public_key=b"\x30",
             state=state,
             certificate=content,
+            reference="" if content else f"ticket {number}",
         )
     )
 
