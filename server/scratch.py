@@ -162,6 +162,7 @@ async def build_scratch(facade: Facade, generations: int) -> Scratch:
         # the card of a rehearsal is vouched for by the lab's root, whatever root vouches for real ones
         attestation_roots=dict.fromkeys(facade.roots, root),
         lab_roots=dict.fromkeys(facade.lab_roots, root),
+        approvals=None,  # there is nobody to ask, and no card that could become usable
     )
     return Scratch(services=services, random=random, keys=spare_key)
 

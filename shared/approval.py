@@ -46,7 +46,7 @@ class Intent:
     where it was asked. `holder` is the directory's immutable id. `card` is one record, or None: any card of the template;
     `credential` the one that is there already. `replaces` and `primary` are as an issue names them. `roles` are the names of
     those that the credential will give. `detail` is what an administrative act changes, in full, and whom it is about is the
-    `holder`. Times count whole seconds. The names are for people: the ids decide.
+    `holder`; for everything else it is a note of who asks. Times count whole seconds. The names are for people: the ids decide.
     """
 
     way: Way
@@ -194,6 +194,7 @@ def differences(approved: Intent, wanted: Intent) -> tuple[str, ...]:
         expires_at=approved.expires_at,
         nonce=approved.nonce,
         effects=approved.effects,
+        detail=wanted.detail if wanted.way in ADMINISTRATIVE else approved.detail,
         card=wanted.card if approved.card is not None else None,
     )
     found = [

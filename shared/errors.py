@@ -282,6 +282,18 @@ class CodeRejected(PolicyError):
     code = "code-rejected"
 
 
+class OwnersCode(PolicyError):
+    """The System Owner's card: its unblock code is known to its owner alone, who types it at a station, or nobody does."""
+
+    code = "owners-code"
+
+
+class PasscodeRejected(PolicyError):
+    """Not the passcode of the first start, or there is none any more. Whoever tries is not told which."""
+
+    code = "passcode-rejected"
+
+
 class TemplateImpossible(PolicyError):
     """The template asks for what this card or this certificate authority cannot do. Facts: `template`, `why`."""
 
@@ -372,6 +384,36 @@ class StepUpNeeded(PolicyError):
     """The operator's PIN is asked for again before this. Fact: `what`."""
 
     code = "step-up-needed"
+
+
+class ApprovalNeeded(PolicyError):
+    """A second person has to approve this first. Facts: `operation`, `why`, `template`, `card`, `count`, `by`."""
+
+    code = "approval-needed"
+
+
+class ApprovalRefused(PolicyError):
+    """This person's approval does not count, or the request does not wait for one any more. Fact: `why`."""
+
+    code = "approval-refused"
+
+
+class CardNeeded(PolicyError):
+    """Takes the operator's card in a reader: the log-on through an ssh-agent proved possession only. Fact: `what`."""
+
+    code = "card-needed"
+
+
+class NotYours(PolicyError):
+    """A holder asks for a card or a credential of somebody else. Nothing is told of it."""
+
+    code = "not-yours"
+
+
+class OtherProofNeeded(PolicyError):
+    """A holder logged on with a proof that does not do for this. Facts: `operation`, `proofs` (those that do)."""
+
+    code = "other-proof-needed"
 
 
 class ChallengeRefused(PolicyError):
@@ -472,6 +514,13 @@ class ConnectorRefused(ConnectorError):
     """An outside system refused. Facts: `connection`, `reason`."""
 
     code = "connector-refused"
+
+
+class ConnectorAnswerWrong(ConnectorError):
+    """An outside system answered something that cannot be used. Facts: `connection`, `reason`."""
+
+    code = "connector-answer-wrong"
+    outcome_unknown = True
 
 
 class CertificateRejected(ConnectorError):

@@ -15,10 +15,13 @@ from typing import Final
 from uuid import uuid4
 
 from server.authority.access import ITSELF, Caller
+from server.authority.operator_cards import check_not_owners
+from server.operations.approval import Cleared, cleared, doing_with, spent_evidence
 from server.operations.journal import Journal
 from server.operations.services import Services
 from server.operations.tasks import HEAD_START, attempt
 from server.ports.store import (
+    ApprovalSpent,
     AuditKind,
     AuditRecord,
     CertificateTaskAsked,
@@ -31,6 +34,7 @@ from server.ports.store import (
     StateChanged,
 )
 from shared import errors
+from shared.credential.approval import WAY_OF
 from shared.credential.lifecycle import WITHOUT_CARD, OperationKind, target
 from shared.credential.model import (
     CardRecord,
@@ -97,9 +101,11 @@ async def decision(services: Services, record: CardRecord, operation: OperationK
         TransitionForbidden: not in this state.
         UnknownCard: it needs a credential, and the card has none.
         OperationInterrupted: its keys are being deleted, so that nobody will use it again.
+        OwnersCode: it is the System Owner's.
         Invalid: no reason was given where one is needed, or an unknown one.
     """
     target(operation, record.state)
+    await check_not_owners(services.store.operators, record)
     if operation not in FOR_GOOD and is_being_retired(record):
         raise errors.OperationInterrupted(operation=OperationKind.RETIRE.value)
     cause = None if operation is OperationKind.RESUME else read_cause(reason)
@@ -274,6 +280,7 @@ class Decisions:
             Invalid: an operation that needs the card, or no reason, or an unknown one.
             CardNeeded: the suspension has reached the card, whose holder has to choose a PIN.
             CardLeased: a station is working on the card.
+            ApprovalNeeded: a second person has to approve it first.
         """
         if operation not in WITHOUT_CARD:
             raise errors.CardNeeded(operation=operation.value)
@@ -284,8 +291,12 @@ class Decisions:
         decided = await decision(self._services, record, operation, reason)
         if operation is OperationKind.RESUME and record.pin is not PinState.HOLDER:
             raise errors.CardNeeded(operation=operation.value)
+        way = WAY_OF[operation]
+        clear = None
+        if way is not None:
+            clear = await cleared(self._services, caller, await doing_with(self._services, way, record))
         await before(record)
-        return await self._carry_out(caller, record, decided)
+        return await self._carry_out(caller, record, decided, clear=clear)
 
     async def follow(
         self, caller: Caller, record: CardRecord, operation: OperationKind, cause: Cause, because: Facts
@@ -300,9 +311,14 @@ class Decisions:
         return await self._carry_out(caller, record, decided, because)
 
     async def _carry_out(
-        self, caller: Caller, record: CardRecord, decided: Decision, because: Facts = NOTHING_MORE
+        self,
+        caller: Caller,
+        record: CardRecord,
+        decided: Decision,
+        because: Facts = NOTHING_MORE,
+        clear: Cleared | None = None,
     ) -> Decided:
-        facts = await self._take(caller, record, decided, because)
+        facts = await self._take(caller, record, decided, because, clear)
         waiting = await attempt(self._services, decided.record.tasks)
         return Decided(state=decided.record.state, facts={**facts, "waiting": waiting}, waiting=waiting)
 
@@ -317,17 +333,27 @@ class Decisions:
         await self._take(ITSELF, record, decided)
 
     async def _take(
-        self, caller: Caller, record: CardRecord, decided: Decision, because: Facts = NOTHING_MORE
+        self,
+        caller: Caller,
+        record: CardRecord,
+        decided: Decision,
+        because: Facts = NOTHING_MORE,
+        clear: Cleared | None = None,
     ) -> dict[str, errors.Fact]:
-        """Write a decision down, in one commit; return what faces are told of it."""
-        journal = Journal(self._services.store.cards, caller)
+        """Write a decision down, in one commit, which spends what it was approved by; return what faces are told of it."""
+        journal, operation_id = Journal(self._services.store.cards, caller), OperationId(uuid4())
+        if (way := WAY_OF[decided.operation]) is not None and clear is None:
+            raise errors.ApprovalNeeded(operation=way.value, why="nobody asked whether it takes one")
+        if clear is not None and clear.spends is not None:
+            evidence = spent_evidence(clear.spends, caller, operation_id, self._services.clock.now())
+            journal.note(ApprovalSpent(request_id=clear.spends), evidence)
         journal.note(*decided.changes)
         facts = note_evidence(journal, decided, because)
         journal.note(OperationClosed(code="done"))
         cut = record.open_operation
         await journal.open(
             Opening(
-                operation_id=OperationId(uuid4()),
+                operation_id=operation_id,
                 kind=decided.operation.value,
                 record_id=record.record_id,
                 station=caller.station_id,

@@ -11,6 +11,7 @@ from typing import Final
 from uuid import uuid4
 
 from server.operations import enrol, naming
+from server.operations.approval import Doing
 from server.operations.attest import attestations, trust_for
 from server.operations.entitle import Place, check_entitled, check_limits, place_for, take_place
 from server.operations.judge import doubt_keys, judge_keys
@@ -45,6 +46,8 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.credential import lint, plan
+from shared.credential.approval import Way
+from shared.credential.effects import effects_of
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
     FACTORY,
@@ -136,6 +139,20 @@ async def _prepare(op: Operation) -> Issue:
     known = without_unconfirmed(op, record) if record else None
     steps = plan.plan_issue(template=template, generation=generation, facts=trusted, record=known)
     check_factory_pin(facts, record, steps)
+    await op.clear(
+        Doing(
+            way=Way.ISSUE,
+            ref=ref,
+            template=template,
+            holder=person.holder,
+            holder_name=person.name,
+            record=record,
+            roles=op.roles,
+            replaces=place.replaces,
+            primary=place.primary,
+            effects=effects_of(steps),
+        )
+    )
     note_impostor(op, facts, found)
     new = record is None
     record = record or new_record(op, facts, lint.management_algorithm(template, facts.profile))

@@ -30,6 +30,11 @@ class Journal:
         self._waiting: list[Change] = []
         self.lease: Lease | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything is noted for the next commit."""
+        return bool(self._waiting)
+
     def note(self, *changes: Change) -> None:
         """Keep changes for the next commit."""
         self._waiting += changes

@@ -6,16 +6,19 @@ from datetime import datetime
 from uuid import uuid4
 
 from server.authority.access import Caller
-from server.authority.operator_cards import authorise_carried
+from server.authority.holder_rights import HolderRights
+from server.authority.operator_cards import OWNERS_WAYS, authorise_carried, check_not_owners
 from server.authority.policy import OPERATION_RULES, authorise
+from server.operations.approval import Doing, cleared, spent_evidence
 from server.operations.identify import Identified, Sighting, identify
 from server.operations.journal import Journal
 from server.operations.secrets import CardSecrets
 from server.operations.services import Services
 from server.operations.talk import Talk
-from server.ports.store import AuditKind, Opening, SecretChanged
+from server.ports.store import ApprovalSpent, AuditKind, Opening, SecretChanged
 from shared import errors
 from shared.credential import plan
+from shared.credential.approval import WAY_OF
 from shared.credential.lifecycle import CONTINUED, OperationKind
 from shared.credential.model import (
     FACTORY,
@@ -73,6 +76,9 @@ class Operation:
         """The names of those that a credential that is being issued carries."""
         self.carries: Sequence[Role] | None = None
         """What an operator's credential gives its holder, where this operation makes it usable."""
+        self.doing: Doing | None = None
+        """What an approval has to cover, once it is known; None for a card that is nobody's."""
+        self._judged = False
         self.replaces: CredentialId | None = None
         self.primary: CredentialId | None = None
         self.ends_at: datetime | None = None
@@ -90,6 +96,7 @@ class Operation:
 
         Raises:
             NotAllowed, LogonNeeded: the caller may not do this with this card.
+            OwnersCode: it is the System Owner's card, and this is not done to it.
             NotPivCard: no PIV application.
             CardLost: it left.
         """
@@ -105,18 +112,26 @@ class Operation:
         self.seen = True
         if found.record is not None and found.record.credential is not None:
             self.ends_at = found.record.credential.ends_at
-        self.permit()
+        if found.record is not None and self.begin.operation not in OWNERS_WAYS:
+            await check_not_owners(self.services.store.operators, found.record)
+        await self.permit()
         return facts, found
 
-    def permit(self) -> None:
+    async def permit(self) -> None:
         """Refuse what the caller may not do with this card: every template counts that it is, or becomes, a card of.
 
         Raises:
             NotAllowed: no permission.
+            NotYours, OtherProofNeeded: as `HolderRights.permit`.
             LogonNeeded: nobody is logged on who has to be.
         """
         if self.caller.principal is None:
             raise errors.LogonNeeded
+        if (holding := self.caller.principal.holding) is not None:
+            rights = HolderRights(self.services.store.templates, self.caller.profile)
+            named = self.begin.template if self.begin.operation is OperationKind.ISSUE else ""
+            await rights.permit(holding, self.begin.operation, self.record, template=named)
+            return
         names: set[str | None] = set()
         if self.begin.operation is OperationKind.ISSUE and self.begin.template:
             names.add(self.begin.template)
@@ -128,6 +143,18 @@ class Operation:
             authorise(self.caller.principal, OPERATION_RULES[self.begin.operation], name)
         if self.carries is not None:
             authorise_carried(self.caller.principal, self.carries)
+
+    async def clear(self, doing: Doing | None) -> None:
+        """Refuse what was not approved and has to be; judged once more when the operation is opened.
+
+        Every operation that is a way to a usable card says what it does, or None: the card is nobody's.
+
+        Raises:
+            ApprovalNeeded: nothing that was approved covers it.
+        """
+        if doing is not None:
+            await cleared(self.services, self.caller, doing)
+        self.doing, self._judged = doing, True
 
     def secrets(self, record_id: RecordId) -> CardSecrets:
         """Return the means to derive this card's secrets."""
@@ -197,7 +224,7 @@ class Operation:
         """
         if self._again is not None:
             self.caller = await self._again(self.caller)
-            self.permit()
+            await self.permit()
 
     # --- the record -------------------------------------------------------------------------------------
 
@@ -225,6 +252,7 @@ class Operation:
                 raise errors.OperationInterrupted(operation=cut.kind)
             seen = await self.journal.abandon(seen, cut)
         operation_id = cut.operation_id if cut and same else OperationId(uuid4())
+        await self._spend(operation_id)
         self.journal.evidence(
             AuditKind.OPERATION,
             "continued" if same else "began",
@@ -250,6 +278,24 @@ class Operation:
             )
         )
         self.talk.epoch = lease.epoch
+
+    async def _spend(self, operation_id: OperationId) -> None:
+        """Note that an approval is spent, for the commit that opens the operation.
+
+        Raises:
+            ApprovalNeeded: there is none that covers it (any more), or nobody said what is done.
+        """
+        way = WAY_OF[self.begin.operation]
+        if way is None:
+            return
+        if not self._judged:
+            raise errors.ApprovalNeeded(operation=way.value, why="it was not said what is done")
+        if self.doing is None:
+            return
+        spends = (await cleared(self.services, self.caller, self.doing)).spends
+        if spends is not None:
+            evidence = spent_evidence(spends, self.caller, operation_id, self.services.clock.now())
+            self.journal.note(ApprovalSpent(request_id=spends), evidence)
 
     async def template(self, ref: TemplateRef | None, name: str = "") -> tuple[TemplateRef, Template]:
         """Return a template: the version in `ref`, else the newest of `name`.

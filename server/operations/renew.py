@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from server.operations import enrol
+from server.operations.approval import doing_with
 from server.operations.attest import attestations, check_attestations
 from server.operations.decide import revocation
 from server.operations.judge import doubt_keys, judge_keys
@@ -37,6 +38,8 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.credential import plan
+from shared.credential.approval import Way
+from shared.credential.effects import effects_of
 from shared.credential.model import CardRecord, CertificateRecord, CertificateState, KeyState
 from shared.credential.reasons import Reason
 from shared.credential.replacement import PENDING, moving, removed, standing, superseded
@@ -87,6 +90,8 @@ async def _replace(op: Operation, event: str) -> Ended:
     """
     job = await prepare(op)
     await check_carried(op)
+    doing = await doing_with(op.services, Way(op.begin.operation.value), job.before, job.ref)
+    await op.clear(replace(doing, effects=effects_of(job.steps)))
     await op.show(job.steps)
     issued = await _on_card(op, job) if job.changes_card else await _nothing_on_card(op, job)
     waiting = await _confirm(op, job, issued, event)

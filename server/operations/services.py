@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from server.authority.approved import ApprovalPolicy
 from server.ports.ca import CertificateAuthority
 from server.ports.directory import Directory
 from server.ports.keystore import KeyStore
@@ -22,6 +23,7 @@ class ContentSigner:
 class Services:
     """Everything outside that an operation may call.
 
+    `approvals` is the policy of who approves; an installation that is made for one rehearsal has none.
     `authorities` and `directories` by connection name, `attestation_roots` (DER) by the names templates use.
     """
 
@@ -37,3 +39,4 @@ class Services:
     """Roots that vouch for virtual cards; accepted from lab stations only."""
     attestation_intermediates: Sequence[bytes] = ()
     """Certificates (DER) that may stand between a card's own and a root."""
+    approvals: ApprovalPolicy | None = field(default_factory=ApprovalPolicy)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from server.operations.approval import Doing, doing_with
 from server.operations.build import with_new_key
 from server.operations.operation import Ended, Operation
 from server.operations.puk import next_puk, settle_puk, use_puk
@@ -26,6 +27,8 @@ from server.ports.store import (
     TemplateStore,
 )
 from shared import errors
+from shared.credential.approval import Way
+from shared.credential.effects import effects_of
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
     FACTORY,
@@ -106,6 +109,7 @@ async def update(op: Operation) -> Ended:
     }
     if not job.steps and job.record.open_operation is None:
         return Ended(facts=facts)
+    await op.clear(await _doing(op, job))
     op.journal.note(SecretsCarried(station=op.caller.station_id))
     await op.open(job.record.record_id, template=job.credential.template if job.credential else None)
     await op.talk.show([step.line for step in job.steps])
@@ -123,6 +127,15 @@ async def update(op: Operation) -> Ended:
     await _confirm(op, job)
     await op.talk.progress(*(StepChange(index=index, done=True) for index in range(len(job.steps))))
     return Ended(facts=facts)
+
+
+async def _doing(op: Operation, job: Update) -> Doing | None:
+    """Return what an approval has to cover: the newest version of the template is what the credential may become of."""
+    if job.credential is None:
+        return None
+    latest = await op.services.store.templates.latest(job.credential.template.name)
+    doing = await doing_with(op.services, Way.UPDATE, job.record, latest.ref if latest else None)
+    return replace(doing, effects=effects_of(job.steps))
 
 
 async def _prepare(op: Operation) -> Update:

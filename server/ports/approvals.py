@@ -7,25 +7,13 @@ somebody edited gives nothing. A request is spent once, in the same commit that 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum, unique
 from typing import Protocol
 from uuid import UUID
 
 from server.ports.audit import AuditRecord
 from server.ports.operators import OperatorId
+from shared.approvals import ApprovalState as ApprovalState  # noqa: PLC0414  # a word of the store
 from shared.credential.model import CredentialId, OperationId, RecordId, StationId
-
-
-@unique
-class ApprovalState(StrEnum):
-    """What became of a request."""
-
-    OPEN = "open"
-    """It waits for approvals, or to be spent."""
-    SPENT = "spent"
-    DECLINED = "declined"
-    WITHDRAWN = "withdrawn"
-    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,14 @@ from server.connectors.directory.memory import MemoryDirectory
 from server.ports.ca import Outcome, SignRequest
 from server.ports.store import AuditKind, OperatorKind, OperatorRecord, RoleRecord
 from shared import errors
+from shared.credential.approval import Way
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import CardRecord, Person, State
 from shared.logon import LogonPurpose, LogonText, read_logon_text
 from shared.piv.ids import Ins, ProfileName
 from shared.roles import PRESETS, Area, Grant, Level, Role, clone, to_document, union
 from shared.virtual.faults import Fault, FaultKind
+from tests.scenario.approving import Second
 from tests.scenario.lab import ALICE, BOB, Holder, Lab
 from tests.scenario.templates import EMPLOYEE
 from tests.server.store.examples import EVIDENCE, a_station
@@ -61,7 +63,7 @@ async def the_card(lab: Lab, person: Person = BOB) -> CardRecord:
 
 
 async def the_operator(lab: Lab) -> OperatorRecord:
-    (operator,) = await lab.store.operators.all()
+    (operator,) = await lab.store.operators.of_holder(BOB.holder)
     return operator
 
 
@@ -205,19 +207,29 @@ async def test_nobody_gives_by_a_card_what_they_may_not_do(
     assert await issue(lab, ADMINISTRATOR) is None
     assert await activate(lab) is None
     await another_card(lab, 1002)
-    become(lab, *who)
+    carol = await Second.hired(lab)
+
+    async def agreed(way: Way) -> None:
+        """Let a second person agree, so that nothing but the right of who does it is missing."""
+        become(lab, PRESETS[ADMINISTRATOR])
+        wish = {"template": "operator", "roles": ("normal",)} if way is Way.ISSUE else {}
+        await carol.agree(way, holder=ALICE.holder, **wish)
+        become(lab, *who)
+
+    await agreed(Way.ISSUE)
     given = await issue(lab, "normal", subject=ALICE.holder)
     assert isinstance(given, type(None) if passes else errors.NotAllowed)
     become(lab, PRESETS[ADMINISTRATOR])
     if not passes:
         assert await issue(lab, "normal", subject=ALICE.holder) is None
-    become(lab, *who)
+    await agreed(Way.ACTIVATE)
     activated = await activate(lab)
     assert isinstance(activated, type(None) if passes else errors.NotAllowed)
     become(lab, PRESETS[ADMINISTRATOR])
     if not passes:
         assert await activate(lab) is None
-    become(lab, *who)
+    for way in (Way.UNBLOCK, Way.UNBLOCK_CODE, Way.READ_OUT):
+        await agreed(way)
     unblocked = await lab.perform(OperationKind.UNBLOCK, Holder(new_pins=["913572"]))
     assert isinstance(unblocked.error, type(None) if passes else errors.NotAllowed)
     record_id = (await the_card(lab, ALICE)).record_id
@@ -240,10 +252,13 @@ async def test_a_replacement_keeps_the_operator_and_drops_the_old_key(lab: Lab) 
     old = (await the_card(lab)).credential
     assert old is not None
     await another_card(lab, 1002)
+    carol = await Second.hired(lab)
+    await carol.agree(Way.ISSUE, replaces=str(old.credential_id))
     replaced = await lab.perform(
         OperationKind.ISSUE, template="operator", replaces=str(old.credential_id), reason="damaged"
     )
     assert replaced.error is None
+    await carol.agree(Way.ACTIVATE, holder=BOB.holder)
     assert await activate(lab) is None
     after = await the_operator(lab)
     assert (after.operator_id, after.roles) == (before.operator_id, before.roles)
@@ -256,7 +271,10 @@ async def test_a_second_card_gives_no_other_roles(lab: Lab) -> None:
     assert await activate(lab) is None
     await another_card(lab, 1002)
     assert isinstance(await issue(lab, "normal"), errors.Invalid)
+    carol = await Second.hired(lab)
+    await carol.agree(Way.ISSUE, holder=BOB.holder, template="operator")
     assert await issue(lab) is None
+    await carol.agree(Way.ACTIVATE, holder=BOB.holder)
     assert await activate(lab) is None
     operator = await the_operator(lab)
     assert operator.roles == {ADMINISTRATOR}
@@ -268,6 +286,7 @@ async def test_new_keys_log_on_instead_of_the_old_ones(lab: Lab) -> None:
     assert await issue(lab, ADMINISTRATOR) is None
     assert await activate(lab) is None
     token = await door.log_on()
+    await (await Second.hired(lab)).agree(Way.REISSUE, holder=BOB.holder)
     holder = Holder(current_pins=[PIN, PIN])
     outcome = await lab.perform(OperationKind.REISSUE, holder, slots=["9A"])
     assert outcome.error is None
@@ -337,6 +356,9 @@ async def test_who_loses_a_role_meanwhile_does_not_finish(lab: Lab) -> None:
         return replace(caller, principal=lost)
 
     lab.engine._again = again
+    await (await Second.hired(lab)).agree(
+        Way.ISSUE, holder=ALICE.holder, template="operator", roles=("normal",)
+    )
     assert isinstance(await issue(lab, "normal", subject=ALICE.holder), errors.NotAllowed)
     record = await the_card(lab, ALICE)
     assert record.credential is None
