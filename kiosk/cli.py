@@ -7,6 +7,7 @@ What is heavy (gRPC, the screen, PC/SC) is loaded by the command that needs it.
 import asyncio
 import importlib
 import logging
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ _log: Final = logging.getLogger(__name__)
 _LATER: Final = {
     "demo": ("kiosk.demo.command", "demo"),
     "do": ("kiosk.do", "do"),
+    "first-start": ("kiosk.first_start_command", "first_start"),
     "virtual-card": ("kiosk.devices.virtual.command", "virtual_card"),
 }
 """Commands that live beside what they start, by module and name."""
@@ -51,6 +53,7 @@ class _Group(click.Group):
         lines = {
             "demo": "Try a whole desk on this machine; nothing is kept.",
             "do": "Do one operation on the card in a reader; alone, say what may be done now, and how.",
+            "first-start": "Make the System Owner's card and the first operator's, with the passcode.",
             "virtual-card": "Put a virtual card behind a real pcscd.",
         }
         for name in self.commands:
@@ -100,13 +103,29 @@ def credentials(options: Options, text: str) -> None:
     "--reader", default="", help="The reader with the operator's card; needed where several hold a card."
 )
 @click.option("--pin-fd", type=int, help="Read the PIN from this file descriptor instead of asking.")
+@click.option("--agent", is_flag=True, help="Log on through the forwarded ssh-agent: proves possession only.")
+@click.option(
+    "--key", default="", help="With --agent: the key's fingerprint or comment, as `ssh-add -l` shows them."
+)
 @click.pass_obj
-def log_on(options: Options, reader: str, pin_fd: int | None) -> None:
-    """Log an operator on with card and PIN, for the commands that follow on this machine, until `kiosk log-off`."""
+def log_on(options: Options, reader: str, pin_fd: int | None, *, agent: bool, key: str) -> None:
+    """Log an operator on with card and PIN, for the commands that follow on this machine, until `kiosk log-off`.
+
+    With --agent the card is far away, behind a forwarded ssh-agent. The session ends when the agent is gone, and what is
+    sensitive is refused in it.
+    """
     from kiosk.log_on import log_on as run  # noqa: PLC0415  # loads gRPC and PC/SC
+    from kiosk.log_on import log_on_by_agent  # noqa: PLC0415  # likewise
     from kiosk.operate import Given  # noqa: PLC0415  # likewise
 
-    finish(options, asyncio.run(run(options.config, reader, Given(pin_fd=pin_fd))))
+    if agent and (reader or pin_fd is not None):
+        raise click.UsageError("--reader and --pin-fd are for a card in a reader, not for --agent")  # noqa: EM101, TRY003  # a sentence for one place
+    if key and not agent:
+        raise click.UsageError("--key belongs to --agent")  # noqa: EM101, TRY003  # likewise
+    if agent:
+        finish(options, asyncio.run(log_on_by_agent(options.config, key, os.environ)))
+    else:
+        finish(options, asyncio.run(run(options.config, reader, Given(pin_fd=pin_fd))))
 
 
 @cli.command(name="log-off")

@@ -37,10 +37,11 @@ class Given:
 NOBODY: Final = Given()
 
 
-class _Lines:
+class Lines:
     """Progress as lines on standard error."""
 
     def __init__(self) -> None:
+        """Begin without any."""
         self._steps: Sequence[StepLine] = ()
 
     def steps(self, steps: Sequence[StepLine]) -> None:
@@ -71,7 +72,7 @@ async def operate(config: Path | None, job: Job, given: Given = NOBODY) -> Resul
             replaces=await _one_credential(parts, job.replaces),
             primary=await _one_credential(parts, job.primary),
         )
-        return _result(job, await parts.core.perform(job, given.person, _Lines()))
+        return _result(job, await parts.core.perform(job, given.person, Lines()))
 
 
 async def one_reader(parts: Parts, wanted: str) -> str:

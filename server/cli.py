@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import getpass
 import os
 import signal
 import sys
@@ -15,6 +14,9 @@ from typing import Any, Final
 
 import click
 
+from server import asking
+from server.application_commands import applications
+from server.asking import passcode_fd, passphrase_fd
 from server.context import Commands, Context, client_of
 from server.key_commands import keys
 from server.operator_commands import operators, roles
@@ -26,9 +28,7 @@ from shared import errors, process, wording
 from shared.clock import SystemClock
 from shared.display import json_line, visible
 from shared.errors import Fact
-from shared.secret import Secret
 
-PASSPHRASE_MAX: Final = 4096
 INTERRUPTED: Final = 1
 
 
@@ -38,13 +38,9 @@ def cli() -> None:
     """Run and administer the card management server."""
 
 
-passphrase_fd = click.option(
-    "--passphrase-fd", type=int, help="Read the key store's passphrase from this file descriptor."
-)
-
-
 @cli.command()
 @passphrase_fd
+@passcode_fd
 @click.option(
     "--template",
     "templates",
@@ -58,26 +54,37 @@ passphrase_fd = click.option(
 def init(
     context: Context,
     passphrase_fd: int | None,
+    passcode_fd: int | None,
     templates: tuple[Path, ...],
     station: str | None,
     lab: bool,  # noqa: FBT001  # click passes flags
 ) -> None:
-    """Make key store, database and certificates, once."""
-    from server import wiring  # noqa: PLC0415  # only what a command needs is loaded
+    """Make key store, database and certificates, once.
+
+    The passcode is for the first start at a station, which makes the System Owner's card and the first operator's; then it is
+    gone. A first station that is a lab station does without, unless one is given.
+    """
+    from server import beginning, wiring  # noqa: PLC0415  # only what a command needs is loaded
     from server.authority.services import TemplateText  # noqa: PLC0415
 
     settings = context.settings()
     _check_first(settings, station=station, lab=lab)
-    passphrase = _new_passphrase(settings, passphrase_fd)
+    passphrase = asking.new_passphrase(settings, passphrase_fd)
+    passcode = asking.new_passcode(passcode_fd) if passcode_fd is not None or not lab else None
 
     async def run() -> dict[str, Any]:
         parts = await wiring.initialise(settings.server, passphrase, SystemClock())
         try:
             texts = [TemplateText(source=path.name, text=path.read_text()) for path in templates]
             lines = await wiring.apply_templates(parts, texts) if texts else []
+            names = [line.name for line in lines]
+            if passcode is not None:
+                names = await beginning.prepare(parts, passcode)
+                passcode.wipe()
             made: dict[str, Any] = {
                 "data_folder": str(settings.server.data_folder),
-                "templates": [line.name for line in lines],
+                "templates": names,
+                "first_start": passcode is not None,
             }
             if station:
                 made["token"] = await wiring.station_token(
@@ -91,6 +98,8 @@ def init(
     text = f"Key store, database and certificates are in {made['data_folder']}."
     if "token" in made:
         text += f"\nJoin the first station with:\n  kiosk join {made['token']}"
+    if made["first_start"]:
+        text += "\nThen make the first start there, with the passcode: kiosk desk, or kiosk first-start."
     context.result(made, text)
 
 
@@ -105,7 +114,7 @@ def serve(context: Context, passphrase_fd: int | None, stop_on_eof: bool) -> Non
     from shared import logs  # noqa: PLC0415
 
     logs.set_up(settings.log)
-    passphrase = _passphrase(settings, passphrase_fd)
+    passphrase = asking.passphrase(settings, passphrase_fd)
 
     async def run() -> None:
         stopping = asyncio.Event()
@@ -168,7 +177,7 @@ def doctor(context: Context) -> None:
         sys.exit(errors.ConnectorError.exit_code)
 
 
-for _group in (stations, operators, roles, keys, templates, tasks, jobs):
+for _group in (stations, applications, operators, roles, keys, templates, tasks, jobs):
     cli.add_command(_group)
 
 
@@ -208,38 +217,6 @@ def _check_first(settings: Settings, *, station: str | None, lab: bool) -> None:
         raise errors.NotAllowed(what="a lab station, without allow-lab = true under [server]")
     if settings.server.key_store_file.exists():
         raise errors.StoreConflict(what=str(settings.server.key_store_file))
-
-
-def _passphrase(settings: Settings, descriptor: int | None) -> Secret:
-    """Get the passphrase: from a descriptor, from where the settings say, or from a person."""
-    if descriptor is not None:
-        return _read_descriptor(descriptor)
-    configured = settings.server.key_store.passphrase
-    if configured is not None:
-        return configured
-    if not sys.stdin.isatty():
-        raise errors.ConfigMissing(
-            key="server.key-store.passphrase",
-            what="nobody can be asked here; set it, or give --passphrase-fd",
-        )
-    return Secret.from_text(getpass.getpass("Passphrase of the key store: "))
-
-
-def _new_passphrase(settings: Settings, descriptor: int | None) -> Secret:
-    """Get a new passphrase; a person types it twice."""
-    interactive = descriptor is None and settings.server.key_store.passphrase is None
-    passphrase = _passphrase(settings, descriptor)
-    if interactive and Secret.from_text(getpass.getpass("The same again: ")) != passphrase:
-        raise errors.Invalid(field="passphrase", why="the two are not the same")
-    return passphrase
-
-
-def _read_descriptor(descriptor: int) -> Secret:
-    try:
-        with os.fdopen(descriptor, "rb") as file:
-            return Secret(file.read(PASSPHRASE_MAX).rstrip(b"\r\n"))
-    except OSError as cause:
-        raise errors.ConfigInvalid(key="--passphrase-fd", why=cause.strerror or "cannot be read") from cause
 
 
 def main() -> None:

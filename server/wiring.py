@@ -18,7 +18,8 @@ from server.authority.acting import Acting
 from server.authority.admin import ACTOR, Admin
 from server.authority.console import Console
 from server.authority.credentials import Credentials
-from server.authority.fleet import Fleet
+from server.authority.first_start import BUILT_IN as NO_DIRECTORY
+from server.authority.first_start import FirstStart
 from server.authority.keys import MasterKeyGenerations
 from server.authority.lines import Lines
 from server.authority.logons import Logons
@@ -35,6 +36,7 @@ from server.authority.work import Work
 from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.ca.stations import StationAuthority
+from server.connectors.directory.builtin import BuiltinDirectory
 from server.connectors.directory.file import FileDirectory
 from server.connectors.directory.ldap import LdapDirectory, LdapSettings, TlsMode
 from server.connectors.directory.schema import ACTIVE_DIRECTORY, OPENLDAP
@@ -46,6 +48,7 @@ from server.jobs.renewal import renewal
 from server.jobs.runner import Job, Runner
 from server.jobs.succession import succession
 from server.jobs.temporary import temporary
+from server.machines import applications, fleet
 from server.operations.engine import OperationEngine
 from server.operations.lateness import Deadlines
 from server.operations.services import ContentSigner, Services
@@ -131,7 +134,8 @@ async def open_parts(settings: ServerSettings, passphrase: Secret, clock: Clock)
 def _assemble(
     settings: ServerSettings, keystore: SoftwareKeyStore, store: Store, identity: Identity, clock: Clock
 ) -> Parts:
-    directories = {name: _directory(name, wanted) for name, wanted in settings.directory.items()}
+    directories: dict[str, Directory] = {NO_DIRECTORY: BuiltinDirectory()}
+    directories |= {name: _directory(name, wanted) for name, wanted in settings.directory.items()}
     authority = BuiltinAuthority(
         connection=BUILT_IN,
         keystore=keystore,
@@ -241,7 +245,8 @@ class Server:
         self._parts = parts
         self._version = version("issuance-kiosk")
         self._sessions = _sessions(parts)
-        self._acting = Acting(parts.store.operators, parts.store.roles, self._sessions)
+        self._first_start = FirstStart(parts.store, parts.clock)
+        self._acting = Acting(parts.store.operators, parts.store.roles, self._sessions, self._first_start)
         access = Access(parts.store.stations, parts.clock, self._acting, parts.store.audit)
         tls = ServerTls(key=identity.key, chain=identity.chain)
         self._deadlines = Deadlines(
@@ -293,15 +298,7 @@ class Server:
             name=name,
             version=self._version,
             enrolment=parts.enrolment,
-            fleet=Fleet(
-                store.stations,
-                store.cards,
-                store.templates,
-                self._lines,
-                self._attendance,
-                store.sessions,
-                parts.clock,
-            ),
+            fleet=fleet(store, self._lines, self._attendance, parts.clock),
             templates=parts.templates,
             keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit),
             work=Work(services, self._deadlines, {job.name: job.every for job in self._jobs}),
@@ -328,13 +325,19 @@ class Server:
             attendance=self._attendance,
             renewals=Renewals(store.stations, parts.stations, parts.clock),
             sessions=Logons(self._sessions, store.roles),
+            first_start=self._first_start,
             server=name,
             version=self._version,
             clock=parts.clock,
+            describe=parts.settings.reflection,
         )
         await self._joining.serve_joining(parts.enrolment)
-        operators = OperatorAdmin(Operators(store, parts.clock), unrestricted(ACTOR))
-        await self._admin.serve_admin(admin, operators)
+        operators = Operators(store, parts.clock)
+        await self._admin.serve_admin(
+            admin,
+            OperatorAdmin(operators, unrestricted(ACTOR)),
+            applications(store, operators, parts.enrolment, self._lines, self._attendance, parts.clock),
+        )
         if parts.publishing is not None:
             await parts.publishing.start()
         self._runner.start()
@@ -361,6 +364,7 @@ def _sessions(parts: Parts) -> Sessions:
         idle=timedelta(minutes=settings.sessions.idle_minutes),
         absolute=timedelta(minutes=settings.sessions.longest_minutes),
         step_up=timedelta(minutes=settings.sessions.step_up_minutes),
+        agent_idle=timedelta(minutes=settings.sessions.agent_idle_minutes),
     )
     return Sessions(parts.store, parts.clock, names=settings.names, limits=limits)
 

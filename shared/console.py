@@ -93,7 +93,10 @@ class TemplateView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerView:
-    """The server and this station as the server knows it. `time` is the server's clock when it answered."""
+    """The server and this station as the server knows it. `time` is the server's clock when it answered.
+
+    `first_start`: it waits for whoever knows the passcode of the first start.
+    """
 
     server: str
     version: str
@@ -101,6 +104,7 @@ class ServerView:
     lab: bool
     time: datetime | None = None
     profile: StationProfile = EVERYTHING
+    first_start: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,10 @@ class Question(StrEnum):
     CURRENT_PIN = "current-pin"
     NEW_PIN = "new-pin"
     CONFIRM = "confirm"
+    NEW_CODE = "new-code"
+    """Draw the unblock code of the System Owner's card, show it once, and have it kept."""
+    PRESENT_CODE = "present-code"
+    """That code, typed by whoever kept it."""
 
 
 @unique

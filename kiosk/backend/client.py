@@ -55,13 +55,19 @@ from shared.proto.convert_credentials import (
     encode_help,
 )
 from shared.proto.convert_rehearsal import decode_rehearsal, encode_request
-from shared.proto.convert_sessions import decode_challenge, decode_logged_on, decode_session, encode_proof
+from shared.proto.convert_sessions import (
+    decode_challenge,
+    decode_logged_on,
+    decode_session,
+    encode_leaving,
+    encode_proof,
+)
 from shared.proto.convert_sessions import encode_question as encode_session_question
 from shared.proto.convert_sight import decode_comparison
 from shared.proto.convert_turns import decode_server_turn, encode_station_turn
 from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Done, Failed, ServerTurn, StationTurn
-from shared.sessions import LogonProof, SessionView
+from shared.sessions import Leaving, Proof, SessionView
 from shared.station_profile import Face
 
 CALL_TIMEOUT_S: Final = 10.0
@@ -256,12 +262,12 @@ class GrpcBackend:
         return self._token
 
     async def challenge(self, purpose: LogonPurpose) -> bytes:
-        """Ask for a text that the operator's card is to sign."""
+        """Ask for a text that the operator's key is to sign."""
         question = encode_session_question(purpose, self.ends.server)
         call = self._sessions.Challenge(question, timeout=self._timeout_s, metadata=self._metadata)
         return decode_challenge(await self._call(call))
 
-    async def log_on(self, proof: LogonProof) -> SessionView:
+    async def log_on(self, proof: Proof) -> SessionView:
         """Begin a session; from now on its token goes with every call."""
         request = sessions_pb2.LogOnRequest(proof=encode_proof(proof))
         call = self._sessions.LogOn(request, timeout=self._timeout_s, metadata=self._metadata)
@@ -269,17 +275,17 @@ class GrpcBackend:
         self._token.keep(reply.token)
         return reply.session
 
-    async def step_up(self, proof: LogonProof) -> SessionView:
-        """Prove card and PIN again."""
+    async def step_up(self, proof: Proof) -> SessionView:
+        """Prove the operator's key again, as it was proven at the log-on."""
         request = sessions_pb2.StepUpRequest(proof=encode_proof(proof))
         call = self._sessions.StepUp(request, timeout=self._timeout_s, metadata=self._metadata)
         return decode_session(await self._call(call))
 
-    async def log_off(self, *, card_removed: bool = False) -> None:
+    async def log_off(self, why: Leaving = Leaving.LOGGED_OFF) -> None:
         """Forget the token at once, then tell the server."""
         metadata = self._metadata
         self._token.forget()
-        request = sessions_pb2.LogOffRequest(card_removed=card_removed)
+        request = encode_leaving(why)
         await self._call(self._sessions.LogOff(request, timeout=self._timeout_s, metadata=metadata))
 
     async def who_is(self) -> SessionView:
@@ -291,6 +297,12 @@ class GrpcBackend:
     def when_ended(self, told: Callable[[], None]) -> None:
         """Call `told` when the server says that the session has ended; its token is forgotten by then."""
         self._token.when_ended(told)
+
+    async def ask(
+        self, question: Callable[[grpc.aio.Channel, float, Sequence[tuple[str, str | bytes]]], Awaitable[R]]
+    ) -> R:
+        """Put one question over the present channel, with the time it may take and what goes with every call."""
+        return await self._call(question(self._channel, self._timeout_s, self._metadata))
 
     # --- the line ---------------------------------------------------------------------------------------
 

@@ -39,6 +39,14 @@ class Nobody:
         """Say no."""
         return False
 
+    async def keep_code(self, code: Secret) -> bool:  # noqa: ARG002
+        """Keep none."""
+        return False
+
+    async def present_code(self) -> Secret | None:
+        """Give none."""
+        return None
+
     def steps(self, steps: Sequence[StepLine]) -> None:
         """Look away."""
 

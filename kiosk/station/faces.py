@@ -152,6 +152,14 @@ class Person(Protocol):
         """Ask whether to go on although few tries are left."""
         ...
 
+    async def keep_code(self, code: Secret) -> bool:
+        """Show the System Owner's unblock code, once, and return whether it was kept. `code` is wiped afterwards."""
+        ...
+
+    async def present_code(self) -> Secret | None:
+        """Ask for that code."""
+        ...
+
 
 class Watcher(Protocol):
     """Whoever sees an operation's progress. Calls come from the event loop and return at once."""
@@ -238,11 +246,26 @@ class Logons(Protocol):
         """
         ...
 
+    @property
+    def agent_there(self) -> bool:
+        """Whether an ssh-agent was forwarded to this log-in."""
+        ...
+
+    async def log_on_by_agent(self) -> SessionView:
+        """Log on through the forwarded ssh-agent, which proves possession only.
+
+        Raises:
+            LogonRefused: its key logs nobody on here.
+            KioskError: agent, or server.
+        """
+        ...
+
     async def step_up(self, person: Person) -> SessionView:
         """Prove the operator's card and PIN again, for what is sensitive.
 
         Raises:
             LogonNeeded: nobody is logged on.
+            CardNeeded: who is logged on came through an ssh-agent, which proves possession only.
             CardChanged: the operator's card is not where it was.
             KioskError: as `log_on`.
         """

@@ -12,6 +12,8 @@ that breaks a rule is refused as a whole, before its first command goes out:
   PIN that it may set is the factory's, on a card that is given back; no private key of that card is used any more.
 * The management key and a PIN are open together only for SET PIN RETRIES, which takes both; the PIN is then one that we
   drew, and that command comes next.
+* The System Owner's unblock code, drawn or typed here, goes where a PUK goes and nowhere else: it is set with the first PIN,
+  and used in the place of the server's where a new PIN is set.
 * What a private key signs, whether a PIN is open or not, is a certificate request or a challenge that begins with
   our prefix, in full; the digest is computed here (`digests`), and it is the one that belongs to the kind of key.
 * Classes and chains are made by the channel below: a command that comes with one of its own is refused.
@@ -202,8 +204,8 @@ class Guard:
         """Return the state after a command with holes, or refuse it."""
         pins = _placed(command, self._pins)
         self._check_filling(power, command, pins)
-        if command.ins == Ins.RESET_RETRY_COUNTER:
-            return power  # sets the PIN and verifies nothing
+        if command.ins == Ins.RESET_RETRY_COUNTER or command.p2 == KeyRef.PUK:
+            return power  # sets the PIN, or the unblock code, and verifies nothing
         typed = power.typed or any(pin.kind is not PinKind.DRAWN for pin in pins.values())
         if power.management_key_used:
             if typed or command.ins != Ins.VERIFY:
@@ -227,7 +229,9 @@ class Guard:
             raise _refused(command, "the holder's PIN stays as it is")
         if self._purpose is Purpose.CHANGE_PIN and not _changes_or_proves_change(command):
             raise _refused(command, "a change of the PIN uses it for nothing else")
-        if command.ins == Ins.CHANGE_REFERENCE_DATA and _CURRENT_AT not in pins:
+        if command.p2 == KeyRef.PUK and self._operation is not OperationKind.ACTIVATE:
+            raise _refused(command, "the unblock code is set with the first PIN")
+        if command.ins == Ins.CHANGE_REFERENCE_DATA and command.p2 == KeyRef.PIN and _CURRENT_AT not in pins:
             self._check_factory_pin(command, _leading_bytes(command))
 
     def _check_own_pin(self, command: Command) -> None:
@@ -297,19 +301,9 @@ def _placed(command: Command, pins: HeldPins) -> dict[int, HeldPin]:
     if command.expect != ONLY_OK:
         raise _refused(command, "a wrong PIN would not end the batch")
     offsets = _offsets(command)
-    match command.ins:
-        case Ins.VERIFY:
-            fits = command.p2 == KeyRef.PIN and set(offsets) == {_CURRENT_AT}
-            length = PIN_FIELD_LENGTH
-        case Ins.CHANGE_REFERENCE_DATA:
-            # With a hole for the present PIN alone, the server would choose the holder's next one.
-            fits = command.p2 == KeyRef.PIN and _NEW_AT in offsets and set(offsets) <= {_CURRENT_AT, _NEW_AT}
-            length = 2 * PIN_FIELD_LENGTH
-        case _:
-            fits = command.p2 == KeyRef.PIN and set(offsets) == {_NEW_AT}
-            length = 2 * PIN_FIELD_LENGTH
+    length = PIN_FIELD_LENGTH * (1 if command.ins == Ins.VERIFY else 2)
     if (
-        not fits
+        not _fits(command, set(offsets))
         or command.length != length
         or any(hole.length != PIN_FIELD_LENGTH for hole in offsets.values())
     ):
@@ -319,6 +313,8 @@ def _placed(command: Command, pins: HeldPins) -> dict[int, HeldPin]:
         held = pins.find(hole.name)
         if held is None:
             raise _refused(command, "nothing was asked for under this name")
+        if (held.kind is PinKind.CODE) != _is_code(command, offset):
+            raise _refused(command, "a PIN and the unblock code are swapped")
         new_at_its_place = offset == _NEW_AT or command.ins == Ins.VERIFY
         if (held.kind is PinKind.NEW and not new_at_its_place) or (
             held.kind is PinKind.CURRENT and offset == _NEW_AT
@@ -326,6 +322,23 @@ def _placed(command: Command, pins: HeldPins) -> dict[int, HeldPin]:
             raise _refused(command, "the present and the new PIN are swapped")
         placed[offset] = held
     return placed
+
+
+def _fits(command: Command, at: set[int]) -> bool:
+    """Whether holes may stand at these places of a command."""
+    if command.ins == Ins.VERIFY:
+        return command.p2 == KeyRef.PIN and at == {_CURRENT_AT}
+    if command.ins == Ins.CHANGE_REFERENCE_DATA and command.p2 == KeyRef.PUK:
+        return at == {_NEW_AT}
+    # With a hole for the present PIN alone, the server would choose the holder's next one.
+    return command.p2 == KeyRef.PIN and _NEW_AT in at and at <= {_CURRENT_AT, _NEW_AT}
+
+
+def _is_code(command: Command, offset: int) -> bool:
+    """Whether a PUK stands there: as what is to be, or in the place of the PIN that is not known."""
+    if command.ins == Ins.CHANGE_REFERENCE_DATA:
+        return command.p2 == KeyRef.PUK
+    return command.ins == Ins.RESET_RETRY_COUNTER and offset == _CURRENT_AT
 
 
 def _offsets(command: Command) -> dict[int, Hole]:

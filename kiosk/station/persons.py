@@ -64,6 +64,27 @@ class TerminalPerson:
         answer: str = await asyncio.to_thread(sys.stdin.readline)
         return answer.strip().casefold() == "yes"
 
+    async def keep_code(self, code: Secret) -> bool:
+        """Show the unblock code, and have it typed again once it is gone from the screen."""
+        for line in wording.CODE_SHOWN:
+            self._say(line)
+        digits = code.reveal().decode()
+        if not await asyncio.to_thread(show_once, f"  {digits[:4]} {digits[4:]}  "):
+            return False
+        while True:
+            again = await asyncio.to_thread(self._read, f"{wording.CODE_AGAIN}: ")
+            if again is None:
+                return False
+            same = again.reveal().replace(b" ", b"") == code.reveal()
+            again.wipe()
+            if same:
+                return True
+            self._say("This is not the code.")
+
+    async def present_code(self) -> Secret | None:
+        """Ask for the unblock code."""
+        return await asyncio.to_thread(self._read, f"{wording.question(Question.PRESENT_CODE)}: ")
+
     def _complain(self, problem: KioskError | None) -> None:
         if problem is not None:
             self._say(wording.failure(problem))
@@ -73,15 +94,25 @@ class GivenPerson:
     """A script: each PIN comes once from a file descriptor, and is not given again after a refusal."""
 
     def __init__(
-        self, say: Callable[[str], None], *, pin_fd: int | None = None, new_pin_fd: int | None = None
+        self,
+        say: Callable[[str], None],
+        *,
+        pin_fd: int | None = None,
+        new_pin_fd: int | None = None,
+        code_fd: int | None = None,
+        keep_code_fd: int | None = None,
     ) -> None:
         """Read the present PIN from `pin_fd` and the new one from `new_pin_fd`, when they are asked for.
+
+        The System Owner's unblock code is read from `code_fd`, and a new one written to `keep_code_fd`.
 
         Why a PIN was refused is said through `say`: the operation ends as cancelled, because there is no other one.
         """
         self._say = say
         self._pin_fd = pin_fd
         self._new_pin_fd = new_pin_fd
+        self._code_fd = code_fd
+        self._keep_code_fd = keep_code_fd
 
     async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:  # noqa: ARG002  # checked by the relay
         """Give the new PIN, once."""
@@ -94,6 +125,18 @@ class GivenPerson:
     async def confirm_few_tries(self, tries_left: int) -> bool:  # noqa: ARG002  # a script never risks the last tries
         """Say no."""
         return False
+
+    async def keep_code(self, code: Secret) -> bool:
+        """Write the code to its file descriptor; it is kept once all of it is there."""
+        if self._keep_code_fd is None:
+            self._say(wording.CODE_NOWHERE)
+            return False
+        descriptor, self._keep_code_fd = self._keep_code_fd, None
+        return await asyncio.to_thread(write_descriptor, descriptor, code)
+
+    async def present_code(self) -> Secret | None:
+        """Give the code, once."""
+        return await self._give(self._code_fd, None)
 
     async def _give(self, descriptor: int | None, problem: KioskError | None) -> Secret | None:
         if problem is not None:
@@ -116,8 +159,38 @@ def read_descriptor(descriptor: int) -> Secret | None:
     return _taken(line)
 
 
-def read_masked(prompt: str) -> Secret | None:
-    """Read a PIN from the terminal, each character shown as a dot; None for Enter alone, Ctrl-C or no terminal."""
+def write_descriptor(descriptor: int, code: Secret) -> bool:
+    """Write one line to a file descriptor and close it; return whether all of it was taken."""
+    line = code.reveal() + b"\n"
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(line)
+            file.flush()
+            with suppress(OSError):  # a pipe has no disk
+                os.fsync(file.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def show_once(text: str) -> bool:
+    """Show a text on the terminal until Enter is pressed, then take it away; return whether there is a terminal."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.write(terminal, f"{text}  (Enter hides it)".encode())
+        while (key := os.read(terminal, 1)) and key[0] not in _ENTER:
+            pass
+        os.write(terminal, b"\x1b[1A\r\x1b[2K")
+    finally:
+        os.close(terminal)
+    return True
+
+
+def read_masked(prompt: str, longest: int = 2 * PIN_FIELD_LENGTH) -> Secret | None:
+    """Read a PIN or a passcode from the terminal, each character shown as a dot; None for Enter alone, Ctrl-C or no terminal."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
@@ -138,7 +211,7 @@ def read_masked(prompt: str) -> Secret | None:
                 if typed:
                     typed.pop()
                     os.write(terminal, b"\b \b")
-            elif key[0] >= 0x20 and len(typed) < 2 * PIN_FIELD_LENGTH:
+            elif key[0] >= 0x20 and len(typed) < longest:
                 typed += key
                 os.write(terminal, _BULLET)
     finally:

@@ -33,6 +33,8 @@ class PinKind(StrEnum):
     CURRENT = "current"
     NEW = "new"
     DRAWN = "drawn"
+    CODE = "code"
+    """The System Owner's unblock code: drawn here and shown, or typed. It stands where a PUK stands, and nowhere else."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,6 +90,21 @@ class HeldPins:
             break
         self.keep(name, Secret(digits), kind=PinKind.DRAWN, purpose=Purpose.ISSUE, uses=uses)
         digits[:] = bytes(length)
+
+    def draw_code(self) -> Secret:
+        """Draw an unblock code: eight decimal digits that no policy would call weak. Nothing is kept of it here."""
+        digits = bytearray(PIN_FIELD_LENGTH)
+        while True:
+            for index in range(PIN_FIELD_LENGTH):
+                digits[index] = ord("0") + self._random_below(10)
+            try:
+                check_pin(bytes(digits), PinPolicy())
+            except errors.PinPolicyViolated:
+                continue
+            break
+        code = Secret(digits)
+        digits[:] = bytes(PIN_FIELD_LENGTH)
+        return code
 
     def find(self, name: str) -> HeldPin | None:
         """Return what is held under a name, or None."""

@@ -296,6 +296,10 @@ class Relay:
                 case Question.CURRENT_PIN:
                     secret = await self._current_pin(turn.tries_left, _problem(turn))
                     given = self._keep(turn, secret, PinKind.CURRENT)
+                case Question.NEW_CODE:
+                    given = await self._new_code(turn)
+                case Question.PRESENT_CODE:
+                    given = self._keep(turn, await self._present_code(), PinKind.CODE)
                 case Question.CONFIRM:
                     if turn.tries_left is None:
                         raise errors.Garbled(why="a confirmation of nothing that this station knows")
@@ -332,6 +336,28 @@ class Relay:
         if left is not None and left < self._agreed_tries and not await self._confirmed(left):
             return None
         return await self._typed(lambda issue: self._person.current_pin(left, issue), _check_field, problem)
+
+    async def _new_code(self, turn: Ask) -> bool:
+        """Draw the unblock code, and keep it for the card once the person has kept it."""
+        code = self._pins.draw_code()
+        shown = Secret(bytearray(code.reveal()))
+        kept = bool(await self._answered(self._person.keep_code(shown)))
+        shown.wipe()
+        if not kept:
+            code.wipe()
+            return False
+        return self._keep(turn, code, PinKind.CODE)
+
+    async def _present_code(self) -> Secret | None:
+        """Ask for the code until it has the form of one, or the person stops."""
+        while True:
+            code = await self._answered(self._person.present_code())
+            if code is None or code.wiped:
+                return None
+            digits = code.reveal().replace(b" ", b"")
+            code.wipe()
+            if len(digits) == PIN_FIELD_LENGTH and digits.isdigit():
+                return Secret(bytearray(digits))
 
     async def _confirmed(self, left: int) -> bool:
         agreed = bool(await self._answered(self._person.confirm_few_tries(left)))

@@ -13,7 +13,7 @@ from shared.credential.model import State
 from shared.credential.pins import Characters, PinPolicy
 from shared.errors import Fact
 from shared.relay import OperationKind, Question, StepLine
-from shared.sessions import SessionView
+from shared.sessions import LogonMethod, SessionView
 from shared.wording import failure, said
 
 __all__ = (
@@ -140,6 +140,8 @@ _QUESTIONS: Final[dict[Question, str]] = {
     Question.CURRENT_PIN: "Enter the present PIN",
     Question.NEW_PIN: "Choose a new PIN",
     Question.CONFIRM: "Only {tries_left} tries are left. Go on?",
+    Question.NEW_CODE: "Keep the unblock code of the System Owner's card",
+    Question.PRESENT_CODE: "Enter the unblock code of the System Owner's card",
 }
 
 _CHARACTERS: Final[dict[Characters, str]] = {
@@ -229,16 +231,40 @@ LOGGED_OFF: Final = "Nobody is logged on any more."
 NOBODY: Final = "Nobody was logged on."
 
 
+THROUGH_AGENT: Final = "Through an ssh-agent, which proves possession only: what is sensitive takes the card in a reader of a station."
+THROUGH_AGENT_TOUCHED: Final = "Through an ssh-agent, with a key that signs only when it is touched."
+
+
 def logged_on(session: SessionView) -> tuple[str, ...]:
     """Say who is logged on and until when, and what an operator should know: log-ons that failed."""
     minutes = int(session.idle.total_seconds()) // 60
     until = f"{session.ends_at:%Y-%m-%d %H:%M} UTC"
     lines = [f"{session.name} is logged on until {until}, or until nothing was done for {minutes} minutes."]
+    if session.method is LogonMethod.AGENT:
+        lines.append(THROUGH_AGENT if session.possession_only else THROUGH_AGENT_TOUCHED)
     if session.failed_logons:
         since = session.last_logon_at
         count = "One log-on" if session.failed_logons == 1 else f"{session.failed_logons} log-ons"
         lines.append(f"{count} failed" + (f" since {since:%Y-%m-%d %H:%M} UTC." if since else " before."))
     return tuple(lines)
+
+
+CODE_SHOWN: Final = (
+    "This is the unblock code of the System Owner's card. It is shown once, and kept nowhere else:",
+    "without it nobody, not even the server, opens this card again when its PIN is blocked.",
+    "Write it down on paper, and lock it away where the card is not.",
+)
+OWNER_MEANS: Final = (
+    "The System Owner's card is the way back in when every operator's card is lost. It may do everything, and belongs in a safe.",
+    "What cannot be undone: its unblock code is shown once and kept nowhere; who loses card, PIN and code loses this way for good.",
+    "Then only the key store's passphrase is left: kiosk-server operators recover.",
+)
+OWNER_MADE: Final = "The System Owner's card is active. The first operator's card comes next."
+FIRST_START_OVER: Final = (
+    "The first operator's card is active. The passcode is gone for good; from now on operators log on with their cards."
+)
+CODE_AGAIN: Final = "The code again, as you wrote it down"
+CODE_NOWHERE: Final = "The unblock code has nowhere to go: give --keep-code-fd."
 
 
 def question(asked: Question, facts: Mapping[str, Fact] | None = None) -> str:

@@ -9,6 +9,7 @@ from kiosk.tui.confirm import Confirm
 from kiosk.tui.current_pin import CurrentPin
 from kiosk.tui.dialog import Dialog
 from kiosk.tui.new_pin import NewPin
+from kiosk.tui.owners_code import KeepCode, PresentCode
 from shared.credential.pins import PinPolicy
 from shared.errors import KioskError
 from shared.secret import Secret
@@ -46,6 +47,14 @@ class Questions:
             risky=True,
         )
         return await self._ask(dialog) or False
+
+    async def keep_code(self, code: Secret) -> bool:
+        """Show the System Owner's unblock code, and have it typed again."""
+        return await self._ask(KeepCode(code, self._subject)) or False
+
+    async def present_code(self) -> Secret | None:
+        """Ask for that code."""
+        return await self._ask(PresentCode(self._subject, self._heading))
 
     async def _ask(self, dialog: Dialog[Reply]) -> Reply | None:
         """Show `dialog` and wait; if nobody waits any more (the card was pulled), take it away.

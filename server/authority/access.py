@@ -19,17 +19,22 @@ from uuid import UUID
 from server.authority.overlap import take
 from server.authority.policy import Principal, authorise_call, unrestricted
 from server.authority.throttle import Limit, Throttle
+from server.ports.holders import HolderSessionRecord
 from server.ports.operators import LoggedOn
 from server.ports.store import AuditKind, AuditRecord, AuditStore, Standing, StationState, StationStore
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import StationId
-from shared.station_profile import EVERYTHING, StationProfile, read_face
+from shared.roles import Subject
+from shared.station_profile import EVERYTHING, Face, StationProfile, read_face
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """The station that makes a call, and as whom. `fingerprint` is the SHA-256 of its certificate (DER).
+
+    `holder` is the session of a holder, who is no operator: there is one of the two, or none.
+    An application is a station that acts as itself: `unattended` says what it may do of what others give a PIN for.
 
     `principal` is None where nobody is logged on who has to be; `proven`: the operator's PIN was asked recently enough for
     what is sensitive.
@@ -43,12 +48,21 @@ class Caller:
     principal: Principal | None = None
     proven: bool = False
     profile: StationProfile = EVERYTHING
+    unattended: frozenset[Subject] | None = None
+    holder: HolderSessionRecord | None = None
+
+    @property
+    def application(self) -> bool:
+        """Whether it is another system, with roles of its own; nobody logs on there."""
+        return self.unattended is not None
 
     @property
     def actor(self) -> str:
-        """How evidence calls it: the operator, where one is logged on, else the station."""
+        """How evidence calls it: the operator or the holder who is logged on, else the station, or the application."""
         if self.session is not None:
             return str(self.session.operator.operator_id)
+        if self.principal is not None and (self.principal.first_start or self.principal.holding is not None):
+            return self.principal.actor
         return SERVER if self == ITSELF else str(self.station_id)
 
 
@@ -99,6 +113,16 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Sessions/StepUp": Rule.REGISTERED_STATION,
         "/kiosk.v1.Sessions/LogOff": Rule.REGISTERED_STATION,
         "/kiosk.v1.Sessions/WhoIs": Rule.REGISTERED_STATION,
+        "/kiosk.v1.FirstStart/Begin": Rule.REGISTERED_STATION,
+        "/kiosk.v1.FirstStart/View": Rule.REGISTERED_STATION,
+        "/kiosk.v1.FirstStart/End": Rule.REGISTERED_STATION,
+        "/kiosk.v1.SelfService/Challenge": Rule.REGISTERED_STATION,
+        "/kiosk.v1.SelfService/LogOn": Rule.REGISTERED_STATION,
+        "/kiosk.v1.SelfService/LogOff": Rule.REGISTERED_STATION,
+        "/kiosk.v1.SelfService/WhoIs": Rule.REGISTERED_STATION,
+        "/kiosk.v1.SelfService/LookUpCard": Rule.REGISTERED_STATION,
+        "/kiosk.v1.SelfService/ListCredentials": Rule.REGISTERED_STATION,
+        "/kiosk.v1.SelfService/Decide": Rule.REGISTERED_STATION,
         "/kiosk.v1.Stations/Renew": Rule.REGISTERED_STATION,
         "/kiosk.v1.Stations/Join": Rule.JOINING,
         "/kiosk.v1.Admin/CreateStationToken": Rule.ADMINISTRATOR,
@@ -111,6 +135,15 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Operators/EditRole": Rule.ADMINISTRATOR,
         "/kiosk.v1.Operators/ResetRole": Rule.ADMINISTRATOR,
         "/kiosk.v1.Operators/DeleteRole": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/CreateApplicationToken": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/ListApplications": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/SetApplicationRoles": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/SetApplicationUnattended": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/SetApplicationProfile": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/BlockApplication": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/UnblockApplication": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/CompromiseApplication": Rule.ADMINISTRATOR,
+        "/kiosk.v1.Applications/RenameApplication": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ListStations": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/BlockStation": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/UnblockStation": Rule.ADMINISTRATOR,
@@ -137,6 +170,9 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 NOTED: Final = Limit(burst=1, seconds=60)
 NOTED_OVERALL: Final = Limit(burst=60, seconds=1)
 
+FACES_OF_PERSONS: Final = frozenset({Face.DESK, Face.SELF_SERVICE})
+"""Faces that somebody stands in front of: there nobody acts as an application."""
+
 _LISTENER_OF: Final = {
     Rule.REGISTERED_STATION: Listener.STATIONS,
     Rule.LAB_STATION: Listener.STATIONS,
@@ -148,8 +184,8 @@ _LISTENER_OF: Final = {
 class Identities(Protocol):
     """Whoever knows as whom a station acts (`acting.Acting`)."""
 
-    async def of(self, caller: Caller, token: bytes | None) -> Caller:
-        """Return the caller with session and principal; `SessionEnded` where the token does not count here."""
+    async def of(self, caller: Caller, token: bytes | None, holder: bytes | None = None) -> Caller:
+        """Return the caller with session and principal; `SessionEnded` where a token does not count here."""
         ...
 
     async def anybody(self) -> bool:
@@ -185,11 +221,12 @@ class Access:
         fingerprint: bytes | None,
         token: bytes | None = None,
         face: str = "",
+        holder: bytes | None = None,
     ) -> Caller | None:
         """Return who calls, or refuse.
 
         `method` is the full name (`/package.Service/Method`); `fingerprint` the SHA-256 of the certificate that
-        the peer showed, `token` that of a session; None where there was none. `face` is what the station says that it speaks for. Who is not a station (joining,
+        the peer showed, `token` that of a session, `holder` that of a holder's; None where there was none. `face` is what the station says that it speaks for. Who is not a station (joining,
         administration) is None.
 
         Raises:
@@ -201,26 +238,34 @@ class Access:
             SessionEnded: the token's session has ended, is another station's, or there is no such token.
         """
         try:
-            return await self._judge(listener, method, fingerprint, token, face)
+            return await self._judge(listener, method, fingerprint, (token, holder), face)
         except errors.PolicyError as refused:
             if fingerprint is not None:
                 await self._note(refused, method, fingerprint.hex())
             raise
 
     async def _judge(
-        self, listener: Listener, method: str, fingerprint: bytes | None, token: bytes | None, face: str
+        self,
+        listener: Listener,
+        method: str,
+        fingerprint: bytes | None,
+        tokens: tuple[bytes | None, bytes | None],
+        face: str,
     ) -> Caller | None:
         rule = RULES.get(method)
         if rule is None or _LISTENER_OF[rule] is not listener:
             raise errors.NotAllowed(what=method)
         if listener is not Listener.STATIONS:
-            if token is not None:
+            if tokens != (None, None):
                 raise errors.SessionEnded
             return None
-        caller = await self._acting.of(await self._station(fingerprint), token)
+        caller = await self._acting.of(await self._station(fingerprint), *tokens)
         if rule is Rule.LAB_STATION and caller.principal is None and not await self._acting.anybody():
             raise errors.NotAllowed(what=method)
-        if rule is Rule.LAB_STATION and not caller.profile.allows_face(read_face(face)):
+        if caller.application and read_face(face) in FACES_OF_PERSONS:
+            raise errors.NotAllowed(what="this face as an application")
+        shown = Face.SELF_SERVICE if caller.holder is not None else read_face(face)
+        if rule is Rule.LAB_STATION and not caller.profile.allows_face(shown):
             raise errors.NotAllowed(what="this face at this station")
         authorise_call(caller.principal, method)
         return caller
@@ -253,4 +298,5 @@ class Access:
             lab=record.lab,
             fingerprint=record.fingerprint,
             profile=record.profile,
+            unattended=record.unattended,
         )

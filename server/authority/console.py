@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from server.authority.access import Caller
+from server.authority.operator_cards import open_ways
 from server.operations.identify import identify
 from server.operations.update import newer_template
 from server.ports.directory import Directory
@@ -125,13 +126,17 @@ class Console:
         return Found(people=shown, more=len(people) > limit)
 
     async def templates(self, caller: Caller) -> Sequence[TemplateView]:
-        """Return the newest version of every template that the station is for: its default one first, then by name."""
+        """Return the newest version of every template that the station is for: its default one first, then by name.
+
+        That of the System Owner's card is for the first start alone (`first_start`).
+        """
         profile = caller.profile
         stored = [
             each for each in await self._templates.all_latest() if profile.allows_template(each.ref.name)
         ]
         stored.sort(key=lambda each: (each.ref.name != profile.default_template, each.ref.name))
-        return [template_view(parse_template(item.text), item.ref.version) for item in stored]
+        parsed = ((parse_template(item.text), item.ref.version) for item in stored)
+        return [template_view(each, version) for each, version in parsed if not each.system_owner]
 
     async def _view(self, record: CardRecord, hints: CardHints) -> CardView:
         credential = record.credential
@@ -153,7 +158,7 @@ class Console:
         if overdue:
             notices.append(PIN_CHANGE_DUE)
         notices += await self._among_others(record)
-        ways = reachable(record.state)
+        ways = open_ways(record)
         if UPDATE_NEEDED not in news:
             ways = tuple(way for way in ways if way is not OperationKind.UPDATE)
         elif carried:

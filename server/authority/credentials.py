@@ -7,7 +7,7 @@ from uuid import UUID
 
 from server.authority.access import Caller
 from server.authority.acting import needs_of, permit
-from server.authority.operator_cards import GUARDED, authorise_carried, carried
+from server.authority.operator_cards import GUARDED, authorise_carried, carried, known_to_owner
 from server.authority.policy import OPERATION_RULES, Needs
 from server.operations.decide import FOR_GOOD, is_being_retired
 from server.operations.disclose import Disclosures
@@ -39,7 +39,7 @@ class Credentials:
         del caller
         limit = max(1, min(limit, SEARCH_LIMIT))
         records = await self._found(text.strip(), limit + 1)
-        views = [await self._view(record) for record in records[:limit]]
+        views = [await credential_view(self._store, record) for record in records[:limit]]
         return FoundCredentials(credentials=tuple(views), more=len(records) > limit)
 
     async def decide(
@@ -86,33 +86,35 @@ class Credentials:
         exact = await credentials.of_holder(HolderId(text)) if text else ()
         return list(_once((*exact, *await credentials.search(text, limit))))[:limit]
 
-    async def _view(self, record: CardRecord) -> CredentialView:
-        credential, cut = record.credential, record.open_operation
-        ref = credential.template if credential else (cut.template if cut else None)
-        stored = await self._store.templates.version(ref) if ref else None
-        kind = OperationKind(cut.kind) if cut else None
-        return CredentialView(
-            record_id=record.record_id,
-            credential_id=credential.credential_id if credential else None,
-            state=record.state,
-            holder=credential.holder if credential else (cut.holder if cut else ""),
-            holder_name=credential.holder_name if credential else "",
-            template=ref.name if ref else "",
-            template_title=parse_template(stored.text).title if stored else "",
-            template_version=ref.version if ref else 0,
-            profile=record.profile,
-            serial=record.serial,
-            issued_at=_time(credential.issued_at if credential else None),
-            since=_time(credential.since if credential else None),
-            ends_at=_time(credential.ends_at if credential else None),
-            reason=credential.reason if credential and credential.since else "",
-            reachable=without_card(record),
-            interrupted=kind if kind in CONTINUED else None,
-            waits_for_card=due_at_sight(record),
-            waiting=len(record.tasks),
-            replaces=credential.replaces if credential else None,
-            primary=credential.primary if credential else None,
-        )
+
+async def credential_view(store: Store, record: CardRecord) -> CredentialView:
+    """Return a credential as faces show it."""
+    credential, cut = record.credential, record.open_operation
+    ref = credential.template if credential else (cut.template if cut else None)
+    stored = await store.templates.version(ref) if ref else None
+    kind = OperationKind(cut.kind) if cut else None
+    return CredentialView(
+        record_id=record.record_id,
+        credential_id=credential.credential_id if credential else None,
+        state=record.state,
+        holder=credential.holder if credential else (cut.holder if cut else ""),
+        holder_name=credential.holder_name if credential else "",
+        template=ref.name if ref else "",
+        template_title=parse_template(stored.text).title if stored else "",
+        template_version=ref.version if ref else 0,
+        profile=record.profile,
+        serial=record.serial,
+        issued_at=_time(credential.issued_at if credential else None),
+        since=_time(credential.since if credential else None),
+        ends_at=_time(credential.ends_at if credential else None),
+        reason=credential.reason if credential and credential.since else "",
+        reachable=without_card(record),
+        interrupted=kind if kind in CONTINUED else None,
+        waits_for_card=due_at_sight(record),
+        waiting=len(record.tasks),
+        replaces=credential.replaces if credential else None,
+        primary=credential.primary if credential else None,
+    )
 
 
 def without_card(record: CardRecord) -> tuple[OperationKind, ...]:
@@ -120,6 +122,8 @@ def without_card(record: CardRecord) -> tuple[OperationKind, ...]:
     ways = [way for way in reachable(record.state) if way in WITHOUT_CARD]
     if is_being_retired(record):
         ways = [way for way in ways if way in FOR_GOOD]
+    if known_to_owner(record):
+        return ()
     if record.pin is not PinState.HOLDER:  # its holder has to choose a PIN
         ways = [way for way in ways if way is not OperationKind.RESUME]
     return tuple(ways)

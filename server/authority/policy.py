@@ -17,6 +17,9 @@ from typing import Final
 from server.ports.operators import OperatorKind, OperatorRecord
 from shared import errors
 from shared.credential.lifecycle import OperationKind
+from shared.credential.model import CredentialId, CredentialRecord, HolderId
+from shared.credential.self_service import NOT_BY_ITSELF, PROOFS, HolderProof
+from shared.credential.template import Template
 from shared.roles import (
     PRESETS,
     SENSITIVE,
@@ -24,6 +27,7 @@ from shared.roles import (
     WITH_TEMPLATE,
     Act,
     Area,
+    Grant,
     Level,
     Permissions,
     Role,
@@ -59,6 +63,8 @@ class Standing(StrEnum):
     """Whoever is logged on, whatever the roles."""
     OPERATION = "operation"
     """Depends on which operation the request names (`OPERATION_RULES`)."""
+    HOLDER = "holder"
+    """A holder who is logged on: what becomes of it depends on the template (`authorise_holder`)."""
 
 
 Rule = Needs | Standing
@@ -112,6 +118,16 @@ CALL_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Sessions/StepUp": Standing.OPERATOR,
         "/kiosk.v1.Sessions/LogOff": Standing.OPERATOR,
         "/kiosk.v1.Sessions/WhoIs": Standing.OPERATOR,
+        "/kiosk.v1.FirstStart/Begin": Standing.STATION,
+        "/kiosk.v1.FirstStart/View": Standing.OPERATOR,
+        "/kiosk.v1.FirstStart/End": Standing.OPERATOR,
+        "/kiosk.v1.SelfService/Challenge": Standing.STATION,
+        "/kiosk.v1.SelfService/LogOn": Standing.STATION,
+        "/kiosk.v1.SelfService/LogOff": Standing.HOLDER,
+        "/kiosk.v1.SelfService/WhoIs": Standing.HOLDER,
+        "/kiosk.v1.SelfService/LookUpCard": Standing.HOLDER,
+        "/kiosk.v1.SelfService/ListCredentials": Standing.HOLDER,
+        "/kiosk.v1.SelfService/Decide": Standing.HOLDER,
         "/kiosk.v1.Operators/ListOperators": _view(Area.OPERATORS),
         "/kiosk.v1.Operators/ActivateOperator": _execute(Area.OPERATORS),
         "/kiosk.v1.Operators/DeactivateOperator": _execute(Area.OPERATORS),
@@ -121,6 +137,15 @@ CALL_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Operators/EditRole": _execute(Area.ROLES),
         "/kiosk.v1.Operators/ResetRole": _execute(Area.ROLES),
         "/kiosk.v1.Operators/DeleteRole": _execute(Area.ROLES),
+        "/kiosk.v1.Applications/CreateApplicationToken": _execute(Area.OPERATORS),
+        "/kiosk.v1.Applications/ListApplications": _view(Area.OPERATORS),
+        "/kiosk.v1.Applications/SetApplicationRoles": _execute(Area.OPERATORS),
+        "/kiosk.v1.Applications/SetApplicationUnattended": _execute(Area.OPERATORS),
+        "/kiosk.v1.Applications/SetApplicationProfile": _execute(Area.OPERATORS),
+        "/kiosk.v1.Applications/BlockApplication": _execute(Area.OPERATORS),
+        "/kiosk.v1.Applications/UnblockApplication": _execute(Area.OPERATORS),
+        "/kiosk.v1.Applications/CompromiseApplication": _execute(Area.OPERATORS),
+        "/kiosk.v1.Applications/RenameApplication": _execute(Area.OPERATORS),
         "/kiosk.v1.Admin/CreateStationToken": _execute(Area.STATIONS),
         "/kiosk.v1.Admin/ListStations": _view(Area.STATIONS),
         "/kiosk.v1.Admin/BlockStation": _execute(Area.STATIONS),
@@ -145,15 +170,36 @@ CALL_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
 )
 """What a call takes, by the method's full name."""
 
+FOR_HOLDERS_TOO: Final = frozenset({"/kiosk.v1.Operations/Run"})
+"""Calls of operators that holders make as well: with the operations that a template may allow them, and no others."""
+
 # --- who asks -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Somebody who is known, and what this one may do. `actor` is how evidence names them."""
+    """Somebody who is known, and what this one may do. `actor` is how evidence names them.
+
+    A holder has `holding` and no permissions at all: what they may do is theirs by the template. With `first_start` it is whoever makes the first cards with the passcode: alone, because there is nobody else yet.
+    """
 
     actor: str
     permissions: Permissions
+    first_start: bool = False
+    holding: "Holding | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A holder who is logged on, and by which proof. `directory` is the connection that knows them.
+
+    `credential_id` is the credential whose card, or whose code, was the proof; None for a password.
+    """
+
+    directory: str
+    holder: HolderId
+    proof: HolderProof
+    credential_id: CredentialId | None = None
 
 
 def principal_of(operator: OperatorRecord, roles: Mapping[str, Role]) -> Principal:
@@ -169,6 +215,31 @@ def roles_of(operator: OperatorRecord, roles: Mapping[str, Role]) -> Iterable[Ro
     if operator.kind is OperatorKind.SYSTEM_OWNER:
         return (PRESETS[SYSTEM_ADMINISTRATOR],)
     return tuple(roles[name] for name in sorted(operator.roles) if name in roles)
+
+
+def holder_principal(holding: Holding) -> Principal:
+    """Return a holder, who has no permission of an operator."""
+    return Principal(actor=f"holder {holding.holder}", permissions=union([]), holding=holding)
+
+
+FIRST_START: Final = "first-start"
+
+
+def first_start(templates: Iterable[str]) -> Principal:
+    """Return who may make the first cards: issue and activate by these templates, and look for people; nothing else."""
+    names = frozenset(templates)
+    role = Role(
+        name=FIRST_START,
+        title="First start",
+        grants=(
+            *(
+                Grant(subject=each, level=Level.EXECUTE, templates=names)
+                for each in (OperationKind.ISSUE, OperationKind.ACTIVATE)
+            ),
+            *(Grant(subject=each, level=Level.VIEW) for each in (Act.LOOK_UP, Act.FIND_PEOPLE)),
+        ),
+    )
+    return Principal(actor=FIRST_START, permissions=union([role]), first_start=True)
 
 
 def unrestricted(actor: str) -> Principal:
@@ -210,6 +281,11 @@ def authorise_call(principal: Principal | None, method: str, operation: Operatio
         return rule
     if principal is None:
         raise errors.LogonNeeded
+    if principal.holding is not None:
+        _require_for_holders(rule, method, operation)
+        return rule
+    if rule is Standing.HOLDER:
+        raise errors.NotAllowed(what=method)
     if isinstance(rule, Needs):
         permissions, subject = principal.permissions, rule.subject
         about_any = subject in WITH_TEMPLATE
@@ -217,3 +293,41 @@ def authorise_call(principal: Principal | None, method: str, operation: Operatio
         if level < rule.level:
             raise errors.NotAllowed(what=subject.value)
     return rule
+
+
+def _require_for_holders(rule: Rule, method: str, operation: OperationKind | None) -> None:
+    """Refuse a call that no holder makes, and an operation that no template can allow one."""
+    allowed = rule is Standing.HOLDER if method not in FOR_HOLDERS_TOO else operation in {None, *PROOFS}
+    if not allowed:
+        raise errors.NotAllowed(what=method if operation is None else operation.value)
+
+
+def authorise_holder(
+    holding: Holding, operation: OperationKind, template: Template, credential: CredentialRecord | None
+) -> None:
+    """Refuse what a holder may not do by a template, or not by this proof.
+
+    `credential` is the one that it is done to, made by this template; None for one that is yet to be made.
+
+    Raises:
+        NotYours: it is somebody else's.
+        NotAllowed: the template does not let holders do it; or the credential carries roles, which is no matter of theirs.
+        OtherProofNeeded: not by the proof with which they logged on; `proofs` names those that do.
+    """
+    if template.directory != holding.directory or not (
+        credential is None or credential.holder == holding.holder
+    ):
+        raise errors.NotYours
+    if template.operator or (credential is not None and credential.roles):
+        raise errors.NotAllowed(what="self-service for a credential that carries roles")
+    proofs = template.self_service.get(operation, frozenset())
+    if not proofs:
+        raise errors.NotAllowed(what=f"{operation.value} by self-service")
+    by_itself = credential is not None and credential.credential_id == holding.credential_id
+    fits = {
+        HolderProof.PASSWORD: True,
+        HolderProof.CARD: not (by_itself and operation in NOT_BY_ITSELF),
+        HolderProof.CODE: by_itself,
+    }
+    if holding.proof not in proofs or not fits[holding.proof]:
+        raise errors.OtherProofNeeded(operation=operation.value, proofs=" ".join(sorted(proofs)))

@@ -12,10 +12,13 @@ from typing import Final
 from uuid import uuid4
 
 from server.authority.access import Caller
+from server.authority.operator_cards import known_to_owner
+from server.operations.approval import cleared, doing_with, spent_evidence
 from server.operations.journal import Journal
 from server.operations.secrets import CardSecrets
 from server.operations.services import Services
 from server.ports.store import (
+    ApprovalSpent,
     AuditKind,
     AuditRecord,
     Opening,
@@ -25,6 +28,7 @@ from server.ports.store import (
     UnblockCode,
 )
 from shared import errors
+from shared.credential.approval import Way
 from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import FACTORY, CardRecord, CredentialRecord, OperationId, RecordId
 from shared.credential.read_out import new_unblock_code, read_out_code, unblock_code_digest
@@ -58,10 +62,12 @@ class Disclosures:
         Raises:
             UnknownCard: there is no such card, or it has no credential.
             TransitionForbidden: the card is not active.
+            OwnersCode: it is the System Owner's.
             OperationInterrupted: the last operation was cut, so that the card may hold either of two PUKs; it has to be
                 gone on with first.
             SecretUnresolved: it is not known which PUK the card has, or a change of it was cut.
             CardLeased: a station is working on the card.
+            ApprovalNeeded: a second person has to approve it first.
         """
         record, _ = await self._active(record_id)
         cut = record.open_operation
@@ -71,7 +77,7 @@ class Disclosures:
         if version in {None, FACTORY} or record.puk.pending is not None:
             raise errors.SecretUnresolved(secret="puk")  # noqa: S106  # a name, not a secret
         assert version is not None
-        journal = Journal(self._services.store.cards, caller)
+        journal, operation_id = await self._cleared(caller, Way.READ_OUT, record)
         journal.evidence(
             AuditKind.KEY_USED,
             "disclosed",
@@ -88,7 +94,7 @@ class Disclosures:
         )
         await journal.open(
             Opening(
-                operation_id=OperationId(uuid4()),
+                operation_id=operation_id,
                 kind=READ_OUT,
                 record_id=record_id,
                 station=caller.station_id,
@@ -103,8 +109,13 @@ class Disclosures:
         Raises:
             UnknownCard: there is no such card, or it has no credential.
             TransitionForbidden: the card is not active.
+            OwnersCode: it is the System Owner's.
+            ApprovalNeeded: a second person has to approve it first.
+            OperationInterrupted: it was approved, and is therefore written down with the card, whose last operation was cut.
+            CardLeased: likewise, and a station is working on the card.
         """
-        _, credential = await self._active(record_id)
+        record, credential = await self._active(record_id)
+        await self._spend(caller, record)
         code = new_unblock_code(self._services.keystore.random)
         expires_at = self._services.clock.now() + VALID_FOR
         await self._services.store.codes.add(
@@ -124,11 +135,42 @@ class Disclosures:
         )
         return OneTimeCode(code=code, expires_at=expires_at)
 
+    async def _cleared(
+        self, caller: Caller, way: Way, record: CardRecord
+    ) -> tuple[Journal, OperationId]:
+        """Return what writes down that a code is told, with the approval that it spends, and the operation that it is."""
+        clear = await cleared(self._services, caller, await doing_with(self._services, way, record))
+        journal, operation_id = Journal(self._services.store.cards, caller), OperationId(uuid4())
+        if clear.spends is not None:
+            evidence = spent_evidence(clear.spends, caller, operation_id, self._services.clock.now())
+            journal.note(ApprovalSpent(request_id=clear.spends), evidence)
+        return journal, operation_id
+
+    async def _spend(self, caller: Caller, record: CardRecord) -> None:
+        """Spend what an unblock code was approved by, before there is one."""
+        journal, operation_id = await self._cleared(caller, Way.UNBLOCK_CODE, record)
+        if not journal.waits:
+            return
+        if record.open_operation is not None:
+            raise errors.OperationInterrupted(operation=record.open_operation.kind)
+        journal.note(OperationClosed(code="done"))
+        await journal.open(
+            Opening(
+                operation_id=operation_id,
+                kind=Way.UNBLOCK_CODE.value,
+                record_id=record.record_id,
+                station=caller.station_id,
+                seen=record,
+            )
+        )
+
     async def _active(self, record_id: RecordId) -> tuple[CardRecord, CredentialRecord]:
         record = await self._services.store.cards.card(record_id)
         if record is None or record.credential is None:
             raise errors.UnknownCard
         target(OperationKind.UNBLOCK, record.state)
+        if known_to_owner(record):
+            raise errors.OwnersCode
         return record, record.credential
 
 

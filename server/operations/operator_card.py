@@ -13,6 +13,7 @@ from server.authority.operator_cards import GUARDED, carried, operator_of
 from server.authority.operator_keys import public_key_of
 from server.authority.policy import roles_of
 from server.operations.operation import Operation
+from server.operations.system_owner import check_turn, owners_roles
 from server.ports.audit import AuditKind
 from server.ports.operators import (
     LogonMethod,
@@ -26,6 +27,7 @@ from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import CertificateRecord, CredentialRecord, Person, State
 from shared.credential.template import Template
+from shared.first_start import SYSTEM_OWNER
 from shared.piv.ids import Slot
 from shared.roles import Area, Level, union
 
@@ -45,6 +47,8 @@ async def settle_roles(op: Operation, template: Template, person: Person) -> Non
         if asked and asked != cut.roles:
             raise errors.OperationInterrupted(operation=cut.kind)
         asked = cut.roles
+    await check_turn(op, template, person)
+    asked = owners_roles(template) or asked
     if not template.operator:
         if asked:
             raise errors.Invalid(field="role", why="only a credential of an operator carries roles")
@@ -64,11 +68,12 @@ async def settle_roles(op: Operation, template: Template, person: Person) -> Non
         raise errors.Invalid(field="role", why=f"{why}; there are {', '.join(known)}")
     roles = tuple(known[name] for name in asked)
     manages = union(roles).allowed(Area.OPERATORS, None) is Level.EXECUTE
-    if not manages and not await store.operators.exist():
+    starting = op.caller.principal is not None and op.caller.principal.first_start
+    if not manages and (starting or not await store.operators.exist()):
         raise errors.Invalid(field="role", why="the first operator has to manage operators")
     op.roles = asked
     op.carries = roles
-    op.permit()
+    await op.permit()
 
 
 async def check_carried(op: Operation) -> None:
@@ -83,7 +88,7 @@ async def check_carried(op: Operation) -> None:
         return
     store = op.services.store
     op.carries = await carried(store, credential)
-    op.permit()
+    await op.permit()
     if op.begin.operation is OperationKind.ACTIVATE:
         known = await all_roles(store.roles)
         gone = [name for name in credential.roles if name not in known]
@@ -109,7 +114,7 @@ def register_operator(
     operator = OperatorRecord(
         operator_id=OperatorId(uuid4()),
         name=credential.holder_name,
-        kind=OperatorKind.OPERATOR,
+        kind=OperatorKind.SYSTEM_OWNER if credential.holder == SYSTEM_OWNER else OperatorKind.OPERATOR,
         registered_at=op.services.clock.now(),
         holder=credential.holder,
         roles=frozenset(credential.roles),

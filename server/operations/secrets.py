@@ -5,7 +5,8 @@ from typing import Final
 from server.operations.journal import Journal
 from server.ports.keystore import Derivation, KeyPurpose, KeyStore
 from server.ports.store import AuditKind
-from shared.credential.model import FACTORY, RecordId, SecretKind, SecretVersion
+from shared import errors
+from shared.credential.model import FACTORY, OWNERS, RecordId, SecretKind, SecretVersion
 from shared.piv.ids import FACTORY_PUK, ManagementAlgorithm
 from shared.piv.management import ManagementKey, factory_key
 from shared.secret import Secret
@@ -37,9 +38,15 @@ class CardSecrets:
         return ManagementKey(algorithm, key)
 
     async def puk(self, version: SecretVersion) -> bytes:
-        """Return the PUK of this version: eight ASCII digits, never the well-known one."""
+        """Return the PUK of this version: eight ASCII digits, never the well-known one.
+
+        Raises:
+            OwnersCode: it is not derived, and nobody here knows it.
+        """
         if version == FACTORY:
             return FACTORY_PUK
+        if version == OWNERS:
+            raise errors.OwnersCode
         source = await self._derive(SecretKind.PUK, KeyPurpose.PUK, version, PUK_SOURCE_LENGTH)
         number = int.from_bytes(source.reveal(), "big")
         source.wipe()

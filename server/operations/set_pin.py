@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from server.operations.approval import Doing, doing_with
 from server.operations.decide import (
     UNCONFIRMED,
     decision,
@@ -23,6 +24,7 @@ from server.operations.operator_card import check_carried, register_operator
 from server.operations.pin_policy import policy_for
 from server.operations.puk import next_puk, settle_puk, use_puk
 from server.operations.succession import Succession
+from server.operations.system_owner import ask_code, check_turn, known_to_owner, set_owners_pin
 from server.operations.tasks import attempt
 from server.ports.store import (
     AuditKind,
@@ -37,6 +39,7 @@ from server.ports.store import (
     StateChanged,
 )
 from shared import errors
+from shared.credential.approval import Way
 from shared.credential.lifecycle import ASKING_PIN, OperationKind, target
 from shared.credential.model import (
     CardRecord,
@@ -86,6 +89,7 @@ async def resume(op: Operation) -> Ended:
     if record is None or record.pin is not PinState.HOLDER:
         return await _set_pin(op, facts, OperationKind.RESUME, Purpose.UNBLOCK, "resumed")
     await check_carried(op)
+    await op.clear(await doing_with(op.services, Way.RESUME, record))
     decided = await decision(op.services, record, OperationKind.RESUME, "")
     await Succession(op.services).make_way(op.caller, record)
     op.journal.note(*decided.changes, OperationClosed(code="done"))
@@ -119,10 +123,16 @@ async def _set_pin(
     if credential is None:
         raise errors.UnknownCard
     await check_carried(op)
+    await op.clear(await _doing(op, record))
     await _check_code(op, credential)
     _, template = await op.template(credential.template)
+    owners = template.system_owner or known_to_owner(record)
+    if operation is OperationKind.ACTIVATE:
+        await check_turn(op, template)
     policy = await policy_for(op, template, record, facts, credential.holder)
     await op.talk.ask_pin(Question.NEW_PIN, purpose, hole=NEW_PIN.name, uses=2, policy=policy)
+    if owners:
+        await ask_code(op, record, purpose)
     op.journal.note(SecretsCarried(station=op.caller.station_id))
     cut = record.open_operation
     gives_way = operation is OperationKind.UNBLOCK and cut is not None and cut.kind in ASKING_PIN
@@ -134,20 +144,8 @@ async def _set_pin(
     op.untouched = False
     if operation is OperationKind.RESUME:
         await Succession(op.services).make_way(op.caller, record)
-    puk = await settle_puk(op, record, facts)
-    pending = next_puk(op, record)
-    op.journal.note(
-        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=pending)),
-        PinChanged(pin=PinState.UNKNOWN),
-        *(CertificateTaskAsked(task=task) for task in _left_behind(op, record, facts)),
-    )
-    await op.journal.commit()
-    secrets = op.secrets(record.record_id)
-    old, new = await secrets.puk(puk), await secrets.puk(pending)
-    change = together(
-        reset_pin(old, NEW_PIN), change_puk(old, new), fresh(verify_pin(NEW_PIN), chuid=facts.chuid_raw)
-    )
-    await use_puk(op, change, pending)
+    op.journal.note(*(CertificateTaskAsked(task=task) for task in _left_behind(op, record, facts)))
+    await (set_owners_pin(op, record, facts, NEW_PIN) if owners else _set_through_puk(op, record, facts))
     now = op.services.clock.now()
     used = replace(
         _in_use(credential, state, credential.activated_at or now),
@@ -158,7 +156,6 @@ async def _set_pin(
     tasks = await tasks_for(op.services, record, operation, None) if resumed else ()
     op.journal.note(
         *(CertificateTaskAsked(task=task) for task in tasks),
-        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)),
         PukDisclosed(disclosed=False),
         PinChanged(pin=PinState.HOLDER),
         CredentialChanged(credential=used),
@@ -181,6 +178,32 @@ async def _set_pin(
     if logs_on:
         told["followed"] = f"{told.get('followed', '')} operator".strip()
     return Ended(facts=told)
+
+
+async def _doing(op: Operation, record: CardRecord) -> Doing | None:
+    """Return what an approval has to cover. With the code that its owner alone knows a card is unblocked anywhere."""
+    if op.begin.operation is OperationKind.UNBLOCK and known_to_owner(record):
+        return None
+    doing = await doing_with(op.services, Way(op.begin.operation.value), record)
+    return replace(doing, code=op.begin.code is not None)
+
+
+async def _set_through_puk(op: Operation, record: CardRecord, facts: CardFacts) -> None:
+    """Set the PIN and rotate the PUK; what came of it is noted for the next commit."""
+    puk = await settle_puk(op, record, facts)
+    pending = next_puk(op, record)
+    op.journal.note(
+        SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=puk, pending=pending)),
+        PinChanged(pin=PinState.UNKNOWN),
+    )
+    await op.journal.commit()
+    secrets = op.secrets(record.record_id)
+    old, new = await secrets.puk(puk), await secrets.puk(pending)
+    change = together(
+        reset_pin(old, NEW_PIN), change_puk(old, new), fresh(verify_pin(NEW_PIN), chuid=facts.chuid_raw)
+    )
+    await use_puk(op, change, pending)
+    op.journal.note(SecretChanged(kind=SecretKind.PUK, value=SecretRecord(proven=pending)))
 
 
 def _left_behind(op: Operation, record: CardRecord, facts: CardFacts) -> Sequence[CertificateTask]:

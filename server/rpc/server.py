@@ -20,6 +20,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.authority.access import Access, Listener
+from server.authority.first_start import FirstStart
 from server.authority.lines import Lines
 from server.authority.operator_admin import OperatorAdminService
 from server.authority.presence import Attendance
@@ -34,8 +35,10 @@ from server.authority.services import (
 from server.authority.stations import Enrolment
 from server.operations.link import Engine
 from server.rpc.admin import AdminServicer
+from server.rpc.applications import ApplicationsServicer
 from server.rpc.console import ConsoleServicer
 from server.rpc.credentials import CredentialsServicer
+from server.rpc.first_start import FirstStartServicer
 from server.rpc.health import HealthServicer
 from server.rpc.interceptors import Gate
 from server.rpc.operations import OperationsServicer
@@ -47,10 +50,13 @@ from shared import errors
 from shared.clock import Clock
 from shared.proto import (
     admin_pb2_grpc,
+    applications_pb2_grpc,
     console_pb2,
     console_pb2_grpc,
     credentials_pb2,
     credentials_pb2_grpc,
+    first_start_pb2,
+    first_start_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
     operators_pb2_grpc,
@@ -86,6 +92,7 @@ STATION_SERVICES: Final = tuple(
         (credentials_pb2, "Credentials"),
         (rehearsals_pb2, "Rehearsals"),
         (sessions_pb2, "Sessions"),
+        (first_start_pb2, "FirstStart"),
         (stations_pb2, "Stations"),
     )
 )
@@ -156,28 +163,37 @@ class Endpoint:
         renewals: RenewalService,
         attendance: Attendance,
         sessions: SessionsService,
+        first_start: FirstStart,
         server: str,
         version: str,
         clock: Clock,
+        describe: bool = False,
     ) -> None:
-        """Serve stations, health and reflection. `server` is the server's name for people."""
+        """Serve stations and health; `describe` the services, too, to who asks. `server` is the server's name for people."""
         self._operations = OperationsServicer(engine)
         operations_pb2_grpc.add_OperationsServicer_to_server(self._operations, self.server)
         console_pb2_grpc.add_ConsoleServicer_to_server(ConsoleServicer(console), self.server)
         credentials_pb2_grpc.add_CredentialsServicer_to_server(CredentialsServicer(credentials), self.server)
         rehearsals_pb2_grpc.add_RehearsalsServicer_to_server(RehearsalsServicer(rehearsals), self.server)
         sessions_pb2_grpc.add_SessionsServicer_to_server(SessionsServicer(sessions), self.server)
+        first_start_pb2_grpc.add_FirstStartServicer_to_server(FirstStartServicer(first_start), self.server)
         stations_pb2_grpc.add_StationsServicer_to_server(
             StationsServicer(
-                server=server, version=version, clock=clock, renewals=renewals, attendance=attendance
+                server=server,
+                version=version,
+                clock=clock,
+                renewals=renewals,
+                attendance=attendance,
+                first_start=first_start,
             ),
             self.server,
         )
         self._health = HealthServicer(STATION_SERVICES)
         await self._health.begin()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.server)
-        names = (*STATION_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self.server)
+        if describe:
+            names = (*STATION_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self.server)
         await self.server.start()
 
     async def serve_joining(self, enrolment: Enrolment) -> None:
@@ -185,10 +201,13 @@ class Endpoint:
         stations_pb2_grpc.add_StationsServicer_to_server(JoiningServicer(enrolment), self.server)
         await self.server.start()
 
-    async def serve_admin(self, service: AdminService, operators: OperatorAdminService) -> None:
+    async def serve_admin(
+        self, service: AdminService, operators: OperatorAdminService, applications: ApplicationsServicer
+    ) -> None:
         """Serve administration."""
         admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(service), self.server)
         operators_pb2_grpc.add_OperatorsServicer_to_server(OperatorsServicer(operators), self.server)
+        applications_pb2_grpc.add_ApplicationsServicer_to_server(applications, self.server)
         await self.server.start()
 
     async def stop(self, grace: float = 5.0) -> None:

@@ -2,6 +2,7 @@
 
 from urllib.parse import unquote
 
+from server.authority.first_start import FirstStart
 from server.authority.presence import Attendance
 from server.authority.services import RenewalService
 from server.authority.stations import Enrolment
@@ -24,9 +25,17 @@ class StationsServicer(stations_pb2_grpc.StationsServicer):
     """For registered stations."""
 
     def __init__(
-        self, *, server: str, version: str, clock: Clock, renewals: RenewalService, attendance: Attendance
+        self,
+        *,
+        server: str,
+        version: str,
+        clock: Clock,
+        renewals: RenewalService,
+        attendance: Attendance,
+        first_start: FirstStart,
     ) -> None:
         """`server` is the server's name for people; `clock` is told, so that a station can compare its own."""
+        self._first_start = first_start
         self._renewals = renewals
         self._attendance = attendance
         self._server = server
@@ -50,6 +59,7 @@ class StationsServicer(stations_pb2_grpc.StationsServicer):
                 lab=caller.lab,
                 time=self._clock.now(),
                 profile=caller.profile,
+                first_start=await self._first_start.waits(),
             )
         )
 

@@ -57,6 +57,9 @@ class SecretVersion:
 FACTORY: Final = SecretVersion(0)
 """The value that the card left the factory with."""
 
+OWNERS: Final = SecretVersion(0, 1)
+"""A PUK that is not derived, and that the server does not know: the System Owner's unblock code."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretRecord:

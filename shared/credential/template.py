@@ -11,6 +11,7 @@ from enum import StrEnum, unique
 from shared.credential.approval import ApprovalRule
 from shared.credential.pins import PinPolicy
 from shared.credential.reasons import Consequences
+from shared.credential.self_service import NO_SELF_SERVICE, SelfService
 from shared.piv.ids import (
     Algorithm,
     ManagementAlgorithm,
@@ -112,7 +113,9 @@ class Template:
 
     `reasons` says what a cause means for the certificates when the credential is taken out of use. `cards` are the kinds
     of card that it may be issued on (empty: any that can do it), `limit` how many credentials of it a person may have
-    at a time (None: any number). With `operator`, its credentials carry roles, and log their holders on.
+    at a time (None: any number). With `operator`, its credentials carry roles, and log their holders on; with `system_owner`, as the
+    System Owner, whose unblock code the server does not know.
+    `self_service` says what holders may do on their own.
     `approvals` say what takes a second person; no way stands in two of them.
     """
 
@@ -130,4 +133,6 @@ class Template:
     limit: int | None = None
     temporary: Temporary | None = None
     operator: bool = False
+    system_owner: bool = False
+    self_service: SelfService = field(default_factory=lambda: NO_SELF_SERVICE)
     approvals: tuple[ApprovalRule, ...] = ()

@@ -23,9 +23,11 @@ from shared.credential.approval import (
     Approvers,
     Way,
 )
+from shared.credential.lifecycle import OperationKind
 from shared.credential.personal import VARIABLE
 from shared.credential.pins import Characters, PinPolicy
 from shared.credential.reasons import Cause, Consequence, read_consequence
+from shared.credential.self_service import PROOFS, HolderProof, SelfService
 from shared.credential.template import (
     Attestation,
     CertificateSpec,
@@ -71,8 +73,8 @@ class _Reader:
             root,
             {
                 "name", "title", "directory", "expires-after-days", "management-key",
-                "pin", "attestation", "certificate", "reasons", "cards", "limit", "temporary", "operator",
-                "approval",
+                "pin", "attestation", "certificate", "reasons", "cards", "limit", "temporary", "operator", "system-owner",
+                "approval", "self-service",
             },
         )  # fmt: skip
         canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), default=str)
@@ -104,6 +106,8 @@ class _Reader:
             limit=self._number(root, "limit", 1, 1, 100) if "limit" in root else None,
             temporary=self._temporary(root["temporary"]) if "temporary" in root else None,
             operator=self._operator(root, certificates),
+            system_owner=self._system_owner(root),
+            self_service=self._self_service(root),
             approvals=self._approvals(root),
         )
 
@@ -142,6 +146,29 @@ class _Reader:
         if rule.by is Approvers.COLLEAGUES and not rule.ways <= TOGETHER:
             self._fail("by", f"colleagues approve {', '.join(sorted(TOGETHER))}, and nothing else")
         return rule
+
+    def _self_service(self, root: Mapping[str, Any]) -> SelfService:
+        table = self._table(root, "self-service")
+        self._known(table, {operation.value for operation in PROOFS})
+        if table and self._flag(root, "operator", default=False):
+            self._fail("self-service", "a credential that carries roles is no matter of self-service")
+        found: dict[OperationKind, frozenset[HolderProof]] = {}
+        for name in table:
+            operation = OperationKind(name)
+            known = {proof.value: proof for proof in HolderProof if proof in PROOFS[operation]}
+            texts = self._texts(table, name, ())
+            if not texts or set(texts) - known.keys():
+                self._fail(name, f"{name} is a list of {', '.join(known)}")
+            found[operation] = frozenset(known[text] for text in texts)
+        return found
+
+    def _system_owner(self, root: Mapping[str, Any]) -> bool:
+        owner = self._flag(root, "system-owner", default=False)
+        if owner and not self._flag(root, "operator", default=False):
+            self._fail("system-owner", "the System Owner is an operator: operator = true")
+        if owner and "temporary" in root:
+            self._fail("temporary", "the System Owner's card does not end")
+        return owner
 
     def _operator(self, root: Mapping[str, Any], certificates: Sequence[CertificateSpec]) -> bool:
         operator = self._flag(root, "operator", default=False)

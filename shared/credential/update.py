@@ -8,7 +8,7 @@ it: a version of the template that wants other keys or certificates is for a new
 from dataclasses import dataclass, replace
 from typing import Final
 
-from shared.credential.model import FACTORY, CardRecord, PinState, SecretVersion, State, TemplateRef
+from shared.credential.model import FACTORY, OWNERS, CardRecord, PinState, SecretVersion, State, TemplateRef
 from shared.credential.plan import ReadBack, RotatePuk
 from shared.credential.template import Template
 from shared.piv.ids import ManagementAlgorithm
@@ -131,7 +131,12 @@ def plan_update(
     key, puk = record.management_key, record.puk
     if is_ours(record) and (key.pending is not None or _older(key.proven, generation)):
         steps.append(Rekey(generation=generation))
-    if is_ours(record) and puk.proven is not None and not puk_blocked:
+    if (
+        is_ours(record)
+        and puk.proven is not None
+        and not puk_blocked
+        and OWNERS not in {puk.proven, puk.pending}
+    ):
         if takes_pin(record):
             steps += [TakePin(), RotatePuk()]
         elif puk.pending is not None or record.puk_disclosed or _older(puk.proven, generation):

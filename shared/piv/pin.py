@@ -77,8 +77,8 @@ def change_pin(old: Hole | bytes, new: Hole | bytes) -> Conversation[None]:
     yield from _replace(Ins.CHANGE_REFERENCE_DATA, KeyRef.PIN, KeyRef.PIN, _field(old), _field(new))
 
 
-def change_puk(old: bytes, new: bytes) -> Conversation[None]:
-    """Replace the PUK. Both values are six to eight bytes without padding.
+def change_puk(old: bytes, new: Hole | bytes) -> Conversation[None]:
+    """Replace the PUK. Values are six to eight bytes without padding; a hole is for a code that the station drew.
 
     Source: [SP 800-73-5] part 2, section 3.2.2 (CHANGE REFERENCE DATA, key reference 81).
     Raises:
@@ -86,11 +86,11 @@ def change_puk(old: bytes, new: bytes) -> Conversation[None]:
         PukBlocked: no tries left.
         PinNotAccepted: the card does not take the form of `new`.
     """
-    yield from _replace(Ins.CHANGE_REFERENCE_DATA, KeyRef.PUK, KeyRef.PUK, pad(old), pad(new))
+    yield from _replace(Ins.CHANGE_REFERENCE_DATA, KeyRef.PUK, KeyRef.PUK, pad(old), _field(new))
 
 
-def reset_pin(puk: bytes, new: Hole | bytes) -> Conversation[None]:
-    """Set a new PIN through the PUK and give it all its tries back.
+def reset_pin(puk: Hole | bytes, new: Hole | bytes) -> Conversation[None]:
+    """Set a new PIN through the PUK and give it all its tries back. A hole is for a code that a person types.
 
     Source: [SP 800-73-5] part 2, section 3.2.3 (RESET RETRY COUNTER).
     Raises:
@@ -98,7 +98,7 @@ def reset_pin(puk: bytes, new: Hole | bytes) -> Conversation[None]:
         PukBlocked: the PUK has no tries left.
         PinNotAccepted: the card does not take the form of `new`.
     """
-    yield from _replace(Ins.RESET_RETRY_COUNTER, KeyRef.PIN, KeyRef.PUK, pad(puk), _field(new))
+    yield from _replace(Ins.RESET_RETRY_COUNTER, KeyRef.PIN, KeyRef.PUK, _field(puk), _field(new))
 
 
 def set_pin_retries(pin_tries: int, puk_tries: int) -> Conversation[None]:

@@ -203,6 +203,7 @@ def encode_server(server: ServerView) -> stations_pb2.ServerView:
         lab=server.lab,
         time_us=0 if server.time is None else (server.time - EPOCH) // timedelta(microseconds=1),
         profile=to_document(server.profile),
+        first_start=server.first_start,
     )
 
 
@@ -219,4 +220,5 @@ def decode_server(message: stations_pb2.ServerView) -> ServerView:
         lab=message.lab,
         time=time,
         profile=from_document(message.profile) if message.profile else EVERYTHING,
+        first_start=message.first_start,
     )

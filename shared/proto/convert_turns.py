@@ -66,6 +66,8 @@ QUESTIONS: Final = {
     Question.CURRENT_PIN: pb.QUESTION_CURRENT_PIN,
     Question.NEW_PIN: pb.QUESTION_NEW_PIN,
     Question.CONFIRM: pb.QUESTION_CONFIRM,
+    Question.NEW_CODE: pb.QUESTION_NEW_CODE,
+    Question.PRESENT_CODE: pb.QUESTION_PRESENT_CODE,
 }
 PURPOSES: Final = {
     Purpose.ISSUE: pb.PURPOSE_ISSUE,

@@ -77,6 +77,10 @@ class _QuestionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Question.Val
     QUESTION_CURRENT_PIN: _Question.ValueType  # 1
     QUESTION_NEW_PIN: _Question.ValueType  # 2
     QUESTION_CONFIRM: _Question.ValueType  # 3
+    QUESTION_NEW_CODE: _Question.ValueType  # 4
+    """Draw the System Owner's unblock code, show it once, have it kept."""
+    QUESTION_PRESENT_CODE: _Question.ValueType  # 5
+    """That code, typed."""
 
 class Question(_Question, metaclass=_QuestionEnumTypeWrapper): ...
 
@@ -84,6 +88,10 @@ QUESTION_UNSPECIFIED: Question.ValueType  # 0
 QUESTION_CURRENT_PIN: Question.ValueType  # 1
 QUESTION_NEW_PIN: Question.ValueType  # 2
 QUESTION_CONFIRM: Question.ValueType  # 3
+QUESTION_NEW_CODE: Question.ValueType  # 4
+"""Draw the System Owner's unblock code, show it once, have it kept."""
+QUESTION_PRESENT_CODE: Question.ValueType  # 5
+"""That code, typed."""
 Global___Question: _TypeAlias = Question  # noqa: Y015
 
 class _Purpose:

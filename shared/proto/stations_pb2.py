@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bshared/proto/stations.proto\x12\x08kiosk.v1\"?\n\rWhoAmIRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07readers\x18\x02 \x01(\r\x12\x0c\n\x04\x66\x61\x63\x65\x18\x03 \x01(\t\"m\n\nServerView\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07station\x18\x03 \x01(\t\x12\x0b\n\x03lab\x18\x04 \x01(\x08\x12\x0f\n\x07time_us\x18\x05 \x01(\x03\x12\x0f\n\x07profile\x18\x06 \x01(\t\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\"!\n\nRenewReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"<\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\"h\n\tJoinReply\x12\x12\n\nstation_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x13\n\x0bserver_root\x18\x04 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t2\xae\x01\n\x08Stations\x12\x37\n\x06WhoAmI\x12\x17.kiosk.v1.WhoAmIRequest\x1a\x14.kiosk.v1.ServerView\x12\x35\n\x05Renew\x12\x16.kiosk.v1.RenewRequest\x1a\x14.kiosk.v1.RenewReply\x12\x32\n\x04Join\x12\x15.kiosk.v1.JoinRequest\x1a\x13.kiosk.v1.JoinReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bshared/proto/stations.proto\x12\x08kiosk.v1\"?\n\rWhoAmIRequest\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0f\n\x07readers\x18\x02 \x01(\r\x12\x0c\n\x04\x66\x61\x63\x65\x18\x03 \x01(\t\"\x82\x01\n\nServerView\x12\x0e\n\x06server\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07station\x18\x03 \x01(\t\x12\x0b\n\x03lab\x18\x04 \x01(\x08\x12\x0f\n\x07time_us\x18\x05 \x01(\x03\x12\x0f\n\x07profile\x18\x06 \x01(\t\x12\x13\n\x0b\x66irst_start\x18\x07 \x01(\x08\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\"!\n\nRenewReply\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"<\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\"h\n\tJoinReply\x12\x12\n\nstation_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x13\n\x0bserver_root\x18\x04 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t2\xae\x01\n\x08Stations\x12\x37\n\x06WhoAmI\x12\x17.kiosk.v1.WhoAmIRequest\x1a\x14.kiosk.v1.ServerView\x12\x35\n\x05Renew\x12\x16.kiosk.v1.RenewRequest\x1a\x14.kiosk.v1.RenewReply\x12\x32\n\x04Join\x12\x15.kiosk.v1.JoinRequest\x1a\x13.kiosk.v1.JoinReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,16 +33,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WHOAMIREQUEST']._serialized_start=41
   _globals['_WHOAMIREQUEST']._serialized_end=104
-  _globals['_SERVERVIEW']._serialized_start=106
-  _globals['_SERVERVIEW']._serialized_end=215
-  _globals['_RENEWREQUEST']._serialized_start=217
-  _globals['_RENEWREQUEST']._serialized_end=248
-  _globals['_RENEWREPLY']._serialized_start=250
-  _globals['_RENEWREPLY']._serialized_end=283
-  _globals['_JOINREQUEST']._serialized_start=285
-  _globals['_JOINREQUEST']._serialized_end=345
-  _globals['_JOINREPLY']._serialized_start=347
-  _globals['_JOINREPLY']._serialized_end=451
-  _globals['_STATIONS']._serialized_start=454
-  _globals['_STATIONS']._serialized_end=628
+  _globals['_SERVERVIEW']._serialized_start=107
+  _globals['_SERVERVIEW']._serialized_end=237
+  _globals['_RENEWREQUEST']._serialized_start=239
+  _globals['_RENEWREQUEST']._serialized_end=270
+  _globals['_RENEWREPLY']._serialized_start=272
+  _globals['_RENEWREPLY']._serialized_end=305
+  _globals['_JOINREQUEST']._serialized_start=307
+  _globals['_JOINREQUEST']._serialized_end=367
+  _globals['_JOINREPLY']._serialized_start=369
+  _globals['_JOINREPLY']._serialized_end=473
+  _globals['_STATIONS']._serialized_start=476
+  _globals['_STATIONS']._serialized_end=650
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,7 @@ class ServerView(_message.Message):
     LAB_FIELD_NUMBER: _builtins.int
     TIME_US_FIELD_NUMBER: _builtins.int
     PROFILE_FIELD_NUMBER: _builtins.int
+    FIRST_START_FIELD_NUMBER: _builtins.int
     server: _builtins.str
     version: _builtins.str
     station: _builtins.str
@@ -60,6 +61,8 @@ class ServerView(_message.Message):
     """The server's clock: microseconds since 1970-01-01T00:00Z; 0 where it does not say."""
     profile: _builtins.str
     """What the station may be used for, as JSON; empty where it does not say."""
+    first_start: _builtins.bool
+    """It waits for whoever knows the passcode of the first start."""
     def __init__(
         self,
         *,
@@ -69,10 +72,11 @@ class ServerView(_message.Message):
         lab: _builtins.bool = ...,
         time_us: _builtins.int = ...,
         profile: _builtins.str = ...,
+        first_start: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lab", b"lab", "profile", b"profile", "server", b"server", "station", b"station", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_start", b"first_start", "lab", b"lab", "profile", b"profile", "server", b"server", "station", b"station", "time_us", b"time_us", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,6 +23,8 @@ class Holder:
         """Choose PINs with `chance`."""
         self._chance = chance
         self.maybe: list[str] = []
+        self.codes: list[str] = []
+        """Unblock codes that were written down, the newest last."""
         self._tried = ""
         self._chose = False
         self.mistakes = 0
@@ -60,6 +62,15 @@ class Holder:
     async def confirm_few_tries(self, tries_left: int) -> bool:
         """Be sure."""
         return True
+
+    async def keep_code(self, code: Secret) -> bool:
+        """Write it down."""
+        self.codes.append(code.reveal().decode())
+        return True
+
+    async def present_code(self) -> Secret | None:
+        """Read it from the paper."""
+        return Secret.from_text(self.codes[-1]) if self.codes else None
 
     def begins(self) -> None:
         """Stand at the desk: nothing was typed yet."""

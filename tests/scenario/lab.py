@@ -128,6 +128,8 @@ class Holder:
     current_pins: list[str] = field(default_factory=list)
     problems: list[KioskError | None] = field(default_factory=list)
     tries_seen: list[int | None] = field(default_factory=list)
+    codes: list[str] = field(default_factory=list)
+    """Unblock codes that were kept, the newest last."""
     confirm: bool = True
 
     async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
@@ -141,6 +143,13 @@ class Holder:
 
     async def confirm_few_tries(self, tries_left: int) -> bool:
         return self.confirm
+
+    async def keep_code(self, code: Secret) -> bool:
+        self.codes.append(code.reveal().decode())
+        return self.confirm
+
+    async def present_code(self) -> Secret | None:
+        return Secret.from_text(self.codes[-1]) if self.codes else None
 
 
 @dataclass

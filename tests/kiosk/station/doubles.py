@@ -111,6 +111,7 @@ class ToldPerson:
         self._left = list(self.secrets)
         self._agrees = agrees
         self.asked: list[tuple[str, int | None, str]] = []
+        self.codes: list[str] = []
 
     async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
         self.asked.append(("new", policy.min_length, problem.code if problem else ""))
@@ -123,6 +124,15 @@ class ToldPerson:
     async def confirm_few_tries(self, tries_left: int) -> bool:
         self.asked.append(("few", tries_left, ""))
         return self._agrees
+
+    async def keep_code(self, code: Secret) -> bool:
+        self.asked.append(("keep", None, ""))
+        self.codes.append(code.reveal().decode())
+        return self._agrees
+
+    async def present_code(self) -> Secret | None:
+        self.asked.append(("code", None, ""))
+        return self._next()
 
     def _next(self) -> Secret | None:
         return self._left.pop(0) if self._left else None

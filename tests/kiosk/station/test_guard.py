@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from kiosk.station.guard import PURPOSES, Guard, first_risk
-from kiosk.station.pins import PinKind
+from kiosk.station.pins import HeldPins, PinKind
 from shared import errors
 from shared.iso7816.apdu import (
     ANY_STATUS,
@@ -19,6 +19,7 @@ from shared.iso7816.apdu import (
 )
 from shared.piv.ids import Algorithm, Ins, KeyRef, Slot
 from shared.relay import OperationKind, Purpose
+from shared.secret import Secret
 from tests.kiosk.station.commands import (
     CHALLENGE,
     FACTORY_FIELD,
@@ -131,17 +132,72 @@ def test_a_hole_in_any_other_command_is_refused(command: Command) -> None:
         change(PIN, FACTORY_FIELD),
         change(FACTORY_FIELD[:-1], PIN),
         change(FACTORY_FIELD, b"\x00", PIN),
-        change(FACTORY_FIELD, PIN, p2=KeyRef.PUK),
+        change(PIN, FACTORY_FIELD, p2=KeyRef.PUK),
+        change(PIN, PIN, p2=KeyRef.PUK),
         change(FACTORY_FIELD, PIN, p2=KeyRef.GLOBAL_PIN),
         change(PIN),
         unblock(PIN, FACTORY_FIELD),
-        unblock(PIN, PIN),
         unblock(PUK_FIELD, PIN, p2=KeyRef.PUK),
         unblock(PUK_FIELD, PIN, b"\x00"),
     ],
 )
 def test_a_hole_beside_the_pins_place_is_refused(command: Command) -> None:
     assert refusal(guard(), SELECT, command) == "the hole is not the PIN's place"
+
+
+# --- the System Owner's unblock code ----------------------------------------------------------------------
+
+
+def coded(operation: OperationKind) -> Guard:
+    """Return the guard of an operation for which a new PIN and the unblock code are held."""
+    pins = HeldPins(lambda below: 1 % below)
+    purpose = PURPOSES[operation]
+    assert purpose is not None
+    pins.keep("new", Secret(b"824650"), kind=PinKind.NEW, purpose=purpose, uses=2)
+    pins.keep("code", Secret(b"40197352"), kind=PinKind.CODE, purpose=purpose, uses=2)
+    return Guard(operation, pins)
+
+
+CODE = Hole(name="code")
+
+
+def test_the_code_is_set_with_the_first_pin_and_stands_in_for_the_servers() -> None:
+    coded(OperationKind.ACTIVATE).check(
+        [
+            SELECT,
+            unblock(PUK_FIELD, NEW),
+            change(PUK_FIELD, CODE, p2=KeyRef.PUK),
+            ColdReset(),
+            SELECT,
+            verify("new"),
+        ]
+    )
+    for operation in (OperationKind.ACTIVATE, OperationKind.UNBLOCK):
+        coded(operation).check([SELECT, unblock(CODE, NEW), ColdReset(), SELECT, verify("new")])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        verify("code"),
+        unblock(PUK_FIELD, CODE),
+        unblock(NEW, NEW),
+        unblock(CODE, CODE),
+        change(PUK_FIELD, NEW, p2=KeyRef.PUK),
+        change(CODE, NEW),
+    ],
+)
+def test_a_pin_and_the_code_do_not_change_places(command: Command) -> None:
+    said = refusal(coded(OperationKind.ACTIVATE), SELECT, command)
+    assert said == "a PIN and the unblock code are swapped"
+
+
+def test_the_code_is_set_by_no_other_operation() -> None:
+    change_code = change(PUK_FIELD, CODE, p2=KeyRef.PUK)
+    assert (
+        refusal(coded(OperationKind.UNBLOCK), SELECT, change_code)
+        == "the unblock code is set with the first PIN"
+    )
 
 
 def test_a_name_that_nobody_was_asked_for_is_refused() -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kiosk.backend.identity import StationIdentity
 from server.authority.access import Access, Caller
 from server.authority.acting import Acting
+from server.authority.first_start import FirstStart
 from server.authority.fleet import Fleet
 from server.authority.lines import Lines
 from server.authority.logons import Logons
@@ -26,8 +27,10 @@ from server.authority.renewal import Renewals
 from server.authority.sessions import Sessions
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.throttle import Limit
+from server.machines import applications
 from server.operations.link import StationLink
 from server.ports.store import AuditKind, AuditRecord, StationRecord, StationState, Store
+from server.rpc.applications import ApplicationsServicer
 from server.rpc.server import Endpoint, ServerTls, bind_joining, bind_stations
 from server.store.memory import MemoryStore
 from shared.clock import SystemClock
@@ -186,7 +189,10 @@ class Authority:
     def __init__(self, root: pki.Pair) -> None:
         self.root = root
 
-    async def issue_station(self, csr: bytes, name: str, station_id: StationId) -> bytes:
+    async def issue_station(
+        self, csr: bytes, name: str, station_id: StationId, *, application: bool = False
+    ) -> bytes:
+        del application
         key = x509.load_der_x509_csr(csr).public_key()
         assert isinstance(key, ec.EllipticCurvePublicKey)
         names = (f"{station_id}.station.invalid",)
@@ -207,7 +213,8 @@ class World:
         self.root = pki.root("stations")
         self.server = self.server_pair()
         self.sessions = Sessions(self.store, self.clock, names=["localhost"])
-        self.acting = Acting(self.store.operators, self.store.roles, self.sessions)
+        self.first_start = FirstStart(self.store, self.clock)
+        self.acting = Acting(self.store.operators, self.store.roles, self.sessions, self.first_start)
         self.access = Access(self.store.stations, self.clock, self.acting, self.store.audit)
         self.attendance = Attendance(self.clock)
         self.lines = Lines(self.attendance.note)
@@ -221,6 +228,7 @@ class World:
             self.clock,
         )
         self.port = 0
+        self.describe = True
         self.joining_port = 0
         self._endpoints: list[Endpoint] = []
 
@@ -246,9 +254,11 @@ class World:
             renewals=Renewals(self.store.stations, Authority(self.root), self.clock),
             credentials=self.credentials,
             sessions=Logons(self.sessions, self.store.roles),
+            first_start=self.first_start,
             server="Main",
             version="0.1.0",
             clock=self.clock,
+            describe=self.describe,
         )
         self._endpoints.append(endpoint)
         return endpoint
@@ -342,3 +352,21 @@ async def running() -> AsyncIterator[World]:
 def operators_of(world: World) -> OperatorAdmin:
     """Return what administration asks about operators, on the world's own record."""
     return OperatorAdmin(Operators(world.store, world.clock), unrestricted("admin"))
+
+
+def applications_of(world: World) -> ApplicationsServicer:
+    """Return what administration asks about applications, on the world's own record; joining is not served there."""
+    operators = Operators(world.store, world.clock)
+    enrolment = Enrolment(
+        stations=world.store.stations,
+        authority=Authority(world.root),
+        clock=world.clock,
+        address=JoinAddress(
+            joining=f"127.0.0.1:{world.joining_port or 1}",
+            stations=f"127.0.0.1:{world.port or 1}",
+            fingerprint=world.server.fingerprint,
+            server_root=world.root.der,
+        ),
+        allow_lab=True,
+    )
+    return applications(world.store, operators, enrolment, world.lines, world.attendance, world.clock)
