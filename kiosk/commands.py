@@ -15,7 +15,7 @@ from typing import Any
 from kiosk.backend.identity import load_identity
 from kiosk.backend.joining import join as join_server
 from kiosk.backend.renewal import due_at
-from kiosk.session_file import KeptSession
+from kiosk.session_file import KeptSession, lent
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
 from kiosk.station.manned import MannedStation
@@ -48,9 +48,9 @@ async def opened(config: Path | None) -> AsyncIterator[Parts]:
     settings = settings_of(config)
     parts = await open_station(settings, SystemClock())
     try:
-        KeptSession(settings.station.state_folder).lend(parts.backend.token)
-        await parts.core.start()
-        yield parts
+        async with lent(KeptSession(settings.station.state_folder), parts.backend):
+            await parts.core.start()
+            yield parts
     finally:
         await parts.core.close()
 

@@ -1,19 +1,23 @@
 """`kiosk log-on` and `kiosk log-off`: a session of an operator for the commands that follow."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from kiosk.backend.client import GrpcBackend
 from kiosk.commands import Result, opened, settings_of
+from kiosk.devices.ssh_agent import SOCKET_VARIABLE, SshAgent
 from kiosk.operate import Given, one_reader
-from kiosk.session_file import KeptSession
+from kiosk.session_file import Bound, KeptSession
 from kiosk.station import wording
 from kiosk.station.logon import challenge_from
+from kiosk.station.operator_agent import choose_key, digest_of, prove_by_agent
 from kiosk.station.operator_card import prove_operator, read_operator_card
 from kiosk.wiring import open_line
 from shared import errors
 from shared.clock import SystemClock
 from shared.logon import LogonPurpose
+from shared.sessions import SessionView
 
 
 async def log_on(config: Path | None, reader: str, given: Given) -> Result:
@@ -22,24 +26,55 @@ async def log_on(config: Path | None, reader: str, given: Given) -> Result:
     Raises:
         KioskError: as `kiosk.station.logon.Logon.log_on`; a session that there was is over.
     """
+    await log_off(config)
     clock = SystemClock()
     async with opened(config) as parts:
         kept, line = KeptSession(settings_of(config).station.state_folder), parts.backend
-        reader = await one_reader(parts, reader)
-        await _end(kept, line)
-        card = await read_operator_card(parts.readers, reader)
+        card = await read_operator_card(parts.readers, await one_reader(parts, reader))
         proof = await prove_operator(
             parts.readers, card, given.person, lambda: challenge_from(line, LogonPurpose.LOG_ON, clock)
         )
         session = await line.log_on(proof)
         assert line.token.value is not None  # a log-on that succeeded has one
         kept.keep(line.token.value)
+    return _result(session)
+
+
+async def log_on_by_agent(config: Path | None, wanted: str, environment: Mapping[str, str]) -> Result:
+    """Log on with a key that the forwarded ssh-agent holds, and keep the session as long as that agent is there.
+
+    `wanted` is the key's fingerprint or comment; it may be empty where only one can be meant.
+
+    Raises:
+        KioskError: as `kiosk.station.logon.Logon.log_on_by_agent`; a session that there was is over.
+    """
+    await log_off(config)
+    settings, clock = settings_of(config), SystemClock()
+    socket = environment.get(SOCKET_VARIABLE, "")
+    agent, line = SshAgent(socket), open_line(settings, SystemClock())
+    try:
+        key = await choose_key(agent, wanted)
+        bound = Bound.to(socket, digest_of(key.public_key))
+        proof = await prove_by_agent(
+            bound.agent, key, lambda: challenge_from(line, LogonPurpose.LOG_ON, clock)
+        )
+        session = await line.log_on(proof)
+        assert line.token.value is not None  # a log-on that succeeded has one
+        KeptSession(settings.station.state_folder).keep(line.token.value, bound)
+    finally:
+        await line.close()
+    return _result(session)
+
+
+def _result(session: SessionView) -> Result:
     return Result(
         lines=wording.logged_on(session),
         document={
             "ok": True,
             "operator": session.name,
             "operator_id": str(session.operator_id),
+            "method": session.method.value,
+            "possession_only": session.possession_only,
             "roles": [role.name for role in session.roles],
             "ends_at": session.ends_at.isoformat(),
             "idle_s": int(session.idle.total_seconds()),

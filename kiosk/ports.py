@@ -13,7 +13,7 @@ from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.iso7816.apdu import ColdReset, Command, Response
 from shared.logon import LogonPurpose, LogonText
 from shared.relay import ServerTurn, StationTurn
-from shared.sessions import LogonProof, SessionView
+from shared.sessions import Leaving, Proof, SessionView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,18 +198,18 @@ class SessionLine(Protocol):
         ...
 
     async def challenge(self, purpose: LogonPurpose) -> bytes:
-        """Ask for a text that the operator's card is to sign."""
+        """Ask for a text that the operator's key is to sign."""
         ...
 
-    async def log_on(self, proof: LogonProof) -> SessionView:
+    async def log_on(self, proof: Proof) -> SessionView:
         """Begin a session; from now on its token goes with every call."""
         ...
 
-    async def step_up(self, proof: LogonProof) -> SessionView:
-        """Prove card and PIN again."""
+    async def step_up(self, proof: Proof) -> SessionView:
+        """Prove the operator's key again, as it was proven at the log-on."""
         ...
 
-    async def log_off(self, *, card_removed: bool = False) -> None:
+    async def log_off(self, why: Leaving = Leaving.LOGGED_OFF) -> None:
         """Forget the token at once, then tell the server."""
         ...
 
@@ -235,6 +235,11 @@ class Agent(Protocol):
 
     Every call raises `NoAgent` where none answers in time, and `Garbled` where it answers nonsense.
     """
+
+    @property
+    def named(self) -> bool:
+        """Whether this place was told of one at all; whether it answers is another matter."""
+        ...
 
     async def keys(self) -> Sequence[AgentKey]:
         """Return the keys that may log somebody on; those of other kinds are left out."""

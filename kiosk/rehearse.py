@@ -10,7 +10,7 @@ from typing import Any, Final
 from kiosk.backend.client import GrpcBackend
 from kiosk.commands import Result, settings_of
 from kiosk.operate import one_holder, one_reader
-from kiosk.session_file import KeptSession
+from kiosk.session_file import KeptSession, lent
 from kiosk.station import wording
 from kiosk.station.cards import hints_for
 from kiosk.station.converse import converse
@@ -38,15 +38,15 @@ async def rehearse_issue(
     if profile:
         line = open_line(settings, SystemClock())
         try:
-            kept.lend(line.token)
-            return await _ask(line, CardHints(profile=profile), "", holder, template)
+            async with lent(kept, line):
+                return await _ask(line, CardHints(profile=profile), "", holder, template)
         finally:
             await line.close()
     parts = await open_station(settings, SystemClock())
     try:
-        kept.lend(parts.backend.token)
-        reader = await one_reader(parts, reader)
-        return await _ask(parts.backend, await _seen(parts, reader), reader, holder, template)
+        async with lent(kept, parts.backend):
+            reader = await one_reader(parts, reader)
+            return await _ask(parts.backend, await _seen(parts, reader), reader, holder, template)
     finally:
         await parts.core.close()
 

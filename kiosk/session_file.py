@@ -3,19 +3,69 @@
 Whoever can read the file as this user, on this machine, acts as the operator until the session ends. So it is made anew with
 mode 0600, it counts with the certificate of this station alone, it ends when nobody uses it, and the next log-off or the
 first refusal removes it. Unlike at the desk, it does not end when the operator's card is pulled: no program is there to see it.
+
+A session that an ssh-agent began counts as long as that very agent is there and holds the key; the file says which. Each command
+looks before the token is shown (`lent`), and while it works. A socket's name says nothing about a person.
 """
 
+import asyncio
 import os
 import stat
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from kiosk.backend.client import GrpcBackend
 from kiosk.backend.token import HeldToken
+from kiosk.devices.ssh_agent import SshAgent
+from kiosk.station.operator_agent import detached, holds
 from shared import errors
 from shared.secret import Secret
-from shared.sessions import TOKEN_LENGTH
+from shared.sessions import TOKEN_LENGTH, Leaving
 
 FILE: Final = "session"
+MAX_FILE: Final = 1024
+
+_BOUND: Final = struct.Struct(f">{TOKEN_LENGTH}s32sQQ")
+"""Token, digest of the key, device and number of the agent's socket; its path follows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The one agent that a session hangs on: its socket, which no other one under this name is, and the key's digest."""
+
+    socket: str
+    device: int
+    inode: int
+    key_digest: bytes
+
+    @classmethod
+    def to(cls, socket: str, key_digest: bytes) -> "Bound":
+        """Bind to the agent that is at `socket` now.
+
+        Raises:
+            NoAgent: none is.
+        """
+        path = os.path.realpath(socket)
+        try:
+            found = Path(path).stat()
+        except OSError as cause:
+            raise errors.NoAgent(reason=cause.strerror or "not reachable") from cause
+        return cls(socket=path, device=found.st_dev, inode=found.st_ino, key_digest=key_digest)
+
+    @property
+    def agent(self) -> SshAgent:
+        """The agent."""
+        return SshAgent(self.socket)
+
+    async def is_there(self) -> bool:
+        """Whether it is still this agent, and still holds the key."""
+        with suppress(errors.NoAgent):
+            return Bound.to(self.socket, self.key_digest) == self and await holds(self.agent, self.key_digest)
+        return False
 
 
 class KeptSession:
@@ -25,18 +75,23 @@ class KeptSession:
         """Look into the state folder `folder`."""
         self._path = folder / FILE
 
-    def lend(self, token: HeldToken) -> None:
+    def lend(self, token: HeldToken) -> Bound | None:
         """Let calls go with the token that is kept, if there is one; it is forgotten when the server says that it ended.
+
+        What it returns has to be there, or the session is over: `lent` looks.
 
         Raises:
             ConfigInvalid: others may read the file, or it is damaged.
         """
         kept = self._read()
-        if kept is not None:
-            token.keep(kept)
-            token.when_ended(self._ended)
+        if kept is None:
+            return None
+        value, bound = kept
+        token.keep(value)
+        token.when_ended(self._ended)
+        return bound
 
-    def keep(self, token: Secret) -> None:
+    def keep(self, token: Secret, bound: Bound | None = None) -> None:
         """Keep a token for the commands to come.
 
         Raises:
@@ -46,7 +101,7 @@ class KeptSession:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(token.reveal())
+                file.write(_written(token, bound))
         except OSError as cause:
             raise errors.ConfigInvalid(
                 file=str(self._path), why=cause.strerror or "cannot be written"
@@ -63,7 +118,7 @@ class KeptSession:
     def _ended(self) -> None:
         self.forget()
 
-    def _read(self) -> Secret | None:
+    def _read(self) -> tuple[Secret, Bound | None] | None:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -77,7 +132,53 @@ class KeptSession:
                 raise errors.ConfigInvalid(
                     file=str(self._path), why="others may read it (it needs mode 0600)"
                 )
-            value = file.read(TOKEN_LENGTH + 1)
-        if len(value) != TOKEN_LENGTH:
+            value = file.read(MAX_FILE)
+        if len(value) == TOKEN_LENGTH:
+            return Secret(value), None
+        if not _BOUND.size < len(value) < MAX_FILE:
             raise errors.ConfigInvalid(file=str(self._path), why="damaged; log on again")
-        return Secret(value)
+        token, key_digest, device, inode = _BOUND.unpack_from(value)
+        socket = os.fsdecode(value[_BOUND.size :])
+        return Secret(token), Bound(socket=socket, device=device, inode=inode, key_digest=key_digest)
+
+
+@asynccontextmanager
+async def lent(kept: KeptSession, line: GrpcBackend) -> AsyncIterator[None]:
+    """Let calls over `line` go with the session that is kept; one of an agent that is gone ends, now or meanwhile.
+
+    Raises:
+        ConfigInvalid: others may read the file, or it is damaged.
+        SessionEnded: the agent that began it is gone, or does not hold the key any more.
+    """
+    bound = kept.lend(line.token)
+    if bound is None:
+        yield
+        return
+    if not await bound.is_there():
+        await _detach(kept, line)
+        raise errors.SessionEnded
+    watch = asyncio.create_task(_watch(bound, kept, line))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+
+
+async def _watch(bound: Bound, kept: KeptSession, line: GrpcBackend) -> None:
+    await detached(bound.agent, bound.key_digest)
+    await _detach(kept, line)
+
+
+async def _detach(kept: KeptSession, line: GrpcBackend) -> None:
+    kept.forget()
+    with suppress(errors.KioskError):  # a server that cannot be told ends it on its own
+        await line.log_off(Leaving.DETACHED)
+
+
+def _written(token: Secret, bound: Bound | None) -> bytes:
+    if bound is None:
+        return token.reveal()
+    head = _BOUND.pack(token.reveal(), bound.key_digest, bound.device, bound.inode)
+    return head + os.fsencode(bound.socket)

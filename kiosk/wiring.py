@@ -10,6 +10,7 @@ from kiosk.backend.identity import StationIdentity, load_identity
 from kiosk.backend.renewal import Renewal
 from kiosk.devices.pcsc import PcscReaders
 from kiosk.devices.readers import CombinedReaders
+from kiosk.devices.ssh_agent import SshAgent
 from kiosk.devices.tracing import TracedReaders
 from kiosk.devices.virtual.image import ImageFile
 from kiosk.devices.virtual.reader import VirtualReaders
@@ -113,7 +114,7 @@ async def open_station(settings: Settings, clock: Clock, face: Face = Face.CLI) 
         readers=readers,
         backend=backend,
         core=core,
-        logon=Logon(readers, backend, clock),
+        logon=Logon(readers, backend, clock, SshAgent.forwarded(os.environ)),
         virtual=virtual,
         name=settings.station.name or identity.name,
     )

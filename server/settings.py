@@ -79,12 +79,14 @@ class SessionSettings:
 
     A session ends `idle_minutes` after its last call, and `longest_minutes` after the log-on. For `step_up_minutes` after
     the operator's PIN was asked it is not asked again for what is sensitive; with 0 for half a
-    minute, because what it was asked for comes after it.
+    minute, because what it was asked for comes after it. A session through an ssh-agent ends `agent_idle_minutes` after its last
+    call, and never later than others; with 0 nobody logs on so.
     """
 
     idle_minutes: int = 10
     longest_minutes: int = 12 * 60
     step_up_minutes: int = 5
+    agent_idle_minutes: int = 5
 
     def __post_init__(self) -> None:
         """Refuse sessions that never end, or that end before they begin."""
@@ -93,6 +95,35 @@ class SessionSettings:
             raise ValueError(message)
         if not 0 <= self.step_up_minutes <= MAX_STEP_UP_MINUTES:
             message = f"step-up-minutes must be 0 to {MAX_STEP_UP_MINUTES}"
+            raise ValueError(message)
+        if not 0 <= self.agent_idle_minutes <= MAX_SESSION_MINUTES:
+            message = f"agent-idle-minutes must be 0 to {MAX_SESSION_MINUTES}"
+            raise ValueError(message)
+
+
+MAX_PASSWORD_TRIES: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfServiceSettings:
+    """`[server.self-service]`: how long a holder stays logged on, and how often a directory password is tried.
+
+    A session ends `idle_minutes` after its last call, and `longest_minutes` after the log-on. A wrong password is tried
+    `password_tries` times for one person within `tries_within_minutes`: fewer than lock the account at the directory.
+    """
+
+    idle_minutes: int = 3
+    longest_minutes: int = 15
+    password_tries: int = 3
+    tries_within_minutes: int = 30
+
+    def __post_init__(self) -> None:
+        """Refuse sessions that stay open at a place that anybody may use, and what would lock accounts."""
+        if not 1 <= self.idle_minutes <= self.longest_minutes <= MAX_SESSION_MINUTES:
+            message = f"idle-minutes must be 1 to longest-minutes, which is at most {MAX_SESSION_MINUTES}"
+            raise ValueError(message)
+        if not 1 <= self.password_tries <= MAX_PASSWORD_TRIES or self.tries_within_minutes < 1:
+            message = f"password-tries must be 1 to {MAX_PASSWORD_TRIES}, and tries-within-minutes at least 1"
             raise ValueError(message)
 
 
@@ -140,7 +171,10 @@ DirectorySettings = FileDirectorySettings | LdapDirectorySettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
-    """`[server]`. `names` are the DNS names and addresses in the server's own certificate."""
+    """`[server]`. `names` are the DNS names and addresses in the server's own certificate.
+
+    With `reflection` the stations' listener describes its services to whoever has a certificate of ours.
+    """
 
     organisation: str
     names: tuple[str, ...]
@@ -149,10 +183,12 @@ class ServerSettings:
     join_listen: Address = DEFAULT_JOIN_LISTEN
     admin_socket: Path | None = None
     allow_lab: bool = False
+    reflection: bool = False
     key_store: KeyStoreSettings = field(default_factory=KeyStoreSettings)
     ca: CaSettings = field(default_factory=CaSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
+    self_service: SelfServiceSettings = field(default_factory=SelfServiceSettings)
     directory: dict[str, DirectorySettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -60,6 +60,7 @@ from server.published import publication, publishing, watch
 from server.publishing import Publishing
 from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
 from server.scratch import rehearsals
+from server.self_serving import holder_sessions, self_services
 from server.settings import FileDirectorySettings, LdapDirectorySettings, ServerSettings
 from server.store.database import create_store, open_store
 from server.vendors import read_roots
@@ -246,7 +247,10 @@ class Server:
         self._version = version("issuance-kiosk")
         self._sessions = _sessions(parts)
         self._first_start = FirstStart(parts.store, parts.clock)
-        self._acting = Acting(parts.store.operators, parts.store.roles, self._sessions, self._first_start)
+        self._holders = holder_sessions(parts.services, settings)
+        self._acting = Acting(
+            parts.store.operators, parts.store.roles, self._sessions, self._first_start, self._holders
+        )
         access = Access(parts.store.stations, parts.clock, self._acting, parts.store.audit)
         tls = ServerTls(key=identity.key, chain=identity.chain)
         self._deadlines = Deadlines(
@@ -325,6 +329,7 @@ class Server:
             attendance=self._attendance,
             renewals=Renewals(store.stations, parts.stations, parts.clock),
             sessions=Logons(self._sessions, store.roles),
+            self_service=self_services(services, self._holders, console),
             first_start=self._first_start,
             server=name,
             version=self._version,

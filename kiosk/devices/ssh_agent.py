@@ -65,6 +65,11 @@ class SshAgent:
         """Return the agent that sshd put behind this log-in. Who is behind the agent is for its signatures to say."""
         return cls(environment.get(SOCKET_VARIABLE, ""))
 
+    @property
+    def named(self) -> bool:
+        """Whether there is a socket's name."""
+        return bool(self._socket)
+
     async def keys(self) -> Sequence[AgentKey]:
         """Return the keys that may log somebody on; those of other kinds are left out."""
         answer = await self._ask(bytes((Message.REQUEST_IDENTITIES,)), self._answer_timeout_s)

@@ -1,24 +1,34 @@
-"""Who is logged on at this station: from the card that proves it to the end of the session.
+"""Who is logged on at this station: from the card, or the ssh-agent, that proves it to the end of the session.
 
-A session ends here, before anybody asks the server, when its card is pulled, when nothing was done for as long as the
-server lets it be idle, and when somebody logs off. The server judges for itself each time; what ends there ends here with
-the next call. Nothing is kept: a program that ends takes its session along.
+A session ends here, before anybody asks the server, when its card is pulled or its agent is gone, when nothing was done for as
+long as the server lets it be idle, and when somebody logs off. The server judges for itself each time; what ends there ends here
+with the next call. Nothing is kept: a program that ends takes its session along.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing, suppress
-from typing import Final
+from typing import Any, Final
 
-from kiosk.ports import CardAbsent, ReaderDetached, ReaderEvent, Readers, ReadersFailed, SessionLine
+from kiosk.ports import (
+    Agent,
+    AgentKey,
+    CardAbsent,
+    ReaderDetached,
+    ReaderEvent,
+    Readers,
+    ReadersFailed,
+    SessionLine,
+)
 from kiosk.station.faces import Person
 from kiosk.station.latest import Latest
+from kiosk.station.operator_agent import choose_key, detached, digest_of, prove_by_agent
 from kiosk.station.operator_card import OperatorCard, prove_operator, read_operator_card
 from shared import errors
 from shared.clock import Clock
 from shared.errors import KioskError
 from shared.logon import LogonPurpose, LogonText, check_logon_text
-from shared.sessions import SessionView
+from shared.sessions import Leaving, Proof, SessionView
 
 TELL_S: Final = 2.0
 """How long the end of a session waits for the server to hear of it."""
@@ -40,12 +50,14 @@ async def challenge_from(line: SessionLine, purpose: LogonPurpose, clock: Clock)
 class Logon:
     """One session at a time, or none."""
 
-    def __init__(self, readers: Readers, line: SessionLine, clock: Clock) -> None:
-        """Begin with nobody."""
+    def __init__(self, readers: Readers, line: SessionLine, clock: Clock, agent: Agent | None = None) -> None:
+        """Begin with nobody; `agent` is the ssh-agent that was forwarded to this log-in."""
+        self._agent = agent
         self._readers = readers
         self._line = line
         self._clock = clock
-        self._card: OperatorCard | None = None
+        self._by: OperatorCard | AgentKey | None = None
+        """What logged on."""
         self._watches: tuple[asyncio.Task[None], ...] = ()
         self._ending: set[asyncio.Task[None]] = set()
         self._active_at = 0.0
@@ -60,6 +72,11 @@ class Logon:
     def views(self) -> AsyncIterator[SessionView | None]:
         """Yield who is logged on, at once and after every change."""
         return self._views.watch()
+
+    @property
+    def agent_there(self) -> bool:
+        """Whether an ssh-agent was forwarded to this log-in."""
+        return self._agent is not None and self._agent.named
 
     def touch(self) -> None:
         """Note that somebody is there: a key was pressed, an operation goes on."""
@@ -80,47 +97,52 @@ class Logon:
         proof = await prove_operator(
             self._readers, card, person, lambda: self._challenge(LogonPurpose.LOG_ON)
         )
-        view = await self._line.log_on(proof)
-        self._card = card
-        self.touch()
-        self._views.put(view)
-        self._watches = (
-            asyncio.create_task(self._watch_card(card.reader)),
-            asyncio.create_task(self._watch_idle()),
-        )
-        return view
+        return self._begin(card, await self._line.log_on(proof), self._watch_card(card.reader))
+
+    async def log_on_by_agent(self, key: str = "") -> SessionView:
+        """Log on with a key of the forwarded ssh-agent; who was logged on before is logged off.
+
+        Raises:
+            NoAgent: none was forwarded, or it does not answer.
+            AgentKeyMissing, AgentRefused, Garbled: it does not sign.
+            Invalid: several keys may be meant by `key`.
+            LogonRefused, ChallengeRefused, TooManyAttempts, ConnectorError: as `log_on`.
+            NotAllowed: no log-on through an ssh-agent is taken here.
+        """
+        agent = self._agent
+        if agent is None:
+            raise errors.NoAgent(reason="none is forwarded")
+        await self.log_off()
+        chosen = await choose_key(agent, key)
+        proof = await prove_by_agent(agent, chosen, lambda: self._challenge(LogonPurpose.LOG_ON))
+        return self._begin(chosen, await self._line.log_on(proof), self._watch_agent(agent, chosen))
 
     async def step_up(self, person: Person) -> SessionView:
-        """Prove the operator's card and PIN again; the card is where it was.
+        """Prove the operator's card and PIN again; the card is where it was. With an ssh-agent, its key.
 
         Raises:
             LogonNeeded: nobody is logged on.
             CardChanged: another card is there now.
+            CardNeeded: the agent proves possession only.
             KioskError: as `log_on`.
         """
-        before = self._card
+        before = self._by
         if before is None:
             raise errors.LogonNeeded
-        card = await read_operator_card(self._readers, before.reader)
-        if card != before:
-            raise errors.CardChanged
-        proof = await prove_operator(
-            self._readers, card, person, lambda: self._challenge(LogonPurpose.STEP_UP)
-        )
-        view = await self._line.step_up(proof)
-        if self._card is before:  # pulled meanwhile, it does not come back
+        view = await self._line.step_up(await self._proof_again(before, person))
+        if self._by is before:  # pulled meanwhile, it does not come back
             self.touch()
             self._views.put(view)
         return view
 
-    async def log_off(self, *, card_removed: bool = False) -> None:
+    async def log_off(self, why: Leaving = Leaving.LOGGED_OFF) -> None:
         """End the session here and at the server; a server that does not answer ends it on its own."""
-        if self._card is None:
+        if self._by is None:
             return
         self._forget()
         with suppress(KioskError, TimeoutError):
             async with asyncio.timeout(TELL_S):
-                await self._line.log_off(card_removed=card_removed)
+                await self._line.log_off(why)
 
     async def close(self) -> None:
         """End the session, and every watch."""
@@ -128,14 +150,36 @@ class Logon:
         await asyncio.gather(*self._ending, return_exceptions=True)
         self._views.close()
 
-    # --- how it ends on its own -------------------------------------------------------------------------
+    # --- proving ----------------------------------------------------------------------------------------
 
     async def _challenge(self, purpose: LogonPurpose) -> LogonText:
         return await challenge_from(self._line, purpose, self._clock)
 
+    async def _proof_again(self, by: OperatorCard | AgentKey, person: Person) -> Proof:
+        if isinstance(by, AgentKey):
+            assert self._agent is not None
+            return await prove_by_agent(self._agent, by, lambda: self._challenge(LogonPurpose.STEP_UP))
+        card = await read_operator_card(self._readers, by.reader)
+        if card != by:
+            raise errors.CardChanged
+        return await prove_operator(
+            self._readers, card, person, lambda: self._challenge(LogonPurpose.STEP_UP)
+        )
+
+    def _begin(
+        self, by: OperatorCard | AgentKey, view: SessionView, leaving: Coroutine[Any, Any, None]
+    ) -> SessionView:
+        self._by = by
+        self.touch()
+        self._views.put(view)
+        self._watches = (asyncio.create_task(leaving), asyncio.create_task(self._watch_idle()))
+        return view
+
+    # --- how it ends on its own -------------------------------------------------------------------------
+
     def _forget(self) -> None:
         """Nobody is logged on any more."""
-        self._card = None
+        self._by = None
         watches, self._watches = self._watches, ()
         present = asyncio.current_task()
         for watch in watches:
@@ -143,9 +187,9 @@ class Logon:
                 watch.cancel()
         self._views.put(None)
 
-    def _end(self, *, card_removed: bool) -> None:
+    def _end(self, why: Leaving) -> None:
         """End the session in a task of its own, because the watch that noticed ends with it."""
-        task = asyncio.create_task(self.log_off(card_removed=card_removed))
+        task = asyncio.create_task(self.log_off(why))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -157,14 +201,19 @@ class Logon:
                 async for event in events:
                     if _leaves(event, reader, virtual=virtual):
                         break
-        self._end(card_removed=True)
+        self._end(Leaving.CARD_REMOVED)
+
+    async def _watch_agent(self, agent: Agent, key: AgentKey) -> None:
+        """End the session when its agent is gone, or does not hold the key any more."""
+        await detached(agent, digest_of(key.public_key))
+        self._end(Leaving.DETACHED)
 
     async def _watch_idle(self) -> None:
         """End the session when nobody does anything."""
         while (session := self.session) is not None:
             left = session.idle.total_seconds() - (self._clock.monotonic() - self._active_at)
             if left <= 0:
-                self._end(card_removed=False)
+                self._end(Leaving.LOGGED_OFF)
                 return
             await asyncio.sleep(left)
 

@@ -59,6 +59,15 @@ class MannedStation:
         """See `Logon.log_on`."""
         return await self._logon.log_on(reader, person)
 
+    @property
+    def agent_there(self) -> bool:
+        """Whether an ssh-agent was forwarded to this log-in."""
+        return self._logon.agent_there
+
+    async def log_on_by_agent(self) -> SessionView:
+        """See `Logon.log_on_by_agent`."""
+        return await self._logon.log_on_by_agent()
+
     async def step_up(self, person: Person) -> SessionView:
         """See `Logon.step_up`."""
         return await self._logon.step_up(person)

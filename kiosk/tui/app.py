@@ -26,6 +26,7 @@ from kiosk.tui.find import Find
 from kiosk.tui.help import Help
 from kiosk.tui.jobs import PROGRAM_FAULT, Jobs
 from kiosk.tui.messages import (
+    AgentLogOnWanted,
     FindWanted,
     LogOffWanted,
     LogOnWanted,
@@ -208,6 +209,11 @@ class DeskApp(App[None], inherit_bindings=False):
     def _log_on_wanted(self, wanted: LogOnWanted) -> None:
         if self._operators is not None:
             self._start(self._operators.log_on(wanted.reader), "log-on", exclusive=True)
+
+    @on(AgentLogOnWanted)
+    def _agent_log_on_wanted(self) -> None:
+        if self._operators is not None:
+            self._start(self._operators.log_on_by_agent(), "log-on", exclusive=True)
 
     @on(LogOffWanted)
     def _log_off_wanted(self) -> None:

@@ -1,4 +1,4 @@
-"""The screen of a desk at which nobody is logged on: which card logs its operator on, and what became of it.
+"""The screen of a desk at which nobody is logged on: which card, or which ssh-agent, logs its operator on, and what became of it.
 
 Nothing about cards and their holders is on it: only what stands in which reader.
 """
@@ -18,14 +18,17 @@ from kiosk.station.faces import ReaderView, StationView
 from kiosk.station.relay import next_action_for
 from kiosk.tui.labels import (
     ABSENT,
+    AGENT_ASKED,
+    AGENT_PROVES,
     FAILED,
     LOG_ON_BUTTON,
+    LOG_ON_BY_AGENT,
     LOG_ON_FIRST,
     ONE_READER,
     PRESENT,
     RUNNING,
 )
-from kiosk.tui.messages import LogOnWanted, VirtualWanted
+from kiosk.tui.messages import AgentLogOnWanted, LogOnWanted, VirtualWanted
 from kiosk.tui.widgets.keybar import KeyBar
 from kiosk.tui.widgets.readers import CHOSEN, card_name
 from kiosk.tui.widgets.text import stack
@@ -43,18 +46,21 @@ class LogOn(Screen[None]):
         Binding("down,j", "choose(1)", "Reader", key_display="↑↓ 1-9"),
         Binding("up,k", "choose(-1)", "Reader", show=False),
         *(Binding(str(number), f"choose_number({number})", show=False) for number in range(1, 10)),
+        Binding("a", "agent", "ssh-agent"),
         Binding("v", "virtual", "Virtual cards"),
     ]
 
     view: reactive[StationView | None] = reactive(None)
     chosen: reactive[str] = reactive("")
     working: reactive[bool] = reactive(default=False)
-    """Whether a card is being asked."""
+    """Whether a card, or the agent, is being asked."""
 
-    def __init__(self, clock: Clock, *, title: str, virtual: bool, words: str) -> None:
-        """Say `words` about the session before, if there was one."""
+    def __init__(self, clock: Clock, *, title: str, virtual: bool, words: str, agent: bool) -> None:
+        """Say `words` about the session before, if there was one; `agent`: an ssh-agent was forwarded to this log-in."""
         super().__init__()
         self._virtual = virtual
+        self._agent = agent
+        self._asks_agent = False
         self._top = TopBar(clock)
         self._top.title = title
         self._before = Static(Content(words), classes="facts")
@@ -133,14 +139,20 @@ class LogOn(Screen[None]):
             "log_on": ready and not self.working,
             "choose": len(self._readers) > 1 and not self.working,
             "choose_number": not self.working,
+            "agent": self._agent and not self.working,
             "virtual": self._virtual and not self.working,
         }
         return allowed.get(action, True)
 
     def action_log_on(self) -> None:
         """Ask for the log-on with the card in the chosen reader."""
-        self.working, self._problem = True, None
+        self._asks_agent, self._problem, self.working = False, None, True
         self.post_message(LogOnWanted(self.chosen))
+
+    def action_agent(self) -> None:
+        """Ask for the log-on through the ssh-agent."""
+        self._asks_agent, self._problem, self.working = True, None, True
+        self.post_message(AgentLogOnWanted())
 
     def action_choose(self, by: int) -> None:
         """Choose the next or the previous reader, round and round."""
@@ -173,6 +185,8 @@ class LogOn(Screen[None]):
         self.refresh_bindings()
 
     def _state(self) -> Content:
+        if self.working and self._asks_agent:
+            return Content.styled(f"{RUNNING} {AGENT_ASKED}", "bold $accent")
         if self.working:
             return Content.styled(f"{RUNNING} Leave the card in the reader.", "bold $accent")
         lines: list[Content] = []
@@ -187,6 +201,9 @@ class LogOn(Screen[None]):
             )
         if self.reader is not None and self.reader.present:
             lines.append(Content.assemble((" Enter ", "bold reverse"), f"  {LOG_ON_BUTTON}"))
+        if self._agent:
+            lines.append(Content.assemble((" a ", "bold reverse"), f"  {LOG_ON_BY_AGENT}"))
+            lines.append(Content.styled(AGENT_PROVES, "$text-dim"))
         return stack(lines)
 
 

@@ -61,6 +61,11 @@ class OutcomeSeen(Message):
 
 
 @dataclass
+class AgentLogOnWanted(Message):
+    """Log on through the forwarded ssh-agent."""
+
+
+@dataclass
 class VirtualWanted(Message):
     """Offer to insert or pull a virtual card; `reader` is the chosen one."""
 

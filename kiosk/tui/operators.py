@@ -17,6 +17,7 @@ from kiosk.tui.widgets.readers import card_name
 from shared.clock import Clock
 from shared.errors import Cancelled, KioskError, StepUpNeeded
 from shared.roles import Level, Permissions, Subject
+from shared.sessions import SessionView
 
 T = TypeVar("T")
 
@@ -62,10 +63,20 @@ class Operators:
 
     async def log_on(self, reader: str) -> None:
         """Log on with the card in `reader`; what goes wrong is said on the screen."""
-        screen, problem = self._screen, None
         person = Questions(self._app, self._turn, self._card(reader), heading=LOG_ON)
+        if await self._log_on(self._logons.log_on(reader, person)):
+            self._operator_reader = reader
+
+    async def log_on_by_agent(self) -> None:
+        """Log on through the forwarded ssh-agent; what goes wrong is said on the screen."""
+        if await self._log_on(self._logons.log_on_by_agent()):
+            self._operator_reader = ""
+
+    async def _log_on(self, trying: Awaitable[SessionView]) -> bool:
+        """Say what became of a log-on, and return whether somebody is logged on by it."""
+        screen, problem = self._screen, None
         try:
-            session = await self._logons.log_on(reader, person)
+            session = await trying
         except Cancelled:
             session = None
         except KioskError as error:
@@ -75,10 +86,9 @@ class Operators:
                 screen.working = False
         if screen is not None:
             screen.failed(problem)
-        if session is not None:
-            self._operator_reader = reader
-            if session.failed_logons:
-                self._app.push_screen(Notice(f"Log-ons of {session.name}", wording.logged_on(session)))
+        if session is not None and session.failed_logons:
+            self._app.push_screen(Notice(f"Log-ons of {session.name}", wording.logged_on(session)))
+        return session is not None
 
     async def log_off(self) -> None:
         """End the session."""
@@ -115,7 +125,9 @@ class Operators:
         words = ""
         if self._name:
             words = f"{wording.LOGGED_OFF} {LOGGED_OFF_RUNNING}" if running else wording.LOGGED_OFF
-        self._screen = LogOn(self._clock, title=title, virtual=virtual, words=words)
+        self._screen = LogOn(
+            self._clock, title=title, virtual=virtual, words=words, agent=self._logons.agent_there
+        )
         self._app.push_screen(self._screen)
 
     def _card(self, name: str) -> str:

@@ -8,7 +8,7 @@ from server.ports.operators import LoggedOn, RoleStore
 from shared import errors
 from shared.logon import LogonPurpose
 from shared.roles import normal
-from shared.sessions import LogonProof, LogonReply, RoleName, SessionView
+from shared.sessions import Leaving, LogonReply, Proof, RoleName, SessionView
 
 
 class Logons:
@@ -20,22 +20,22 @@ class Logons:
         self._roles = roles
 
     async def challenge(self, caller: Caller, purpose: LogonPurpose, server: str) -> bytes:
-        """Return a text for the operator's card to sign."""
+        """Return a text for the operator's key to sign."""
         return await self._sessions.challenge(caller, purpose, server)
 
-    async def log_on(self, caller: Caller, proof: LogonProof) -> LogonReply:
+    async def log_on(self, caller: Caller, proof: Proof) -> LogonReply:
         """Begin a session."""
         opened = await self._sessions.log_on(caller, proof)
         view = await self._view(opened.present, failed=opened.failed_logons)
         return LogonReply(token=opened.token, session=view)
 
-    async def step_up(self, caller: Caller, proof: LogonProof) -> SessionView:
+    async def step_up(self, caller: Caller, proof: Proof) -> SessionView:
         """Take the proof again."""
         return await self._view(await self._sessions.step_up(caller, proof))
 
-    async def log_off(self, caller: Caller, *, card_removed: bool) -> None:
+    async def log_off(self, caller: Caller, why: Leaving) -> None:
         """End the caller's session."""
-        await self._sessions.log_off(caller, card_removed=card_removed)
+        await self._sessions.log_off(caller, why)
 
     async def who_is(self, caller: Caller) -> SessionView:
         """Return who is logged on."""
@@ -51,7 +51,9 @@ class Logons:
             name=operator.name,
             began_at=session.began_at,
             ends_at=session.expires_at,
-            idle=self._sessions.limits.idle,
+            idle=self._sessions.limits.idle_of(session.method),
+            method=session.method,
+            possession_only=session.possession_only,
             stepped_up_until=self._sessions.stepped_up_until(session),
             roles=tuple(RoleName(name=role.name, title=role.title) for role in roles),
             grants=normal(grant for role in roles for grant in role.grants),

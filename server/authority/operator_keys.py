@@ -1,5 +1,7 @@
 """Whether a key that has signed logs its operator on now."""
 
+import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -10,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from server.ports.credentials import CredentialStore
 from server.ports.operators import LogonMethod, OperatorRecord
 from shared.credential.model import CardRecord, CertificateState
+from shared.piv.ids import Slot
 
 _ON_CARDS: Final = frozenset({CertificateState.ISSUED, CertificateState.CONFIRMED})
 
@@ -24,9 +27,17 @@ def public_key_of(certificate: bytes) -> bytes:
 
 
 async def why_not(
-    credentials: CredentialStore, operator: OperatorRecord, digest: bytes, certificate: bytes, now: datetime
+    credentials: CredentialStore,
+    operator: OperatorRecord,
+    digest: bytes,
+    certificate: bytes | None,
+    now: datetime,
 ) -> str:
-    """Say why a key of the operator's card does not log on; empty where it does. What is said is for evidence alone."""
+    """Say why a key of the operator's card does not log on; empty where it does. What is said is for evidence alone.
+
+    `certificate` is the one that was shown; None where none was, because an ssh-agent has keys only: then the record says
+    which one the key has, and a key without one does not log on.
+    """
     key = operator.key(digest)
     if key is None or key.method is not LogonMethod.CARD:
         return "method"
@@ -34,16 +45,32 @@ async def why_not(
         return "credential"
     if not operator.may_use(digest):
         return "operator"
-    if key.credential_id is not None:
-        card = await credentials.by_credential(key.credential_id)
-        if card is None or not _holds(card, certificate, now):
-            return "certificate"
-    return ""
+    if key.credential_id is None:
+        return "" if certificate is not None else "certificate"
+    card = await credentials.by_credential(key.credential_id)
+    held = _on(card) if card is not None else ()
+    if certificate is not None:
+        shows = certificate in held and _valid(certificate, now)
+    else:
+        shows = any(_sha256(public_key_of(each)) == digest and _valid(each, now) for each in held)
+    return "" if shows else "certificate"
 
 
-def _holds(card: CardRecord, certificate: bytes, now: datetime) -> bool:
-    """Whether this very certificate is one of the card's, and valid now: what a caller shows proves nothing else."""
-    if not any(each.certificate == certificate and each.state in _ON_CARDS for each in card.certificates):
-        return False
+def shows(card: CardRecord, certificate: bytes, slot: Slot, now: datetime) -> bool:
+    """Whether this very certificate is on the card in this slot, and valid now."""
+    held = [each.certificate for each in card.certificates if each.slot is slot and each.state in _ON_CARDS]
+    return bool(certificate) and certificate in held and _valid(certificate, now)
+
+
+def _on(card: CardRecord) -> Sequence[bytes]:
+    """Return the certificates that are on a card: what a caller shows proves nothing else."""
+    return [each.certificate for each in card.certificates if each.certificate and each.state in _ON_CARDS]
+
+
+def _valid(certificate: bytes, now: datetime) -> bool:
     shown = x509.load_der_x509_certificate(certificate)
     return shown.not_valid_before_utc <= now <= shown.not_valid_after_utc
+
+
+def _sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()

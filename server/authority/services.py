@@ -18,7 +18,7 @@ from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
 from shared.logon import LogonPurpose
 from shared.rehearsal import Rehearsal, RehearsalRequest
-from shared.sessions import LogonProof, LogonReply, SessionView
+from shared.sessions import Leaving, LogonReply, Proof, SessionView
 from shared.station_profile import StationProfile
 
 
@@ -96,7 +96,7 @@ class SessionsService(Protocol):
         """
         ...
 
-    async def log_on(self, caller: Caller, proof: LogonProof) -> LogonReply:
+    async def log_on(self, caller: Caller, proof: Proof) -> LogonReply:
         """Begin a session.
 
         Raises:
@@ -104,7 +104,7 @@ class SessionsService(Protocol):
         """
         ...
 
-    async def step_up(self, caller: Caller, proof: LogonProof) -> SessionView:
+    async def step_up(self, caller: Caller, proof: Proof) -> SessionView:
         """Take the proof again.
 
         Raises:
@@ -112,7 +112,7 @@ class SessionsService(Protocol):
         """
         ...
 
-    async def log_off(self, caller: Caller, *, card_removed: bool) -> None:
+    async def log_off(self, caller: Caller, why: Leaving) -> None:
         """End the session; `LogonNeeded` where there is none."""
         ...
 

@@ -1,13 +1,11 @@
-"""Log-ons of operators: challenges, sessions, the proof that is asked for again, and every way in which a session ends.
+"""Log-ons of operators: sessions, the proof that is asked for again, and every way in which a session ends.
 
-A log-on is a signature by a registered key over a text of ours (`shared.logon`) that names this server, the station by its
-TLS certificate, and the purpose. It is good once and for a minute. What it makes is a session of one operator at one
-station: whoever shows its token there acts as the operator. The record has a digest of the token only.
+A log-on is a proof of a registered key (`proofs`). What it makes is a session of one operator at one station: whoever shows its
+token there acts as the operator. The record has a digest of the token only. Where an ssh-agent proved the key, nothing sensitive
+is done in the session, because nobody has shown to be there.
 
 Nothing about a session is remembered between two calls. Each is judged anew by the record, so that it has ended as soon as
 the operator was deactivated, the key's credential is not active any more, or time has run out.
-
-The PIN stays with the card. A wrong one is counted there, and nowhere else; what is counted here are signatures.
 
 Source: card-rules section 7 (identities on the wire).
 """
@@ -17,21 +15,15 @@ import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
-from typing import Final, NoReturn
+from typing import Final
 from uuid import uuid4
 
-from cryptography.exceptions import InvalidSignature
-
 from server.authority.access import Caller
-from server.authority.operator_keys import public_key_of, why_not
-from server.authority.throttle import Limit, Throttle
+from server.authority.proofs import Proofs
 from server.ports.audit import AuditKind, AuditRecord
 from server.ports.operators import (
-    ChallengeRecord,
     LoggedOn,
     LogonMethod,
-    OperatorRecord,
     SessionEnd,
     SessionId,
     SessionRecord,
@@ -40,21 +32,10 @@ from server.ports.store import Store
 from shared import errors
 from shared.clock import Clock
 from shared.errors import Fact
-from shared.logon import LIFETIME, NONCE_LENGTH, LogonPurpose, LogonText, verify_logon
+from shared.logon import LogonPurpose
 from shared.secret import Secret
-from shared.sessions import TOKEN_LENGTH, LogonProof
+from shared.sessions import TOKEN_LENGTH, AgentProof, Leaving, Proof
 
-PER_STATION: Final = Limit(burst=30, seconds=1)
-"""Challenges and proofs of one station."""
-OVERALL: Final = Limit(burst=300, seconds=0.1)
-UNKNOWN: Final = Limit(burst=10, seconds=60)
-"""Failures that become evidence although nobody's count holds them; the others are counted with their operator."""
-
-FREE_FAILURES: Final = 2
-"""So many may follow each other before the next has to wait."""
-FIRST_WAIT: Final = timedelta(seconds=5)
-LONGEST_WAIT: Final = timedelta(seconds=60)
-"""Longer ones would be a way to keep an operator out; nobody guesses a signature in a minute."""
 PROOF_COUNTS: Final = timedelta(seconds=30)
 """How long a proof counts at the least: what it was asked for comes after it."""
 TOUCH_EVERY: Final = timedelta(seconds=15)
@@ -63,11 +44,19 @@ TOUCH_EVERY: Final = timedelta(seconds=15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLimits:
-    """How long a session lasts without a call, and at all, and how long a proof counts for what is sensitive."""
+    """How long a session lasts without a call, and at all, and how long a proof counts for what is sensitive.
+
+    `agent_idle` is for those through an ssh-agent; with none of it, none is begun.
+    """
 
     idle: timedelta = timedelta(minutes=10)
     absolute: timedelta = timedelta(hours=12)
     step_up: timedelta = timedelta(minutes=5)
+    agent_idle: timedelta = timedelta(minutes=5)
+
+    def idle_of(self, method: LogonMethod) -> timedelta:
+        """Return how long a session that began so lasts without a call."""
+        return min(self.idle, self.agent_idle) if method is LogonMethod.AGENT else self.idle
 
 
 DEFAULT_LIMITS: Final = SessionLimits()
@@ -98,69 +87,52 @@ class Sessions:
         """`names` are those by which stations call this server; `random` draws nonces and tokens."""
         self._store = store
         self._clock = clock
-        self._names = frozenset(names)
         self.limits: Final = limits
         self._random = random
-        self._throttle = Throttle(per_peer=PER_STATION, overall=OVERALL, clock=clock)
-        self._noted = Throttle(per_peer=UNKNOWN, overall=UNKNOWN, clock=clock)
+        self._proofs = Proofs(store, clock, names=names, random=random)
 
     # --- logging on -------------------------------------------------------------------------------------
 
     async def challenge(self, caller: Caller, purpose: LogonPurpose, server: str) -> bytes:
-        """Return a text for the operator's card to sign; `server` is the name under which the station calls.
+        """Return a text for the operator's key to sign; `server` is the name under which the station calls.
 
         Raises:
             TooManyAttempts: this station, or all together, asked too often.
             Invalid: no name of this server, or a purpose that is not proven here.
             LogonNeeded: a proof again, where nobody is logged on.
+            CardNeeded: a proof again, where an ssh-agent logged on, which proves possession only.
+            NotAllowed: an application acts as itself.
         """
-        self._throttle.attempt(str(caller.station_id))
-        if server not in self._names:
-            raise errors.Invalid(field="server", why="not a name of this server")
-        bound = _bound(caller, purpose)
-        now = self._clock.now()
-        text = bytes(
-            LogonText(
-                server=server,
-                station=caller.fingerprint,
-                nonce=self._random(NONCE_LENGTH),
-                expires_at=now.replace(microsecond=0) + LIFETIME,
-                purpose=purpose,
-            )
-        )
-        await self._store.challenges.add(
-            ChallengeRecord(
-                digest=_sha256(text),
-                station_id=caller.station_id,
-                purpose=bound,
-                expires_at=now.replace(microsecond=0) + LIFETIME,
-            ),
-            now,
-        )
-        return text
+        _refuse_application(caller)
+        return await self._proofs.challenge(caller, purpose, _bound(caller, purpose), server)
 
-    async def log_on(self, caller: Caller, proof: LogonProof) -> Opened:
+    async def log_on(self, caller: Caller, proof: Proof) -> Opened:
         """Begin a session at the calling station; one that the caller has ends.
 
         Raises:
             TooManyAttempts: the station, or this operator, failed too often; nothing was judged.
             LogonRefused: not our challenge, no operator's key, one that does not count now, or not its signature.
+            NotAllowed: an application acts as itself; or no log-on through an ssh-agent is taken here.
         """
-        operator, digest = await self._proven(caller, LogonPurpose.LOG_ON, proof)
+        _refuse_application(caller)
+        if isinstance(proof, AgentProof) and not self.limits.agent_idle:
+            raise errors.NotAllowed(what="log-on through an ssh-agent")
+        proven = await self._proofs.judge(caller, _bound(caller, LogonPurpose.LOG_ON), proof)
+        operator = proven.operator
         now = self._clock.now()
         token = Secret(self._random(TOKEN_LENGTH))
         session = SessionRecord(
             session_id=SessionId(uuid4()),
             token_digest=_sha256(token.reveal()),
             operator_id=operator.operator_id,
-            key_digest=digest,
-            method=LogonMethod.CARD,
+            key_digest=proven.digest,
+            method=proven.method,
             station_id=caller.station_id,
             fingerprint=caller.fingerprint,
             began_at=now,
             last_seen_at=now,
             expires_at=now + self.limits.absolute,
-            stepped_up_at=now,
+            stepped_up_at=now if proven.presence else None,
         )
         try:
             failed = await self._store.sessions.open(session, _evidence("logged-on", session))
@@ -175,27 +147,30 @@ class Sessions:
             last_logon_at=operator.last_logon_at,
         )
 
-    async def step_up(self, caller: Caller, proof: LogonProof) -> LoggedOn:
-        """Note that the operator has proven the same card and its PIN again, and return the session as it is now.
+    async def step_up(self, caller: Caller, proof: Proof) -> LoggedOn:
+        """Note that the operator has proven the same key again, in the same way, and return the session as it is now.
 
         Raises:
             LogonNeeded: nobody is logged on.
             SessionEnded: it ended meanwhile.
+            CardNeeded: an ssh-agent logged on, which proves possession only.
             TooManyAttempts, LogonRefused: as `log_on`; another operator's card, or another one of the same, is refused.
         """
         present = caller.session
         if present is None:
             raise errors.LogonNeeded
-        operator, digest = await self._proven(caller, LogonPurpose.STEP_UP, proof)
         session = present.session
-        if operator.operator_id != session.operator_id or digest != session.key_digest:
-            await self._failed(caller, operator, "another-card")
+        proven = await self._proofs.judge(caller, _bound(caller, LogonPurpose.STEP_UP), proof)
+        if (proven.operator.operator_id, proven.digest) != (session.operator_id, session.key_digest):
+            await self._proofs.failed(caller, proven.operator, "another-card", proven.method)
+        if proven.method is not session.method or not proven.presence:
+            await self._proofs.failed(caller, proven.operator, "method", proven.method)
         audit = _evidence("stepped-up", session)
         if not await self._store.sessions.step_up(session.session_id, self._clock.now(), audit):
             raise errors.SessionEnded
         return await self._read(session.token_digest)
 
-    async def log_off(self, caller: Caller, *, card_removed: bool = False) -> None:
+    async def log_off(self, caller: Caller, why: Leaving = Leaving.LOGGED_OFF) -> None:
         """End the caller's session.
 
         Raises:
@@ -203,8 +178,7 @@ class Sessions:
         """
         if caller.session is None:
             raise errors.LogonNeeded
-        why = SessionEnd.CARD_REMOVED if card_removed else SessionEnd.LOGGED_OFF
-        await self._end(caller.session.session, why)
+        await self._end(caller.session.session, SessionEnd(why.value))
 
     # --- judging ----------------------------------------------------------------------------------------
 
@@ -239,13 +213,13 @@ class Sessions:
         if session.ended_at is not None:
             raise errors.SessionEnded
         if (session.station_id, session.fingerprint) != (caller.station_id, caller.fingerprint):
-            await self._note("token-elsewhere", caller, session=str(session.session_id))
+            await self._proofs.note("token-elsewhere", caller, session=str(session.session_id))
             raise errors.SessionEnded
         why = self._why_over(found, now)
         if why is not None:
             await self._end(session, why)
             raise errors.SessionEnded
-        stale = now - session.last_seen_at >= min(TOUCH_EVERY, self.limits.idle / 4)
+        stale = now - session.last_seen_at >= min(TOUCH_EVERY, self.limits.idle_of(session.method) / 4)
         if stale and not await self._store.sessions.touch(session.session_id, now):
             raise errors.SessionEnded
         return found
@@ -254,7 +228,7 @@ class Sessions:
         session = found.session
         if now >= session.expires_at:
             return SessionEnd.EXPIRED
-        if now - session.last_seen_at >= self.limits.idle:
+        if now - session.last_seen_at >= self.limits.idle_of(session.method):
             return SessionEnd.IDLE
         if found.counts:
             return None
@@ -271,72 +245,11 @@ class Sessions:
         audit = _evidence("ended", session, why=why.value)
         await self._store.sessions.end(session.session_id, why, self._clock.now(), audit)
 
-    # --- proofs -----------------------------------------------------------------------------------------
 
-    async def _proven(
-        self, caller: Caller, purpose: LogonPurpose, proof: LogonProof
-    ) -> tuple[OperatorRecord, bytes]:
-        """Return whose key signed a challenge of ours for this caller and purpose, and the key's digest.
-
-        The challenge is spent, whatever comes of it.
-        """
-        self._throttle.attempt(str(caller.station_id))
-        now = self._clock.now()
-        spent = await self._store.challenges.spend(_sha256(proof.text), now)
-        public_key = public_key_of(proof.certificate)
-        digest = _sha256(public_key)
-        operator = await self._store.operators.by_key(digest) if public_key else None
-        if operator is not None and operator.locked_until is not None and operator.locked_until > now:
-            raise errors.TooManyAttempts(seconds=ceil((operator.locked_until - now).total_seconds()))
-        if spent is None or (spent.station_id, spent.purpose) != (caller.station_id, _bound(caller, purpose)):
-            await self._failed(caller, operator, "challenge")
-        if operator is None:
-            return await self._failed(caller, None, "key")
-        try:
-            verify_logon(public_key, proof.text, proof.signature)
-        except InvalidSignature:
-            await self._failed(caller, operator, "signature")
-        certificate = proof.certificate
-        if why := await why_not(self._store.credentials, operator, digest, certificate, now):
-            await self._failed(caller, operator, why)
-        return operator, digest
-
-    async def _failed(self, caller: Caller, operator: OperatorRecord | None, why: str) -> NoReturn:
-        """Record a failure, with its operator where it is one's, and refuse: the caller is not told why."""
-        if operator is None:
-            await self._note("log-on-failed", caller, why=why)
-            raise errors.LogonRefused
-        audit = AuditRecord(
-            kind=AuditKind.SESSION,
-            event="log-on-failed",
-            actor=str(caller.station_id),
-            subject=str(operator.operator_id),
-            facts={"why": why},
-        )
-        wait = wait_after(operator.failed_logons + 1)
-        until = self._clock.now() + wait if wait else None
-        await self._store.operators.note_failure(operator.operator_id, until, audit)
-        raise errors.LogonRefused
-
-    async def _note(self, event: str, caller: Caller, **facts: Fact) -> None:
-        """Leave evidence of what nobody's count holds; whoever tries for ever must not fill the record."""
-        try:
-            self._noted.attempt(f"{event} {caller.station_id}")
-        except errors.TooManyAttempts:
-            return
-        record = AuditRecord(
-            kind=AuditKind.SESSION,
-            event=event,
-            actor=str(caller.station_id),
-            facts=facts,
-        )
-        await self._store.audit.append([record])
-
-
-def wait_after(failures: int) -> timedelta:
-    """Return how long the next attempt has to wait after so many failures in a row: twice as long each time."""
-    over = failures - FREE_FAILURES
-    return min(FIRST_WAIT * 2 ** min(over - 1, 10), LONGEST_WAIT) if over > 0 else timedelta()
+def _refuse_application(caller: Caller) -> None:
+    """Keep two identities apart: what is done with an application's certificate is the application's doing."""
+    if caller.application:
+        raise errors.NotAllowed(what="log-on as an application")
 
 
 def _bound(caller: Caller, purpose: LogonPurpose) -> str:
@@ -347,6 +260,8 @@ def _bound(caller: Caller, purpose: LogonPurpose) -> str:
         case LogonPurpose.STEP_UP:
             if caller.session is None:
                 raise errors.LogonNeeded
+            if caller.session.session.possession_only:
+                raise errors.CardNeeded
             return f"{purpose.value} {caller.session.session.session_id}"
         case _:
             raise errors.Invalid(field="purpose", why="not proven here")

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from server.ports.audit import AuditRecord
 from shared.credential.model import CredentialId, HolderId, State, StationId
+from shared.sessions import LogonMethod as LogonMethod  # noqa: PLC0414  # a word of the record
 
 OperatorId = NewType("OperatorId", UUID)
 SessionId = NewType("SessionId", UUID)
@@ -38,18 +39,6 @@ class OperatorState(StrEnum):
 
     ACTIVE = "active"
     INACTIVE = "inactive"
-
-
-@unique
-class LogonMethod(StrEnum):
-    """How possession of a key is proven."""
-
-    CARD = "card"
-    """A card in a reader of the station, with its PIN."""
-    AGENT = "agent"
-    """An ssh-agent far away: possession only."""
-    CERTIFICATE = "certificate"
-    """The client certificate of a connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +254,11 @@ class SessionRecord:
     stepped_up_at: datetime | None = None
     ended_at: datetime | None = None
     why: SessionEnd | None = None
+
+    @property
+    def possession_only(self) -> bool:
+        """Whether nobody has shown to be there: a log-on through an ssh-agent, by a key that signs without a touch."""
+        return self.method is LogonMethod.AGENT and self.stepped_up_at is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

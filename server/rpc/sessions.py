@@ -4,7 +4,13 @@ from server.authority.services import SessionsService
 from server.rpc.interceptors import Context, present_caller
 from shared.proto import sessions_pb2 as pb
 from shared.proto import sessions_pb2_grpc
-from shared.proto.convert_sessions import decode_proof, decode_question, encode_logged_on, encode_session
+from shared.proto.convert_sessions import (
+    decode_leaving,
+    decode_proof,
+    decode_question,
+    encode_logged_on,
+    encode_session,
+)
 
 # ruff: noqa: N802, ARG002  # methods have the form and the names of the service definition
 
@@ -31,7 +37,7 @@ class SessionsServicer(sessions_pb2_grpc.SessionsServicer):
 
     async def LogOff(self, request: pb.LogOffRequest, context: Context) -> pb.LogOffReply:
         """End the session."""
-        await self._service.log_off(present_caller(), card_removed=request.card_removed)
+        await self._service.log_off(present_caller(), decode_leaving(request))
         return pb.LogOffReply()
 
     async def WhoIs(self, request: pb.WhoIsRequest, context: Context) -> pb.SessionView:

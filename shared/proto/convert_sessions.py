@@ -11,7 +11,18 @@ from shared.proto.convert_facts import bounded, inverse, member
 from shared.proto.convert_items import MAX_TEXT
 from shared.roles import SUBJECTS, TEMPLATES_MAX, Grant, level_of, subject_of
 from shared.secret import Secret
-from shared.sessions import TOKEN_LENGTH, LogonProof, LogonReply, RoleName, SessionView
+from shared.sessions import (
+    TOKEN_LENGTH,
+    AgentProof,
+    Leaving,
+    LogonMethod,
+    LogonProof,
+    LogonReply,
+    Proof,
+    RoleName,
+    SessionView,
+)
+from shared.ssh.sshsig import MAX_SIGNATURE as MAX_AGENT_SIGNATURE
 
 ID_LENGTH: Final = 16
 MAX_CHALLENGE: Final = 1024
@@ -26,6 +37,18 @@ PURPOSES: Final = {
     LogonPurpose.STEP_UP: pb.LOGON_PURPOSE_STEP_UP,
 }
 PURPOSE_OF: Final = inverse(PURPOSES)
+METHODS: Final = {
+    LogonMethod.CARD: pb.LOGON_METHOD_CARD,
+    LogonMethod.AGENT: pb.LOGON_METHOD_AGENT,
+    LogonMethod.CERTIFICATE: pb.LOGON_METHOD_CERTIFICATE,
+}
+METHOD_OF: Final = inverse(METHODS)
+LEAVINGS: Final = {
+    Leaving.LOGGED_OFF: pb.LEAVING_LOGGED_OFF,
+    Leaving.CARD_REMOVED: pb.LEAVING_CARD_REMOVED,
+    Leaving.DETACHED: pb.LEAVING_DETACHED,
+}
+LEAVING_OF: Final = inverse(LEAVINGS)
 
 
 def encode_question(purpose: LogonPurpose, server: str) -> pb.ChallengeRequest:
@@ -48,18 +71,36 @@ def decode_challenge(message: pb.ChallengeReply) -> bytes:
     return _bytes(message.text, MAX_CHALLENGE, "text")
 
 
-def encode_proof(proof: LogonProof) -> pb.LogonProof:
+def encode_proof(proof: Proof) -> pb.LogonProof:
     """Turn a proof into a message."""
+    if isinstance(proof, AgentProof):
+        return pb.LogonProof(text=proof.text, agent_signature=proof.signature)
     return pb.LogonProof(text=proof.text, certificate=proof.certificate, signature=proof.signature)
 
 
-def decode_proof(message: pb.LogonProof) -> LogonProof:
-    """Read a proof; `Garbled` for a field that is empty or too long."""
+def decode_proof(message: pb.LogonProof) -> Proof:
+    """Read a proof; `Garbled` for a field that is empty or too long, or for a proof by a card and an agent at once."""
+    text = _bytes(message.text, MAX_CHALLENGE, "text")
+    if message.agent_signature:
+        if message.certificate or message.signature:
+            raise errors.Garbled(why="proven by a card or by an ssh-agent")
+        signature = _bytes(message.agent_signature, MAX_AGENT_SIGNATURE, "agent signature")
+        return AgentProof(text=text, signature=signature)
     return LogonProof(
-        text=_bytes(message.text, MAX_CHALLENGE, "text"),
+        text=text,
         certificate=_bytes(message.certificate, MAX_CERTIFICATE, "certificate"),
         signature=_bytes(message.signature, MAX_SIGNATURE, "signature"),
     )
+
+
+def encode_leaving(why: Leaving) -> pb.LogOffRequest:
+    """Turn the end of a session into a message."""
+    return pb.LogOffRequest(why=LEAVINGS[why])
+
+
+def decode_leaving(message: pb.LogOffRequest) -> Leaving:
+    """Read why a session ends; `Garbled` for what this version does not know."""
+    return member(LEAVING_OF, message.why, "reason")
 
 
 def encode_logged_on(reply: LogonReply) -> pb.LogOnReply:
@@ -87,6 +128,8 @@ def encode_session(view: SessionView) -> pb.SessionView:
         grants=[encode_grant(grant) for grant in view.grants],
         failed_logons=view.failed_logons,
         last_logon_at=_written(view.last_logon_at),
+        method=METHODS[view.method],
+        possession_only=view.possession_only,
     )
 
 
@@ -94,7 +137,7 @@ def decode_session(message: pb.SessionView) -> SessionView:
     """Read a session.
 
     Raises:
-        Garbled: an id of another length, a time that is none, or too many roles or grants.
+        Garbled: an id of another length, a time that is none, an unknown method, or too many roles or grants.
         Invalid: a text that is too long, or a grant of what this version does not know.
     """
     if len(message.operator_id) != ID_LENGTH:
@@ -118,6 +161,8 @@ def decode_session(message: pb.SessionView) -> SessionView:
         grants=tuple(decode_grant(grant) for grant in message.grants),
         failed_logons=message.failed_logons,
         last_logon_at=_read(message.last_logon_at),
+        method=member(METHOD_OF, message.method, "method"),
+        possession_only=message.possession_only,
     )
 
 

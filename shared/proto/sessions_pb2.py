@@ -24,39 +24,43 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bshared/proto/sessions.proto\x12\x08kiosk.v1\"K\n\x10\x43hallengeRequest\x12\'\n\x07purpose\x18\x01 \x01(\x0e\x32\x16.kiosk.v1.LogonPurpose\x12\x0e\n\x06server\x18\x02 \x01(\t\"\x1e\n\x0e\x43hallengeReply\x12\x0c\n\x04text\x18\x01 \x01(\x0c\"B\n\nLogonProof\x12\x0c\n\x04text\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"3\n\x0cLogOnRequest\x12#\n\x05proof\x18\x01 \x01(\x0b\x32\x14.kiosk.v1.LogonProof\"C\n\nLogOnReply\x12\r\n\x05token\x18\x01 \x01(\x0c\x12&\n\x07session\x18\x02 \x01(\x0b\x32\x15.kiosk.v1.SessionView\"4\n\rStepUpRequest\x12#\n\x05proof\x18\x01 \x01(\x0b\x32\x14.kiosk.v1.LogonProof\"%\n\rLogOffRequest\x12\x14\n\x0c\x63\x61rd_removed\x18\x01 \x01(\x08\"\r\n\x0bLogOffReply\"\x0e\n\x0cWhoIsRequest\"\xef\x01\n\x0bSessionView\x12\x13\n\x0boperator_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x62\x65gan_at\x18\x03 \x01(\t\x12\x0f\n\x07\x65nds_at\x18\x04 \x01(\t\x12\x0e\n\x06idle_s\x18\x05 \x01(\r\x12\x18\n\x10stepped_up_until\x18\x06 \x01(\t\x12!\n\x05roles\x18\x07 \x03(\x0b\x32\x12.kiosk.v1.RoleName\x12\x1f\n\x06grants\x18\x08 \x03(\x0b\x32\x0f.kiosk.v1.Grant\x12\x15\n\rfailed_logons\x18\t \x01(\r\x12\x15\n\rlast_logon_at\x18\n \x01(\t\"\'\n\x08RoleName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\"Q\n\x05Grant\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\t\x12\x11\n\ttemplates\x18\x03 \x03(\t\x12\x15\n\rall_templates\x18\x04 \x01(\x08*b\n\x0cLogonPurpose\x12\x1d\n\x19LOGON_PURPOSE_UNSPECIFIED\x10\x00\x12\x18\n\x14LOGON_PURPOSE_LOG_ON\x10\x01\x12\x19\n\x15LOGON_PURPOSE_STEP_UP\x10\x02\x32\xb0\x02\n\x08Sessions\x12\x41\n\tChallenge\x12\x1a.kiosk.v1.ChallengeRequest\x1a\x18.kiosk.v1.ChallengeReply\x12\x35\n\x05LogOn\x12\x16.kiosk.v1.LogOnRequest\x1a\x14.kiosk.v1.LogOnReply\x12\x38\n\x06StepUp\x12\x17.kiosk.v1.StepUpRequest\x1a\x15.kiosk.v1.SessionView\x12\x38\n\x06LogOff\x12\x17.kiosk.v1.LogOffRequest\x1a\x15.kiosk.v1.LogOffReply\x12\x36\n\x05WhoIs\x12\x16.kiosk.v1.WhoIsRequest\x1a\x15.kiosk.v1.SessionViewb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bshared/proto/sessions.proto\x12\x08kiosk.v1\"K\n\x10\x43hallengeRequest\x12\'\n\x07purpose\x18\x01 \x01(\x0e\x32\x16.kiosk.v1.LogonPurpose\x12\x0e\n\x06server\x18\x02 \x01(\t\"\x1e\n\x0e\x43hallengeReply\x12\x0c\n\x04text\x18\x01 \x01(\x0c\"[\n\nLogonProof\x12\x0c\n\x04text\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x17\n\x0f\x61gent_signature\x18\x04 \x01(\x0c\"3\n\x0cLogOnRequest\x12#\n\x05proof\x18\x01 \x01(\x0b\x32\x14.kiosk.v1.LogonProof\"C\n\nLogOnReply\x12\r\n\x05token\x18\x01 \x01(\x0c\x12&\n\x07session\x18\x02 \x01(\x0b\x32\x15.kiosk.v1.SessionView\"4\n\rStepUpRequest\x12#\n\x05proof\x18\x01 \x01(\x0b\x32\x14.kiosk.v1.LogonProof\"/\n\rLogOffRequest\x12\x1e\n\x03why\x18\x01 \x01(\x0e\x32\x11.kiosk.v1.Leaving\"\r\n\x0bLogOffReply\"\x0e\n\x0cWhoIsRequest\"\xaf\x02\n\x0bSessionView\x12\x13\n\x0boperator_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x62\x65gan_at\x18\x03 \x01(\t\x12\x0f\n\x07\x65nds_at\x18\x04 \x01(\t\x12\x0e\n\x06idle_s\x18\x05 \x01(\r\x12\x18\n\x10stepped_up_until\x18\x06 \x01(\t\x12!\n\x05roles\x18\x07 \x03(\x0b\x32\x12.kiosk.v1.RoleName\x12\x1f\n\x06grants\x18\x08 \x03(\x0b\x32\x0f.kiosk.v1.Grant\x12\x15\n\rfailed_logons\x18\t \x01(\r\x12\x15\n\rlast_logon_at\x18\n \x01(\t\x12%\n\x06method\x18\x0b \x01(\x0e\x32\x15.kiosk.v1.LogonMethod\x12\x17\n\x0fpossession_only\x18\x0c \x01(\x08\"\'\n\x08RoleName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\"Q\n\x05Grant\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\t\x12\x11\n\ttemplates\x18\x03 \x03(\t\x12\x15\n\rall_templates\x18\x04 \x01(\x08*b\n\x0cLogonPurpose\x12\x1d\n\x19LOGON_PURPOSE_UNSPECIFIED\x10\x00\x12\x18\n\x14LOGON_PURPOSE_LOG_ON\x10\x01\x12\x19\n\x15LOGON_PURPOSE_STEP_UP\x10\x02*j\n\x07Leaving\x12\x17\n\x13LEAVING_UNSPECIFIED\x10\x00\x12\x16\n\x12LEAVING_LOGGED_OFF\x10\x01\x12\x18\n\x14LEAVING_CARD_REMOVED\x10\x02\x12\x14\n\x10LEAVING_DETACHED\x10\x03*x\n\x0bLogonMethod\x12\x1c\n\x18LOGON_METHOD_UNSPECIFIED\x10\x00\x12\x15\n\x11LOGON_METHOD_CARD\x10\x01\x12\x16\n\x12LOGON_METHOD_AGENT\x10\x02\x12\x1c\n\x18LOGON_METHOD_CERTIFICATE\x10\x03\x32\xb0\x02\n\x08Sessions\x12\x41\n\tChallenge\x12\x1a.kiosk.v1.ChallengeRequest\x1a\x18.kiosk.v1.ChallengeReply\x12\x35\n\x05LogOn\x12\x16.kiosk.v1.LogOnRequest\x1a\x14.kiosk.v1.LogOnReply\x12\x38\n\x06StepUp\x12\x17.kiosk.v1.StepUpRequest\x1a\x15.kiosk.v1.SessionView\x12\x38\n\x06LogOff\x12\x17.kiosk.v1.LogOffRequest\x1a\x15.kiosk.v1.LogOffReply\x12\x36\n\x05WhoIs\x12\x16.kiosk.v1.WhoIsRequest\x1a\x15.kiosk.v1.SessionViewb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.proto.sessions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LOGONPURPOSE']._serialized_start=830
-  _globals['_LOGONPURPOSE']._serialized_end=928
+  _globals['_LOGONPURPOSE']._serialized_start=929
+  _globals['_LOGONPURPOSE']._serialized_end=1027
+  _globals['_LEAVING']._serialized_start=1029
+  _globals['_LEAVING']._serialized_end=1135
+  _globals['_LOGONMETHOD']._serialized_start=1137
+  _globals['_LOGONMETHOD']._serialized_end=1257
   _globals['_CHALLENGEREQUEST']._serialized_start=41
   _globals['_CHALLENGEREQUEST']._serialized_end=116
   _globals['_CHALLENGEREPLY']._serialized_start=118
   _globals['_CHALLENGEREPLY']._serialized_end=148
   _globals['_LOGONPROOF']._serialized_start=150
-  _globals['_LOGONPROOF']._serialized_end=216
-  _globals['_LOGONREQUEST']._serialized_start=218
-  _globals['_LOGONREQUEST']._serialized_end=269
-  _globals['_LOGONREPLY']._serialized_start=271
-  _globals['_LOGONREPLY']._serialized_end=338
-  _globals['_STEPUPREQUEST']._serialized_start=340
-  _globals['_STEPUPREQUEST']._serialized_end=392
-  _globals['_LOGOFFREQUEST']._serialized_start=394
-  _globals['_LOGOFFREQUEST']._serialized_end=431
-  _globals['_LOGOFFREPLY']._serialized_start=433
-  _globals['_LOGOFFREPLY']._serialized_end=446
-  _globals['_WHOISREQUEST']._serialized_start=448
-  _globals['_WHOISREQUEST']._serialized_end=462
-  _globals['_SESSIONVIEW']._serialized_start=465
-  _globals['_SESSIONVIEW']._serialized_end=704
-  _globals['_ROLENAME']._serialized_start=706
-  _globals['_ROLENAME']._serialized_end=745
-  _globals['_GRANT']._serialized_start=747
-  _globals['_GRANT']._serialized_end=828
-  _globals['_SESSIONS']._serialized_start=931
-  _globals['_SESSIONS']._serialized_end=1235
+  _globals['_LOGONPROOF']._serialized_end=241
+  _globals['_LOGONREQUEST']._serialized_start=243
+  _globals['_LOGONREQUEST']._serialized_end=294
+  _globals['_LOGONREPLY']._serialized_start=296
+  _globals['_LOGONREPLY']._serialized_end=363
+  _globals['_STEPUPREQUEST']._serialized_start=365
+  _globals['_STEPUPREQUEST']._serialized_end=417
+  _globals['_LOGOFFREQUEST']._serialized_start=419
+  _globals['_LOGOFFREQUEST']._serialized_end=466
+  _globals['_LOGOFFREPLY']._serialized_start=468
+  _globals['_LOGOFFREPLY']._serialized_end=481
+  _globals['_WHOISREQUEST']._serialized_start=483
+  _globals['_WHOISREQUEST']._serialized_end=497
+  _globals['_SESSIONVIEW']._serialized_start=500
+  _globals['_SESSIONVIEW']._serialized_end=803
+  _globals['_ROLENAME']._serialized_start=805
+  _globals['_ROLENAME']._serialized_end=844
+  _globals['_GRANT']._serialized_start=846
+  _globals['_GRANT']._serialized_end=927
+  _globals['_SESSIONS']._serialized_start=1260
+  _globals['_SESSIONS']._serialized_end=1564
 # @@protoc_insertion_point(module_scope)

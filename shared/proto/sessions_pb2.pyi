@@ -36,6 +36,50 @@ LOGON_PURPOSE_LOG_ON: LogonPurpose.ValueType  # 1
 LOGON_PURPOSE_STEP_UP: LogonPurpose.ValueType  # 2
 Global___LogonPurpose: _TypeAlias = LogonPurpose  # noqa: Y015
 
+class _Leaving:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LeavingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Leaving.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEAVING_UNSPECIFIED: _Leaving.ValueType  # 0
+    LEAVING_LOGGED_OFF: _Leaving.ValueType  # 1
+    """Somebody asked for it."""
+    LEAVING_CARD_REMOVED: _Leaving.ValueType  # 2
+    """The operator's card was pulled."""
+    LEAVING_DETACHED: _Leaving.ValueType  # 3
+    """The line to the ssh-agent was cut, or the agent does not hold the key any more."""
+
+class Leaving(_Leaving, metaclass=_LeavingEnumTypeWrapper): ...
+
+LEAVING_UNSPECIFIED: Leaving.ValueType  # 0
+LEAVING_LOGGED_OFF: Leaving.ValueType  # 1
+"""Somebody asked for it."""
+LEAVING_CARD_REMOVED: Leaving.ValueType  # 2
+"""The operator's card was pulled."""
+LEAVING_DETACHED: Leaving.ValueType  # 3
+"""The line to the ssh-agent was cut, or the agent does not hold the key any more."""
+Global___Leaving: _TypeAlias = Leaving  # noqa: Y015
+
+class _LogonMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LogonMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LogonMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LOGON_METHOD_UNSPECIFIED: _LogonMethod.ValueType  # 0
+    LOGON_METHOD_CARD: _LogonMethod.ValueType  # 1
+    LOGON_METHOD_AGENT: _LogonMethod.ValueType  # 2
+    LOGON_METHOD_CERTIFICATE: _LogonMethod.ValueType  # 3
+
+class LogonMethod(_LogonMethod, metaclass=_LogonMethodEnumTypeWrapper): ...
+
+LOGON_METHOD_UNSPECIFIED: LogonMethod.ValueType  # 0
+LOGON_METHOD_CARD: LogonMethod.ValueType  # 1
+LOGON_METHOD_AGENT: LogonMethod.ValueType  # 2
+LOGON_METHOD_CERTIFICATE: LogonMethod.ValueType  # 3
+Global___LogonMethod: _TypeAlias = LogonMethod  # noqa: Y015
+
 @_typing.final
 class ChallengeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -86,21 +130,25 @@ class LogonProof(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    AGENT_SIGNATURE_FIELD_NUMBER: _builtins.int
     text: _builtins.bytes
     """The challenge, as it came."""
     certificate: _builtins.bytes
     """DER; its key signed the text."""
     signature: _builtins.bytes
+    agent_signature: _builtins.bytes
+    """In the place of both: an SSHSIG by a key that an ssh-agent holds."""
     def __init__(
         self,
         *,
         text: _builtins.bytes = ...,
         certificate: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
+        agent_signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "signature", b"signature", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_signature", b"agent_signature", "certificate", b"certificate", "signature", b"signature", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,17 +222,16 @@ Global___StepUpRequest: _TypeAlias = StepUpRequest  # noqa: Y015
 class LogOffRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    CARD_REMOVED_FIELD_NUMBER: _builtins.int
-    card_removed: _builtins.bool
-    """The operator's card was pulled; otherwise somebody asked for it."""
+    WHY_FIELD_NUMBER: _builtins.int
+    why: Global___Leaving.ValueType
     def __init__(
         self,
         *,
-        card_removed: _builtins.bool = ...,
+        why: Global___Leaving.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_removed", b"card_removed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,6 +281,8 @@ class SessionView(_message.Message):
     GRANTS_FIELD_NUMBER: _builtins.int
     FAILED_LOGONS_FIELD_NUMBER: _builtins.int
     LAST_LOGON_AT_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    POSSESSION_ONLY_FIELD_NUMBER: _builtins.int
     operator_id: _builtins.bytes
     """16 bytes."""
     name: _builtins.str
@@ -247,6 +296,9 @@ class SessionView(_message.Message):
     failed_logons: _builtins.int
     """Log-ons that failed before this one, and when the last good one was."""
     last_logon_at: _builtins.str
+    method: Global___LogonMethod.ValueType
+    possession_only: _builtins.bool
+    """Nothing that is sensitive is done in it."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedCompositeFieldContainer[Global___RoleName]: ...
     @_builtins.property
@@ -266,10 +318,12 @@ class SessionView(_message.Message):
         grants: _abc.Iterable[Global___Grant] | None = ...,
         failed_logons: _builtins.int = ...,
         last_logon_at: _builtins.str = ...,
+        method: Global___LogonMethod.ValueType = ...,
+        possession_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "ends_at", b"ends_at", "failed_logons", b"failed_logons", "grants", b"grants", "idle_s", b"idle_s", "last_logon_at", b"last_logon_at", "name", b"name", "operator_id", b"operator_id", "roles", b"roles", "stepped_up_until", b"stepped_up_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "ends_at", b"ends_at", "failed_logons", b"failed_logons", "grants", b"grants", "idle_s", b"idle_s", "last_logon_at", b"last_logon_at", "method", b"method", "name", b"name", "operator_id", b"operator_id", "possession_only", b"possession_only", "roles", b"roles", "stepped_up_until", b"stepped_up_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -56,7 +56,7 @@ from shared.proto.convert_sessions import encode_logged_on, encode_proof, encode
 from shared.relay import OperationKind
 from shared.roles import PRESETS, SYSTEM_ADMINISTRATOR
 from shared.secret import Secret
-from shared.sessions import LogonProof, LogonReply, SessionView
+from shared.sessions import LogonReply, Proof, SessionView
 from shared.station_profile import StationProfile
 from shared.virtual.card import VirtualCard
 from tests.bench.figures import Figures, percentile
@@ -309,14 +309,14 @@ class TimedLine(GrpcBackend):
         """Speak as `identity`."""
         super().__init__(identity, SystemClock())
         self.waited = 0.0
-        self._said: tuple[LogonProof, LogonReply] | None = None
+        self._said: tuple[Proof, LogonReply] | None = None
 
     async def challenge(self, purpose: LogonPurpose) -> bytes:
         """Wait for a text to sign."""
         with self._waiting():
             return await super().challenge(purpose)
 
-    async def log_on(self, proof: LogonProof) -> SessionView:
+    async def log_on(self, proof: Proof) -> SessionView:
         """Wait for the session."""
         with self._waiting():
             session = await super().log_on(proof)

@@ -373,6 +373,7 @@ def test_defaults_in_the_sample_are_the_real_ones(sample: Path) -> None:
         ("idle-minutes = 10", "idle-minutes = 721", "must be 1 to longest-minutes"),
         ("longest-minutes = 720", "longest-minutes = 1441", "at most 1440"),
         ("step-up-minutes = 5", "step-up-minutes = 16", "must be 0 to 15"),
+        ("agent-idle-minutes = 5", "agent-idle-minutes = -1", "must be 0 to 1440"),
         ("orphan-after-days = 7", "orphan-after-days = 0", "at least 1"),
     ],
 )

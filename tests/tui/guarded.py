@@ -10,7 +10,7 @@ from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credentials import CodeView
 from shared.roles import PRESETS, SENSITIVE, Grant, Role, union
-from shared.sessions import RoleName, SessionView
+from shared.sessions import LogonMethod, RoleName, SessionView
 from tests.tui.scripted import ScriptedStation
 
 PIN = "604817"
@@ -41,6 +41,7 @@ class GuardedStation(ScriptedStation):
         self.refusal: errors.KioskError | None = None
         self.proven = True
         self.touched = 0
+        self.agent_there = False
         self.view = replace(self.view, locked=True)
 
     async def log_on(self, reader: str, person: Person) -> SessionView:
@@ -53,10 +54,22 @@ class GuardedStation(ScriptedStation):
         await self._become(self.answer, role)
         return self.answer
 
+    async def log_on_by_agent(self) -> SessionView:
+        self.asked.append("log on by agent")
+        if self.refusal is not None:
+            raise self.refusal
+        self.proven = False
+        role = Role(name="session", title="Session", grants=self.answer.grants)
+        session = replace(self.answer, method=LogonMethod.AGENT, possession_only=True)
+        await self._become(session, role)
+        return session
+
     async def step_up(self, person: Person) -> SessionView:
         self.asked.append("step up")
         if self.view.operator is None:
             raise errors.LogonNeeded
+        if self.view.operator.possession_only:
+            raise errors.CardNeeded
         await self._prove(person)
         self.proven = True
         return self.view.operator

@@ -9,9 +9,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from kiosk.station.faces import StationView
-from kiosk.tui.labels import ABSENT, LAB, PRESENT, RUNNING
+from kiosk.tui.labels import ABSENT, LAB, PRESENT, RUNNING, THROUGH_AGENT, THROUGH_AGENT_TOUCHED
 from kiosk.tui.widgets.text import line
 from shared.clock import Clock
+from shared.sessions import LogonMethod
 
 CLOCK_S: Final = 1.0
 
@@ -91,4 +92,8 @@ class TopBar(Widget):
         if operator is None:
             return Content("")
         roles = ", ".join(role.title for role in operator.roles)
-        return Content.assemble((operator.name, "bold"), (f" · {roles}" if roles else "", "$text-dim"))
+        who = Content.assemble((operator.name, "bold"), (f" · {roles}" if roles else "", "$text-dim"))
+        if operator.method is not LogonMethod.AGENT:
+            return who
+        how = THROUGH_AGENT if operator.possession_only else THROUGH_AGENT_TOUCHED
+        return Content.assemble((f"[{how}] ", "bold $text-warning"), who)

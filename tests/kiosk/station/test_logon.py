@@ -34,7 +34,7 @@ from shared.piv.pin import verify_pin
 from shared.piv.publickey import PublicKey, subject_public_key_info
 from shared.piv.select import fresh, select
 from shared.secret import Secret
-from shared.sessions import LogonProof, SessionView
+from shared.sessions import Leaving, LogonProof, Proof, SessionView
 from shared.virtual.card import VirtualCard
 from tests.kiosk.station.doubles import READER, ToldPerson
 from tests.shared.piv.terminal import Terminal
@@ -58,9 +58,9 @@ class Line:
 
     text: Callable[[LogonText], bytes] = bytes
     idle: timedelta = timedelta(minutes=10)
-    proofs: list[tuple[LogonPurpose, LogonProof]] = field(default_factory=list)
+    proofs: list[tuple[LogonPurpose, Proof]] = field(default_factory=list)
     asked: list[LogonPurpose] = field(default_factory=list)
-    ended: list[bool] = field(default_factory=list)
+    ended: list[Leaving] = field(default_factory=list)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     failure: errors.KioskError | None = None
     told: Callable[[], None] = lambda: None
@@ -82,14 +82,14 @@ class Line:
             )
         )
 
-    async def log_on(self, proof: LogonProof) -> SessionView:
+    async def log_on(self, proof: Proof) -> SessionView:
         return self._take(LogonPurpose.LOG_ON, proof)
 
-    async def step_up(self, proof: LogonProof) -> SessionView:
+    async def step_up(self, proof: Proof) -> SessionView:
         return self._take(LogonPurpose.STEP_UP, proof)
 
-    async def log_off(self, *, card_removed: bool = False) -> None:
-        self.ended.append(card_removed)
+    async def log_off(self, why: Leaving = Leaving.LOGGED_OFF) -> None:
+        self.ended.append(why)
         self.heard.set()
         if self.failure is not None:
             raise self.failure
@@ -100,7 +100,7 @@ class Line:
     def when_ended(self, told: Callable[[], None]) -> None:
         self.told = told
 
-    def _take(self, purpose: LogonPurpose, proof: LogonProof) -> SessionView:
+    def _take(self, purpose: LogonPurpose, proof: Proof) -> SessionView:
         if self.failure is not None:
             raise self.failure
         self.proofs.append((purpose, proof))
@@ -189,6 +189,7 @@ async def test_an_operator_logs_on_with_card_and_pin(desk: Desk) -> None:
     assert await desk.logon.log_on(READER, person) == desk.logon.session
     ((purpose, proof),) = desk.line.proofs
     assert purpose is LogonPurpose.LOG_ON
+    assert isinstance(proof, LogonProof)
     key = x509.load_der_x509_certificate(proof.certificate).public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     verify_logon(subject_public_key_info(key), proof.text, proof.signature)
@@ -361,7 +362,7 @@ async def test_it_ends_when_the_card_is_pulled(desk: Desk) -> None:
     await desk.logon.log_on(READER, ToldPerson(PIN))
     await desk.readers.pull(READER)
     await gone(desk)
-    assert desk.line.ended == [True]
+    assert desk.line.ended == [Leaving.CARD_REMOVED]
     await desk.readers.insert(READER, "card")
     with pytest.raises(errors.LogonNeeded):
         await desk.logon.step_up(ToldPerson(PIN))
@@ -390,7 +391,7 @@ async def test_it_ends_when_nobody_does_anything(desk: Desk) -> None:
     await asyncio.sleep(0.1)
     assert desk.logon.session is not None
     await gone(desk)
-    assert desk.line.ended == [False]
+    assert desk.line.ended == [Leaving.LOGGED_OFF]
 
 
 async def test_who_logs_off_is_gone_whatever_the_server_says(desk: Desk) -> None:
@@ -398,7 +399,7 @@ async def test_who_logs_off_is_gone_whatever_the_server_says(desk: Desk) -> None
     desk.line.failure = errors.ServerUnreachable()
     await desk.logon.log_off()
     assert desk.logon.session is None
-    assert desk.line.ended == [False]
+    assert desk.line.ended == [Leaving.LOGGED_OFF]
 
 
 async def test_it_ends_when_the_server_says_so(desk: Desk) -> None:
@@ -410,7 +411,7 @@ async def test_it_ends_when_the_server_says_so(desk: Desk) -> None:
 async def test_a_second_log_on_ends_the_first(desk: Desk) -> None:
     await desk.logon.log_on(READER, ToldPerson(PIN))
     await desk.logon.log_on(READER, ToldPerson(PIN))
-    assert desk.line.ended == [False]
+    assert desk.line.ended == [Leaving.LOGGED_OFF]
     assert len(desk.line.proofs) == 2
 
 

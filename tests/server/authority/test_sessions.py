@@ -7,20 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.authority.sessions import (
-    FIRST_WAIT,
-    FREE_FAILURES,
-    LONGEST_WAIT,
-    PER_STATION,
-    PROOF_COUNTS,
-    SessionLimits,
-    wait_after,
-)
+from server.authority.proofs import FIRST_WAIT, FREE_FAILURES, LONGEST_WAIT, PER_STATION, wait_after
+from server.authority.sessions import PROOF_COUNTS, SessionLimits
 from server.ports.store import AuditKind, OperatorState, SessionEnd
 from shared import errors
 from shared.credential.model import CredentialId, State
 from shared.logon import LogonPurpose, read_logon_text
-from shared.sessions import LogonProof
+from shared.sessions import Leaving, LogonProof
 from tests.server.authority.logons import SERVER, Office, Person, store_card
 from tests.server.store.examples import EVIDENCE, NOON, a_credential, a_key
 
@@ -248,14 +241,12 @@ async def test_a_token_that_nobody_was_given_is_refused(office: Office, token: b
         await office.sessions.admit(token, office.desk)
 
 
-@pytest.mark.parametrize(
-    ("card_removed", "why"), [(False, SessionEnd.LOGGED_OFF), (True, SessionEnd.CARD_REMOVED)]
-)
-async def test_who_logs_off_is_gone(office: Office, card_removed: bool, why: SessionEnd) -> None:  # noqa: FBT001  # a parameter of the test
+@pytest.mark.parametrize("why", Leaving)
+async def test_who_logs_off_is_gone(office: Office, why: Leaving) -> None:
     opened = await office.log_on()
-    await office.sessions.log_off(await office.admitted(opened), card_removed=card_removed)
+    await office.sessions.log_off(await office.admitted(opened), why)
     await over(office, opened.token.reveal())
-    await ended(office, why)
+    await ended(office, SessionEnd(why.value))
 
 
 async def test_nobody_logs_off_nobody(office: Office) -> None:

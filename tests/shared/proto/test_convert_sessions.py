@@ -14,7 +14,17 @@ from shared.proto import convert_sessions as convert
 from shared.proto import sessions_pb2 as pb
 from shared.roles import SUBJECTS, Grant, Level
 from shared.secret import Secret
-from shared.sessions import LogonProof, LogonReply, RoleName, SessionView
+from shared.sessions import (
+    AgentProof,
+    Leaving,
+    LogonMethod,
+    LogonProof,
+    LogonReply,
+    Proof,
+    RoleName,
+    SessionView,
+)
+from shared.ssh.sshsig import MAX_SIGNATURE as MAX_AGENT_SIGNATURE
 
 TEXT = st.text(max_size=40)
 TIMES = st.integers(0, 2**32).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
@@ -29,6 +39,10 @@ proofs = st.builds(
     text=st.binary(min_size=1, max_size=200),
     certificate=st.binary(min_size=1, max_size=200),
     signature=st.binary(min_size=1, max_size=80),
+) | st.builds(
+    AgentProof,
+    text=st.binary(min_size=1, max_size=200),
+    signature=st.binary(min_size=1, max_size=MAX_AGENT_SIGNATURE),
 )
 sessions = st.builds(
     SessionView,
@@ -42,6 +56,8 @@ sessions = st.builds(
     grants=st.lists(grants, max_size=3).map(tuple),
     failed_logons=st.integers(0, 1000),
     last_logon_at=st.none() | TIMES,
+    method=st.sampled_from(LogonMethod),
+    possession_only=st.booleans(),
 )
 
 
@@ -52,7 +68,7 @@ def over_the_wire(message: Message) -> Any:
 
 
 @given(proofs)
-def test_a_proof_survives(proof: LogonProof) -> None:
+def test_a_proof_survives(proof: Proof) -> None:
     assert convert.decode_proof(over_the_wire(convert.encode_proof(proof))) == proof
 
 
@@ -61,6 +77,21 @@ def test_a_log_on_survives(view: SessionView, token: bytes) -> None:
     reply = LogonReply(token=Secret(token), session=view)
     assert convert.decode_logged_on(over_the_wire(convert.encode_logged_on(reply))) == reply
     assert "token" not in repr(reply)
+
+
+@pytest.mark.parametrize("why", Leaving)
+def test_why_a_session_ends_survives(why: Leaving) -> None:
+    assert convert.decode_leaving(over_the_wire(convert.encode_leaving(why))) is why
+    with pytest.raises(errors.Garbled):
+        convert.decode_leaving(pb.LogOffRequest())
+
+
+@pytest.mark.parametrize("more", [{"certificate": b"c"}, {"signature": b"s"}])
+def test_a_proof_is_by_a_card_or_by_an_agent(more: dict[str, bytes]) -> None:
+    with pytest.raises(errors.Garbled):
+        convert.decode_proof(pb.LogonProof(text=b"t", agent_signature=b"a", **more))
+    with pytest.raises(errors.Garbled):
+        convert.decode_proof(pb.LogonProof(text=b"t", agent_signature=bytes(MAX_AGENT_SIGNATURE + 1)))
 
 
 @pytest.mark.parametrize("purpose", [LogonPurpose.LOG_ON, LogonPurpose.STEP_UP])
@@ -72,6 +103,7 @@ def test_a_question_survives(purpose: LogonPurpose) -> None:
 def session(**changes: Any) -> pb.SessionView:
     fields = {
         "operator_id": bytes(16),
+        "method": pb.LOGON_METHOD_CARD,
         "began_at": "2026-11-20T12:00:00+00:00",
         "ends_at": "2026-11-21T00:00:00Z",
     }
@@ -83,6 +115,7 @@ def session(**changes: Any) -> pb.SessionView:
     [
         {"operator_id": bytes(15)},
         {"began_at": ""},
+        {"method": pb.LOGON_METHOD_UNSPECIFIED},
         {"ends_at": "tomorrow"},
         {"ends_at": "2026-11-21T00:00:00"},
         {"roles": [pb.RoleName(name="a")] * 101},
