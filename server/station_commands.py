@@ -40,18 +40,18 @@ def token(context: Context, name: str, lab: bool, hours: int) -> None:  # noqa: 
 @click.pass_obj
 def list_stations(context: Context) -> None:
     """List every station."""
-    found = [_present(each) for each in ask(context, lambda client: client.stations())]
+    found = [present(each) for each in ask(context, lambda client: client.stations())]
     context.result(
         {"stations": found}, columns(_present_line(each) for each in found) or "no station joined yet"
     )
 
 
-why = click.option("--why", required=True, help="The reason; it is kept as evidence.")
+why_option = click.option("--why", required=True, help="The reason; it is kept as evidence.")
 
 
 @stations.command()
 @click.argument("station")
-@why
+@why_option
 @click.pass_obj
 def block(context: Context, station: str, why: str) -> None:
     """Let STATION do nothing any more, at once: what it is doing is cut.
@@ -63,7 +63,7 @@ def block(context: Context, station: str, why: str) -> None:
 
 @stations.command()
 @click.argument("station")
-@why
+@why_option
 @click.pass_obj
 def unblock(context: Context, station: str, why: str) -> None:
     """Let STATION, which is blocked, work again."""
@@ -72,7 +72,7 @@ def unblock(context: Context, station: str, why: str) -> None:
 
 @stations.command()
 @click.argument("station")
-@why
+@why_option
 @click.pass_obj
 def compromised(context: Context, station: str, why: str) -> None:
     """Block STATION for good, because somebody else has it or had it, and list the cards whose secrets it carried.
@@ -80,7 +80,11 @@ def compromised(context: Context, station: str, why: str) -> None:
     Their PUKs are replaced at each card's next contact with another station, without its holder. “kiosk-server keys new” has
     their management keys replaced as well, with those of all other cards. May be said again, for the list.
     """
-    found = ask(context, lambda client: client.compromise_station(station, why))
+    tell_compromised(context, ask(context, lambda client: client.compromise_station(station, why)))
+
+
+def tell_compromised(context: Context, found: Any) -> None:
+    """Say which cards' secrets a machine carried that somebody else has."""
     blocked = _station(found.station)
     cards = [
         {
@@ -104,6 +108,18 @@ def _card_line(card: dict[str, Any]) -> tuple[str, ...]:
     return (card["card"], serial, card["holder"], card["state"], card["carried_at"], due)
 
 
+operations_option = click.option(
+    "--operation",
+    "operations",
+    type=click.Choice([operation.value for operation in OperationKind]),
+    multiple=True,
+    help="Only this operation; may be given again.",
+)
+templates_option = click.option(
+    "--template", "templates", multiple=True, help="Only cards of this template; may be given again."
+)
+
+
 @stations.command()
 @click.argument("station")
 @click.option(
@@ -113,16 +129,8 @@ def _card_line(card: dict[str, Any]) -> tuple[str, ...]:
     multiple=True,
     help="Only this face; may be given again.",
 )
-@click.option(
-    "--operation",
-    "operations",
-    type=click.Choice([operation.value for operation in OperationKind]),
-    multiple=True,
-    help="Only this operation; may be given again.",
-)
-@click.option(
-    "--template", "templates", multiple=True, help="Only cards of this template; may be given again."
-)
+@operations_option
+@templates_option
 @click.option("--default-template", default="", help="The template that is offered first.")
 @click.option("--everything", is_flag=True, help="Take all limits away.")
 @click.option("--why", default="", help="The reason, needed for a change; it is kept as evidence.")
@@ -189,7 +197,7 @@ def _station(station: Any) -> dict[str, Any]:
     }
 
 
-def _present(view: Any) -> dict[str, Any]:
+def present(view: Any) -> dict[str, Any]:
     """Return a station and when it was last heard of, since the server was started."""
     seen = view.presence
     return {

@@ -45,8 +45,10 @@ class Fleet:
         attendance: Attendance,
         sessions: SessionStore,
         clock: Clock,
+        *,
+        applications: bool = False,
     ) -> None:
-        """Keep it in `stations`; `lines` are the calls that stations make right now, `attendance` those that they made.
+        """Keep it in `stations`; look after those that are `applications`, or after the others. `lines` are the calls that stations make right now, `attendance` those that they made.
 
         Operators' `sessions` end with the station that they are at.
         """
@@ -57,12 +59,14 @@ class Fleet:
         self._lines = lines
         self._sessions = sessions
         self._clock = clock
+        self._applications = applications
+        self._word: Final = "application" if applications else "station"
 
     async def all(self) -> Sequence[StationView]:
-        """Return every station, by name."""
+        """Return every one of them, by name."""
         return [
             StationView(station=each, presence=self._attendance.of(each.station_id))
-            for each in await self._stations.all()
+            for each in await self._ours()
         ]
 
     async def set_profile(self, which: str, profile: StationProfile, why: str, actor: str) -> StationRecord:
@@ -72,7 +76,7 @@ class Fleet:
             Invalid: there is no such station, several have this name, there is no such template, or there is no reason.
         """
         why = check_why(why)
-        station = await self._find(which)
+        station = await self.find(which)
         for name in sorted({*(profile.templates or ()), *filter(None, [profile.default_template])}):
             if await self._templates.latest(name) is None:
                 raise errors.Invalid(field="templates", why=f"there is no template {name}")
@@ -90,9 +94,9 @@ class Fleet:
             Invalid: there is no such station, several have this name, or there is no reason.
         """
         why = check_why(why)
-        station = await self._find(which)
+        station = await self.find(which)
         if station.state is StationState.COMPROMISED:
-            raise errors.Invalid(field="station", why=COMPROMISED)
+            raise errors.Invalid(field=self._word, why=COMPROMISED)
         calls = self._lines.bar(station.station_id)
         try:
             blocked = await self._set(
@@ -112,11 +116,11 @@ class Fleet:
             Invalid: there is no such station, several have this name, it is not blocked, or there is no reason.
         """
         why = check_why(why)
-        station = await self._find(which)
+        station = await self.find(which)
         if station.state is StationState.COMPROMISED:
-            raise errors.Invalid(field="station", why=COMPROMISED)
+            raise errors.Invalid(field=self._word, why=COMPROMISED)
         if station.state is not StationState.BLOCKED:
-            raise errors.Invalid(field="station", why="it is not blocked")
+            raise errors.Invalid(field=self._word, why="it is not blocked")
         changed = await self._set(station, StationState.ACTIVE, "station-unblocked", actor, why)
         self._lines.allow(station.station_id)
         return changed
@@ -131,7 +135,7 @@ class Fleet:
             Invalid: there is no such station, several have this name, or there is no reason.
         """
         why = check_why(why)
-        station = await self._find(which)
+        station = await self.find(which)
         calls = self._lines.bar(station.station_id)
         facts: dict[str, Fact] = {"name": station.name, "why": why, "calls": calls}
         try:
@@ -182,7 +186,7 @@ class Fleet:
         """
         check_name(name)
         why = check_why(why) if why else ""
-        station = await self._find(which)
+        station = await self.find(which)
         if any(each.name == name for each in await self._stations.all() if each != station):
             raise errors.Invalid(field="name", why="another station is called so")
         audit = _evidence("station-renamed", actor, station, {"from": station.name, "to": name, "why": why})
@@ -196,15 +200,26 @@ class Fleet:
         await self._stations.set_state(station.station_id, state, audit)
         return replace(station, state=state)
 
-    async def _find(self, which: str) -> StationRecord:
-        """Return the station of this id, or the only one of this name."""
-        stations = await self._stations.all()
+    async def _ours(self) -> Sequence[StationRecord]:
+        """Return applications, or stations that are none."""
+        kept = await self._stations.all()
+        return [each for each in kept if (each.unattended is not None) is self._applications]
+
+    async def find(self, which: str) -> StationRecord:
+        """Return the station of this id, or the only one of this name.
+
+        Raises:
+            Invalid: there is none, or several have this name.
+        """
+        stations = await self._ours()
         found = [each for each in stations if each.station_id == _read_id(which)]
         found = found or [each for each in stations if each.name == which]
         if not found:
-            raise errors.Invalid(field="station", why="no station is called so")
+            raise errors.Invalid(field=self._word, why=f"no {self._word} is called so")
         if len(found) > 1:
-            raise errors.Invalid(field="station", why=f"{len(found)} stations are called so; give the id")
+            raise errors.Invalid(
+                field=self._word, why=f"{len(found)} {self._word}s are called so; give the id"
+            )
         return found[0]
 
 

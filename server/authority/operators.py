@@ -126,6 +126,16 @@ class Operators:
             await self._store.operators.set_roles(operator.operator_id, roles, audit)
             return changed
 
+    async def check_gives(self, roles: Collection[str], by: Principal) -> None:
+        """Refuse roles that `by` may give nobody.
+
+        Raises:
+            Invalid: there is no such role.
+            NotAllowed: one may do what `by` may not.
+        """
+        known = await self._roles()
+        _check_covers(by, (_role(known, name) for name in sorted(roles)))
+
     # --- roles ------------------------------------------------------------------------------------------
 
     async def roles(self) -> Sequence[RoleView]:

@@ -45,7 +45,9 @@ class Renewals:
         known = await self._stations.by_fingerprint(caller.fingerprint)
         if known is None or known.standing is not Standing.CURRENT:
             raise errors.NotAllowed(what="renewal by a certificate that was renewed already")
-        certificate = await self._authority.issue_station(request, known.name, known.station_id)
+        certificate = await self._authority.issue_station(
+            request, known.name, known.station_id, application=caller.application
+        )
         fingerprint = hashlib.sha256(certificate).digest()
         not_after = x509.load_der_x509_certificate(certificate).not_valid_after_utc
         audit = evidence("station-renewed", known, fingerprint, not_after)

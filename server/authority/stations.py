@@ -1,4 +1,4 @@
-"""How a machine becomes a station.
+"""How a machine becomes a station, or an application.
 
 An administrator makes a token; the machine shows its secret on the joining listener, with a certificate request;
 the stations' own authority signs, and the SHA-256 of that certificate is what the station is known by from
@@ -9,7 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID, uuid4
 
@@ -19,9 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from server.authority.throttle import Limit, Throttle
 from server.ports.store import (
+    Application,
     AuditKind,
     AuditRecord,
     JoinToken,
+    OperatorId,
+    OperatorKind,
+    OperatorRecord,
     StationRecord,
     StationState,
     StationStore,
@@ -29,6 +33,7 @@ from server.ports.store import (
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import StationId
+from shared.errors import Fact
 from shared.joining import SECRET_LENGTH, Invitation, write_token
 from shared.secret import Secret
 
@@ -45,8 +50,10 @@ OVERALL: Final = Limit(burst=50, seconds=1)
 class StationAuthority(Protocol):
     """The issuing root of stations, apart from the one of holders."""
 
-    async def issue_station(self, csr: bytes, name: str, station_id: StationId) -> bytes:
-        """Sign a station's certificate and return it, DER.
+    async def issue_station(
+        self, csr: bytes, name: str, station_id: StationId, *, application: bool = False
+    ) -> bytes:
+        """Sign a certificate of a station, or of an application, and return it, DER.
 
         `csr` is DER PKCS#10 whose signature was checked; only its key counts.
         """
@@ -102,8 +109,16 @@ class Enrolment:
         self._throttle = Throttle(per_peer=per_peer, overall=overall, clock=clock)
         self._random = random
 
-    async def create_token(self, name: str, *, lab: bool, valid_for: timedelta) -> str:
-        """Make a token and return its text. An empty `name` lets the machine choose.
+    async def create_token(
+        self,
+        name: str,
+        *,
+        lab: bool,
+        valid_for: timedelta,
+        application: Application | None = None,
+        actor: str = "admin",
+    ) -> str:
+        """Make a token and return its text. An empty `name` lets the machine choose; an `application` is what it will be.
 
         Raises:
             Invalid: the name or the time is not acceptable.
@@ -117,16 +132,23 @@ class Enrolment:
             raise errors.NotAllowed(what="lab stations")
         secret = Secret(self._random(SECRET_LENGTH))
         token = JoinToken(
-            digest=_digest(secret.reveal()), name=name, lab=lab, expires_at=self._clock.now() + valid_for
+            digest=_digest(secret.reveal()),
+            name=name,
+            lab=lab,
+            expires_at=self._clock.now() + valid_for,
+            application=application,
         )
+        facts: dict[str, Fact] = {"lab": int(lab), "expires": token.expires_at.isoformat()}
+        if application is not None:
+            facts |= _said(application)
         await self._stations.add_token(
             token,
             AuditRecord(
                 kind=AuditKind.STATION,
                 event="join-token-created",
-                actor="admin",
+                actor=actor,
                 subject=name,
-                facts={"lab": int(lab), "expires": token.expires_at.isoformat()},
+                facts=facts,
             ),
         )
         return write_token(
@@ -155,8 +177,10 @@ class Enrolment:
         station_id = StationId(uuid4())
         if not chosen:
             chosen = f"station-{station_id.hex[:8]}"
-        certificate = await self._authority.issue_station(request, chosen, station_id)
-        await self._register(station_id, chosen, certificate, lab=token.lab)
+        certificate = await self._authority.issue_station(
+            request, chosen, station_id, application=token.application is not None
+        )
+        await self._register(station_id, chosen, certificate, token)
         return Joined(
             station_id=station_id,
             name=chosen,
@@ -165,26 +189,49 @@ class Enrolment:
             address=self._address.stations,
         )
 
-    async def _register(self, station_id: UUID, name: str, certificate: bytes, *, lab: bool) -> None:
-        fingerprint = hashlib.sha256(certificate).digest()
+    async def _register(self, station_id: UUID, name: str, certificate: bytes, token: JoinToken) -> None:
+        fingerprint, application = hashlib.sha256(certificate).digest(), token.application
+        facts: dict[str, Fact] = {"fingerprint": fingerprint.hex(), "lab": int(token.lab)}
+        if application is not None:
+            facts |= _said(application)
         await self._stations.add_station(
             StationRecord(
                 station_id=StationId(station_id),
                 name=name,
                 fingerprint=fingerprint,
-                lab=lab,
+                lab=token.lab,
                 state=StationState.ACTIVE,
                 joined_at=self._clock.now(),
                 not_after=x509.load_der_x509_certificate(certificate).not_valid_after_utc,
+                unattended=application.unattended if application else None,
             ),
             AuditRecord(
                 kind=AuditKind.STATION,
-                event="station-joined",
+                event="application-joined" if application else "station-joined",
                 actor=str(station_id),
                 subject=name,
-                facts={"fingerprint": fingerprint.hex(), "lab": int(lab)},
+                facts=facts,
             ),
+            None if application is None else _operator(station_id, name, application, self._clock.now()),
         )
+
+
+def _operator(station_id: UUID, name: str, application: Application, now: datetime) -> OperatorRecord:
+    """Return the operator that an application is; it never logs on."""
+    return OperatorRecord(
+        operator_id=OperatorId(station_id),
+        name=name,
+        kind=OperatorKind.APPLICATION,
+        registered_at=now,
+        roles=application.roles,
+    )
+
+
+def _said(application: Application) -> dict[str, Fact]:
+    return {
+        "roles": " ".join(sorted(application.roles)),
+        "unattended": " ".join(sorted(subject.value for subject in application.unattended)),
+    }
 
 
 def check_name(name: str) -> None:

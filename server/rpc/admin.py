@@ -23,6 +23,7 @@ from server.authority.services import (
 from server.ports.store import StationRecord
 from server.rpc import admin_messages as messages
 from server.rpc import work_messages as work
+from server.rpc.applications import ApplicationsClient
 from server.rpc.interceptors import Context
 from server.rpc.operators import OperatorsClient
 from shared import errors
@@ -163,6 +164,8 @@ class AdminClient:
         self._stub = admin_pb2_grpc.AdminStub(self._channel)
         self.operators: Final = OperatorsClient(self._channel, self._call)
         """Operators and roles."""
+        self.applications: Final = ApplicationsClient(self._channel, self._call)
+        """Other systems as callers."""
 
     async def __aenter__(self) -> Self:
         """Return the client."""

@@ -51,10 +51,11 @@ _ACTION_OF: Final = inverse(_ACTIONS)
 
 def encode_stations(stations: Sequence[StationView]) -> pb.ListStationsReply:
     """Turn stations into a message."""
-    return pb.ListStationsReply(stations=[_encode_view(view) for view in stations])
+    return pb.ListStationsReply(stations=[encode_view(view) for view in stations])
 
 
-def _encode_view(view: StationView) -> pb.StationEntry:
+def encode_view(view: StationView) -> pb.StationEntry:
+    """Turn a station, and what is known of its presence, into a message."""
     seen = view.presence
     entry = encode_station(view.station)
     entry.version, entry.readers = seen.version, seen.readers
@@ -64,7 +65,8 @@ def _encode_view(view: StationView) -> pb.StationEntry:
     return entry
 
 
-def _decode_view(message: pb.StationEntry) -> StationView:
+def decode_view(message: pb.StationEntry) -> StationView:
+    """Read a station with its presence; `Garbled` as below."""
     return StationView(
         station=decode_station(message),
         presence=Presence(
@@ -92,7 +94,7 @@ def encode_station(station: StationRecord) -> pb.StationEntry:
 
 def decode_stations(message: pb.ListStationsReply) -> tuple[StationView, ...]:
     """Read stations; `Garbled` as below."""
-    return tuple(_decode_view(station) for station in message.stations)
+    return tuple(decode_view(station) for station in message.stations)
 
 
 def decode_station(message: pb.StationEntry) -> StationRecord:

@@ -23,6 +23,9 @@ from shared.clock import Clock
 from shared.credential.model import StationId
 from shared.credential.names import card_name
 
+APPLICATION: Final = "application"
+"""The organisational unit in an application's certificate, for whoever reads one."""
+
 _HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*", re.ASCII)
 
 
@@ -48,10 +51,12 @@ class StationAuthority:
         """The stations' root (DER): what both ends of the wire trust, and nothing else."""
         return self._root
 
-    async def issue_station(self, csr: bytes, name: str, station_id: StationId) -> bytes:
-        """Certify a station's key (PKCS#10, DER or PEM) under the name that its token gave; return DER.
+    async def issue_station(
+        self, csr: bytes, name: str, station_id: StationId, *, application: bool = False
+    ) -> bytes:
+        """Certify the key (PKCS#10, DER or PEM) of a station, or of an application, under its name; return DER.
 
-        What the request says of names is ignored.
+        What the request says of names is ignored. An application's certificate says what it is; that counts for nothing.
 
         Raises:
             Invalid: the request is malformed or not signed by its key, or the name is no common name.
@@ -59,7 +64,7 @@ class StationAuthority:
         return await self._issue(
             Order(
                 profile=STATION,
-                subject=_common_name(name),
+                subject=_common_name(name, APPLICATION if application else ""),
                 public_key=read_request(_der(csr)),
                 names=(card_name(f"urn:uuid:{station_id}"),),
             )
@@ -88,9 +93,10 @@ class StationAuthority:
         return entry.certificate
 
 
-def _common_name(name: str) -> x509.Name:
+def _common_name(name: str, unit: str = "") -> x509.Name:
+    units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []
     try:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        return x509.Name([*units, x509.NameAttribute(NameOID.COMMON_NAME, name)])
     except ValueError as cause:
         raise errors.Invalid(field="name", why="1 to 64 characters") from cause
 

@@ -43,7 +43,7 @@ from shared.credential.model import (
 )
 from shared.station_profile import Face, StationProfile
 from tests.server.rpc.test_gate import knock
-from tests.server.rpc.world import World, operators_of
+from tests.server.rpc.world import World, applications_of, operators_of
 
 NOW = datetime(2026, 3, 1, 12, 30, 1, 250_000, tzinfo=UTC)
 RECORD = StationRecord(
@@ -236,7 +236,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     world = World()
     endpoint = bind_admin(path, access=world.access)
     admin = Admin()
-    await endpoint.serve_admin(admin, operators_of(world))
+    await endpoint.serve_admin(admin, operators_of(world), applications_of(world))
     async with AdminClient(path) as client:
         yield Room(path=path, admin=admin, endpoint=endpoint, client=client)
     await endpoint.stop(0)
@@ -310,7 +310,7 @@ async def test_a_socket_left_behind_is_replaced(room: Room) -> None:
     room.path.touch()
     room.path.unlink()
     endpoint = bind_admin(room.path, access=World().access)
-    await endpoint.serve_admin(room.admin, operators_of(World()))
+    await endpoint.serve_admin(room.admin, operators_of(World()), applications_of(World()))
     async with AdminClient(room.path) as client:
         assert await client.stations() == (VIEW,)
     await endpoint.stop(0)

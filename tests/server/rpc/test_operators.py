@@ -20,7 +20,7 @@ from shared.proto import operators_pb2_grpc, sessions_pb2
 from shared.proto.status import from_trailer
 from shared.roles import PRESETS, SYSTEM_ADMINISTRATOR, Grant, Level
 from tests.server.rpc.test_admin import Admin
-from tests.server.rpc.world import World, operators_of
+from tests.server.rpc.world import World, applications_of, operators_of
 from tests.server.store.examples import EVIDENCE, NOON, a_key, an_operator
 
 LATER = NOON + timedelta(hours=1)
@@ -52,7 +52,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     for operator in (BERG, OWNER, ROBOT):
         await world.store.operators.add(operator, EVIDENCE)
     endpoint = bind_admin(path, access=world.access)
-    await endpoint.serve_admin(Admin(), operators_of(world))
+    await endpoint.serve_admin(Admin(), operators_of(world), applications_of(world))
     async with AdminClient(path) as client:
         yield Room(path=path, world=world, client=client)
     await endpoint.stop(0)

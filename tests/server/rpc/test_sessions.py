@@ -27,7 +27,7 @@ from shared.secret import Secret
 from shared.sessions import SessionView
 from tests.server.authority.logons import Clerk, Person
 from tests.server.rpc.test_gate import knock
-from tests.server.rpc.world import RECORD_ID, World, operators_of, running
+from tests.server.rpc.world import RECORD_ID, World, applications_of, operators_of, running
 from tests.server.store.examples import EVIDENCE, with_template
 
 
@@ -280,7 +280,7 @@ async def test_a_token_opens_neither_joining_nor_administration(town: Town, tmp_
     token = (("kiosk-session-bin", line.token.value.reveal()),)
     await town.world.start_joining()
     endpoint = bind_admin(tmp_path / "admin" / "admin.sock", access=town.world.access)
-    await endpoint.serve_admin(cast("Any", None), operators_of(town.world))
+    await endpoint.serve_admin(cast("Any", None), operators_of(town.world), applications_of(town.world))
     try:
         async with grpc.aio.insecure_channel(f"unix:{tmp_path}/admin/admin.sock") as channel:
             refused = await told(channel, "/kiosk.v1.Operators/ListOperators", token)
