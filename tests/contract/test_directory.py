@@ -1,29 +1,47 @@
-"""What every directory does: the same people, found the same way, in memory, in a file and over LDAP."""
+"""What every directory does: the same people, found the same way, in memory, in a file, over LDAP, in a chain."""
 
 import base64
 import csv
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from server.connectors.directory.chain import ChainedDirectory
 from server.connectors.directory.file import FileDirectory
 from server.connectors.directory.ldap import LdapDirectory
 from server.connectors.directory.memory import MemoryDirectory
-from server.ports.directory import Directory
+from server.ports.connection import Ability
+from server.ports.directory import CanAuthenticate, CanMatch, Directory, HasAbilities
 from shared.credential.model import HolderId, Person
+from shared.secret import Secret
+from tests.peers.samba import Samba, password_of
 from tests.peers.slapd import LdapPerson, Slapd, people, slapd
 
 PEOPLE = people(200)
 
 needs_slapd = [pytest.mark.needs_slapd]
+needs_samba = [pytest.mark.needs_samba, pytest.mark.xdist_group("samba")]
 
 
 @dataclass
 class Found:
     directory: Directory
     photos: bool = False
+    password: Callable[[str], str] | None = None
+    """What somebody's password is, where the directory knows passwords."""
+
+    async def holder(self, person: LdapPerson) -> HolderId:
+        """Return the id under which this directory knows somebody."""
+        (found,) = await self.directory.search(person.user, 2)
+        return found.holder
+
+
+@pytest.fixture(scope="module")
+def domain(samba_domain: Samba) -> Samba:
+    assert len(samba_domain.people) == len(PEOPLE)
+    return samba_domain
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +120,8 @@ def write_ldif(path: Path, rows: Sequence[LdapPerson]) -> Path:
         "ldif",
         pytest.param("ldaps", marks=needs_slapd),
         pytest.param("starttls", marks=needs_slapd),
+        pytest.param("active-directory", marks=needs_samba),
+        "chain",
     ]
 )
 async def found(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Found]:
@@ -113,12 +133,32 @@ async def found(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             yield Found(FileDirectory(write_csv(tmp_path / "people.csv", rows)))
         case "ldif":
             yield Found(FileDirectory(write_ldif(tmp_path / "people.ldif", PEOPLE)))
+        case "chain":
+            # names come from the one, all else from the other
+            known = [as_person(person) for person in PEOPLE]
+            bare = [replace(person, attributes=_some(person, FIRST)) for person in known]
+            rest = [replace(person, attributes=_some(person, SECOND)) for person in known]
+            second = FileDirectory(write_csv(tmp_path / "second.csv", rest))
+            yield Found(ChainedDirectory("both", MemoryDirectory(bare), second, ours="upn", theirs="mail"))
+        case "active-directory":
+            domain: Samba = request.getfixturevalue("domain")
+            directory = LdapDirectory(domain.settings(), domain.password)
+            yield Found(directory, photos=True, password=password_of)
+            await directory.close()
         case kind:
             running: Slapd = request.getfixturevalue("server")
             settings = running.settings() if kind == "ldaps" else running.starttls_settings()
             directory = LdapDirectory(settings, running.password)
-            yield Found(directory, photos=True)
+            yield Found(directory, photos=True, password="password of {}".format)
             await directory.close()
+
+
+FIRST = ("name", "user", "upn", "given-name", "surname", "employee-id")
+SECOND = ("mail", "department", "title")
+
+
+def _some(person: Person, names: Sequence[str]) -> dict[str, str]:
+    return {name: person.attributes[name] for name in names}
 
 
 async def users(found: Found, text: str, limit: int = 300) -> list[str]:
@@ -127,16 +167,20 @@ async def users(found: Found, text: str, limit: int = 300) -> list[str]:
 
 async def test_a_person_by_id(found: Found) -> None:
     expected = as_person(PEOPLE[3])
-    person = await found.directory.get(expected.holder)
+    holder = await found.holder(PEOPLE[3])
+    person = await found.directory.get(holder)
     assert person is not None
-    assert (person.holder, person.name) == (expected.holder, "Jörg Müßig-Ångström")
+    assert (person.holder, person.name) == (holder, "Jörg Müßig-Ångström")
     for name in ("user", "mail", "given-name", "surname", "department", "title", "employee-id"):
         assert person.attributes[name] == expected.attributes[name]
 
 
 async def test_a_search_brings_the_same_person(found: Found) -> None:
     (by_search,) = await found.directory.search("umlaut", 5)
-    assert by_search == await found.directory.get(by_search.holder)
+    by_id = await found.directory.get(by_search.holder)
+    assert by_id is not None
+    assert by_id.attributes.items() >= by_search.attributes.items()
+    assert replace(by_id, attributes={}) == replace(by_search, attributes={})
 
 
 @pytest.mark.parametrize(
@@ -228,3 +272,39 @@ async def test_photos_come_with_the_person_not_with_the_list(found: Found) -> No
     assert bob is not None
     assert "photo" not in listed.attributes
     assert base64.b64decode(bob.attributes["photo"]) == PEOPLE[0].photo
+
+
+async def test_people_by_one_attribute(found: Found) -> None:
+    assert isinstance(found.directory, CanMatch)
+    (bob,) = await found.directory.match("user", "BOB", 5)
+    assert bob.holder == await found.holder(PEOPLE[0])
+    assert bob.attributes["department"] == "R&D"
+    assert len(await found.directory.match("given-name", "Anna", 300)) == 20
+    assert len(await found.directory.match("given-name", "Anna", 3)) == 3
+    for nobody in ("", " ", "*", "b*", "bob)(uid=*", "bo", "\0", "bob\0"):
+        assert list(await found.directory.match("user", nobody, 5)) == []
+
+
+async def test_what_it_can_do_is_said(found: Found) -> None:
+    assert isinstance(found.directory, HasAbilities)
+    abilities = found.directory.abilities
+    assert {Ability.SEARCH, Ability.LEAVERS} <= abilities
+    assert (Ability.AUTHENTICATE in abilities) == (found.password is not None)
+    assert Ability.WRITE_BACK not in abilities
+
+
+async def test_somebodys_password(found: Found) -> None:
+    if found.password is None:
+        pytest.skip("this directory has no passwords")
+    assert isinstance(found.directory, CanAuthenticate)
+    bob, umlaut = await found.holder(PEOPLE[0]), await found.holder(PEOPLE[3])
+    right = Secret.from_text(found.password("bob"))
+    assert await found.directory.authenticate(bob, right)
+    assert await found.directory.authenticate(bob, right)
+    assert not await found.directory.authenticate(umlaut, right)
+    for wrong in (b"", b"x", right.reveal() + b"\0", right.reveal().upper(), b"\xff", b"\0"):
+        assert not await found.directory.authenticate(bob, Secret(wrong))
+    for nobody in ("", "*", "bob", "00000000-0000-0000-0000-000000000000", "*)(uid=bob", "uid=bob"):
+        assert not await found.directory.authenticate(HolderId(nobody), right)
+    (still,) = await found.directory.search("bob", 2)  # as who reads, not as bob
+    assert still.holder == bob

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.peers.pcscd import PcscReader, PcscService, pcsc_service
+from tests.peers.samba import Samba, samba
+from tests.peers.slapd import people
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,10 @@ def pcsc_reader(pcsc: PcscService) -> PcscReader:
 def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder for Unix sockets, whose paths are limited to 107 bytes."""
     return tmp_path_factory.mktemp("s")
+
+
+@pytest.fixture(scope="session")
+def samba_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Samba]:
+    """Give an Active Directory domain of 200 people; tests that use it are of the group `samba`, and leave it as it was."""
+    with samba(tmp_path_factory.mktemp("samba"), people(200)) as running:
+        yield running

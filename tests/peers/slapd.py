@@ -10,8 +10,6 @@ Needs the packages slapd and ldap-utils (mark tests `needs_slapd`). It listens o
 
 import base64
 import contextlib
-import datetime as dt
-import ipaddress
 import shutil
 import socket
 import ssl
@@ -24,14 +22,10 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import ldap3
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from server.connectors.directory.ldap import LdapSettings, TlsMode, VerifiedTls
 from shared.secret import Secret
+from tests.peers.certificates import server_certificates
 
 BASE = "dc=lab,dc=test"
 PEOPLE_BASE = f"ou=people,{BASE}"
@@ -155,7 +149,7 @@ def slapd(folder: Path, who: Sequence[LdapPerson], *, port: int = 0, tls_port: i
     fresh = not database.exists()
     if fresh:
         database.mkdir()
-        _certificates(folder)
+        server_certificates(folder)
         (folder / "slapd.conf").write_text(_configuration(folder))
         (folder / "init.ldif").write_text(_ldif(who), encoding="utf-8")
         loading = [LOADER, "-q", "-f", str(folder / "slapd.conf"), "-l", str(folder / "init.ldif")]
@@ -314,62 +308,3 @@ def _record(dn: str, **attributes: str | bytes | Sequence[str]) -> str:
 def _line(name: str, value: str | bytes) -> str:
     raw = value.encode() if isinstance(value, str) else value
     return f"{name}:: {base64.b64encode(raw).decode()}"
-
-
-def _certificates(folder: Path) -> None:
-    """Make the server's certificate authority and certificate, and a certificate authority that nobody trusts."""
-    ca_key, ca = _authority("Directory CA")
-    _, other = _authority("Another CA")
-    key = ec.generate_private_key(ec.SECP256R1())
-    server = (
-        _builder("127.0.0.1", ca.subject, key.public_key())
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
-        )
-        .sign(ca_key, hashes.SHA256())
-    )
-    (folder / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
-    (folder / "other-ca.pem").write_bytes(other.public_bytes(Encoding.PEM))
-    (folder / "server.pem").write_bytes(server.public_bytes(Encoding.PEM))
-    (folder / "server.key").touch(0o600)
-    (folder / "server.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-
-
-def _authority(name: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    certificate = (
-        _builder(name, subject, key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return key, certificate
-
-
-def _builder(name: str, issuer: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return x509.CertificateBuilder(
-        issuer_name=issuer,
-        subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
-        public_key=public,
-        serial_number=x509.random_serial_number(),
-        not_valid_before=now - dt.timedelta(hours=1),
-        not_valid_after=now + dt.timedelta(days=2),
-    )

@@ -130,7 +130,7 @@ class LdapDirectory:
         wanted = self._schema.id_filter(holder)
         secret = b"" if password.wiped else password.reveal()
         # a bind without a password is none ([RFC 4513] 5.1.2), and some servers stop reading at a zero
-        if wanted is None or not secret or b"\0" in secret:
+        if wanted is None or not secret or b"\0" in secret or not _is_text(secret):
             return False
         return await self._ask(LOG_ON, lambda: self._bind(wanted, password))
 
@@ -205,3 +205,12 @@ def _comparable(text: str) -> bool:
     Source: [RFC 4518] 2.2.
     """
     return "".join(text.split()).isprintable()
+
+
+def _is_text(secret: bytes) -> bool:
+    """Whether it is UTF-8, as every password in a directory is ([RFC 4511] 4.2)."""
+    try:
+        secret.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from server.connectors.directory.ldap import LdapDirectory
 from server.connectors.directory.ldap_write import WritingLdapDirectory, WritingSettings
 from server.connectors.directory.schema import Schema
 from server.connectors.directory.wire import LdapSettings, TlsMode
+from server.connectors.fields import TLS_FIELDS
 from server.ports.connection import Ability, Configured, Field, FieldKind, Kind, Port, Surroundings
 from shared import errors
 
@@ -42,12 +43,7 @@ FIELDS: Final = (
         default=TlsMode.LDAPS.value,
         choices=tuple(mode.value for mode in TlsMode),
     ),
-    Field(
-        name="trust-roots",
-        kind=FieldKind.CERTIFICATES,
-        title="Trust roots",
-        help="Who may certify the servers, in PEM; without any, the system's roots count.",
-    ),
+    *TLS_FIELDS,
     Field(
         name="bases",
         kind=FieldKind.TEXTS,
@@ -167,7 +163,7 @@ def _settings(configured: Configured, schema: Schema) -> LdapSettings:
         other_hosts=tuple(other_hosts),
         port=configured.number("port"),
         tls=TlsMode(configured.text("tls")),
-        roots=configured.text("trust-roots"),
+        roots=configured.text("roots"),
         base=base,
         other_bases=tuple(other_bases),
         bind_dn=configured.text("user"),

@@ -22,6 +22,7 @@ from ldap3.core import exceptions as ldap_errors
 from pyasn1.error import PyAsn1Error
 
 from server.connectors.directory.schema import OPENLDAP, Schema
+from server.connectors.tls import client_context
 from shared import errors
 from shared.secret import Secret
 
@@ -131,14 +132,11 @@ class VerifiedTls(ldap3.Tls):
 
     def wrap_socket(self, connection: Any, do_handshake: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 (its form)
         """Encrypt the connection's socket; the handshake is made here, so that nothing is sent before it."""
-        context = trusting(self.ca_certs_file, self.ca_certs_data)
+        context = client_context(roots=self.ca_certs_data or "")
+        if self.ca_certs_file is not None:
+            context = ssl.create_default_context(cafile=self.ca_certs_file)
         context.sslsocket_class = BoundedSocket
         connection.socket = context.wrap_socket(connection.socket, server_hostname=connection.server.host)
-
-
-def trusting(file: str | None, roots: str | None) -> ssl.SSLContext:
-    """Return a client's context; without roots the system's count."""
-    return ssl.create_default_context(cafile=file, cadata=roots)
 
 
 class Wire:
@@ -152,9 +150,10 @@ class Wire:
         """Take settings and password; nothing is asked before the first question.
 
         Raises:
-            Invalid: the bind name or the password is empty.
+            Invalid: the bind name or the password is empty, the roots are none.
             ConfigMissing: the file of certificate authorities, or the keytab, is not there.
         """
+        client_context(roots=settings.roots)
         self._settings = settings
         self._password = password
         self._writes = writes
