@@ -398,10 +398,10 @@ class ApprovalRefused(PolicyError):
     code = "approval-refused"
 
 
-class CardNeeded(PolicyError):
+class PresenceNeeded(PolicyError):
     """Takes the operator's card in a reader: the log-on through an ssh-agent proved possession only. Fact: `what`."""
 
-    code = "card-needed"
+    code = "presence-needed"
 
 
 class NotYours(PolicyError):

@@ -67,7 +67,7 @@ _FAILURES: Final[dict[str, str]] = {
     "approval-needed": "A second person has to approve this first[ ({operation})]: {why}. To ask: `kiosk approvals request`.",
     "approval-refused": "This approval does not count: {why}.",
     "step-up-needed": "The operator's PIN is needed again for this[: {what}].",
-    "card-needed": "This takes the operator's card in a reader; an ssh-agent proves possession only[: {what}].",
+    "presence-needed": "This takes the operator's card in a reader; an ssh-agent proves possession only[: {what}].",
     "challenge-refused": "What the server wanted signed is not the log-on that was asked for ({why}); nothing was signed.",
     "card-leased": "Another station is working on this card.",
     "lease-lost": "Another station has taken this card over.",

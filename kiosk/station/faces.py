@@ -265,7 +265,7 @@ class Logons(Protocol):
 
         Raises:
             LogonNeeded: nobody is logged on.
-            CardNeeded: who is logged on came through an ssh-agent, which proves possession only.
+            PresenceNeeded: who is logged on came through an ssh-agent, which proves possession only.
             CardChanged: the operator's card is not where it was.
             KioskError: as `log_on`.
         """

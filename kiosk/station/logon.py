@@ -123,7 +123,7 @@ class Logon:
         Raises:
             LogonNeeded: nobody is logged on.
             CardChanged: another card is there now.
-            CardNeeded: the agent proves possession only.
+            PresenceNeeded: the agent proves possession only.
             KioskError: as `log_on`.
         """
         before = self._by

@@ -175,7 +175,7 @@ def permit(caller: Caller, needs: Needs, template: str | None) -> None:
         LogonNeeded: nobody is logged on.
         NotAllowed: no permission.
         StepUpNeeded: the PIN has to be asked for again first; `what` is the subject.
-        CardNeeded: it takes the operator's card in a reader.
+        PresenceNeeded: it takes the operator's card in a reader.
     """
     if caller.principal is None:
         raise errors.LogonNeeded
@@ -188,9 +188,9 @@ def require_proof(caller: Caller, needs: Needs) -> None:
 
     Raises:
         StepUpNeeded: `what` is the subject.
-        CardNeeded: an ssh-agent logged on, which cannot prove it.
+        PresenceNeeded: an ssh-agent logged on, which cannot prove it.
     """
     if needs.sensitive and caller.session is not None and not caller.proven:
         if caller.session.session.possession_only:
-            raise errors.CardNeeded(what=needs.subject.value)
+            raise errors.PresenceNeeded(what=needs.subject.value)
         raise errors.StepUpNeeded(what=needs.subject.value)

@@ -100,7 +100,7 @@ class Sessions:
             TooManyAttempts: this station, or all together, asked too often.
             Invalid: no name of this server, or a purpose that is not proven here.
             LogonNeeded: a proof again, where nobody is logged on.
-            CardNeeded: a proof again, where an ssh-agent logged on, which proves possession only.
+            PresenceNeeded: a proof again, where an ssh-agent logged on, which proves possession only.
             NotAllowed: an application acts as itself.
         """
         _refuse_application(caller)
@@ -153,7 +153,7 @@ class Sessions:
         Raises:
             LogonNeeded: nobody is logged on.
             SessionEnded: it ended meanwhile.
-            CardNeeded: an ssh-agent logged on, which proves possession only.
+            PresenceNeeded: an ssh-agent logged on, which proves possession only.
             TooManyAttempts, LogonRefused: as `log_on`; another operator's card, or another one of the same, is refused.
         """
         present = caller.session
@@ -261,7 +261,7 @@ def _bound(caller: Caller, purpose: LogonPurpose) -> str:
             if caller.session is None:
                 raise errors.LogonNeeded
             if caller.session.session.possession_only:
-                raise errors.CardNeeded
+                raise errors.PresenceNeeded
             return f"{purpose.value} {caller.session.session.session_id}"
         case _:
             raise errors.Invalid(field="purpose", why="not proven here")

@@ -69,7 +69,7 @@ class GuardedStation(ScriptedStation):
         if self.view.operator is None:
             raise errors.LogonNeeded
         if self.view.operator.possession_only:
-            raise errors.CardNeeded
+            raise errors.PresenceNeeded
         await self._prove(person)
         self.proven = True
         return self.view.operator

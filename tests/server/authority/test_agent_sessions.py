@@ -83,7 +83,7 @@ async def test_what_is_sensitive_is_refused_and_said(office: Office) -> None:
     caller = await office.admitted(await logged_on(office))
     for kind, needs in OPERATION_RULES.items():
         if needs.sensitive:
-            with pytest.raises(errors.CardNeeded) as refusal:
+            with pytest.raises(errors.PresenceNeeded) as refusal:
                 require_proof(caller, needs)
             assert refusal.value.facts == {"what": kind.value}
         else:
@@ -94,11 +94,11 @@ async def test_what_is_sensitive_is_refused_and_said(office: Office) -> None:
 
 async def test_it_is_not_proven_again(office: Office) -> None:
     caller = await office.admitted(await logged_on(office))
-    with pytest.raises(errors.CardNeeded):
+    with pytest.raises(errors.PresenceNeeded):
         await office.challenge(caller, LogonPurpose.STEP_UP)
     text = await office.challenge(office.desk)
     for proof in (by_agent(office.anna.key, text), office.anna.prove(text)):
-        with pytest.raises(errors.CardNeeded):
+        with pytest.raises(errors.PresenceNeeded):
             await office.sessions.step_up(caller, proof)
     present = await office.sessions.recheck(caller)
     assert present.session.possession_only
