@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum, unique
 from typing import Any, Final, Protocol, runtime_checkable
 
+from server.ports.line import Line
 from shared.clock import Clock
 from shared.secret import Secret
 
@@ -147,10 +148,11 @@ class Surroundings:
     """What a connector may use besides its configuration. `others` finds another connection of the same port by name.
 
     A connection that revokes for another, and a chain of directories, name others; a ring of them is refused before
-    anything is built.
+    anything is built. Whatever is asked of the outside goes through `line`.
     """
 
     clock: Clock
+    line: Line
     others: Callable[[str], Any]
 
 
