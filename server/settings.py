@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from shared.config import Address, Document, find_file
+from shared.credential.approval import ADMINISTRATIVE
 from shared.logs import LogSettings
 from shared.secret import Secret
 
@@ -127,6 +128,34 @@ class SelfServiceSettings:
             raise ValueError(message)
 
 
+MAX_APPROVAL_HOURS: Final = 720
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalSettings:
+    """`[server.approvals]`: which of the server's own acts take a second person, and how strictly people are kept apart.
+
+    `acts` are `set-operator-roles`, `activate-operator`, `change-role`, `new-key-generation`; templates say the rest. With
+    `approver_executes` who approved may also carry it out; without `same_station` that is done at another station than asking
+    and approving.
+    """
+
+    acts: tuple[str, ...] = ()
+    valid_for_hours: int = 24
+    approver_executes: bool = False
+    same_station: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse acts that nobody approves."""
+        unknown = sorted(set(self.acts) - ADMINISTRATIVE)
+        if unknown:
+            message = f"no act {unknown[0]}; acts are {', '.join(sorted(ADMINISTRATIVE))}"
+            raise ValueError(message)
+        if not 1 <= self.valid_for_hours <= MAX_APPROVAL_HOURS:
+            message = f"valid-for-hours must be 1 to {MAX_APPROVAL_HOURS}"
+            raise ValueError(message)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDirectorySettings:
     """`[server.directory.NAME]` with `kind = "file"`: people in a CSV or LDIF file."""
@@ -189,6 +218,7 @@ class ServerSettings:
     jobs: JobSettings = field(default_factory=JobSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     self_service: SelfServiceSettings = field(default_factory=SelfServiceSettings)
+    approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
     directory: dict[str, DirectorySettings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

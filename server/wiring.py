@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from server.alone import hold
+from server.approving import approval_admin, approvals, policy
 from server.authority.access import Access
 from server.authority.acting import Acting
 from server.authority.admin import ACTOR, Admin
@@ -158,6 +159,7 @@ def _assemble(
         attestation_roots=vendors.roots,
         attestation_intermediates=vendors.intermediates,
         lab_roots=read_roots(settings.data_folder / LAB_FOLDER).roots,
+        approvals=policy(settings),
     )
     stations = StationAuthority(
         keystore=keystore, ledger=store.ledger, clock=clock, root=identity.stations_root
@@ -331,6 +333,7 @@ class Server:
             sessions=Logons(self._sessions, store.roles),
             self_service=self_services(services, self._holders, console),
             first_start=self._first_start,
+            approvals=approvals(services, parts.settings),
             server=name,
             version=self._version,
             clock=parts.clock,
@@ -342,6 +345,7 @@ class Server:
             admin,
             OperatorAdmin(operators, unrestricted(ACTOR)),
             applications(store, operators, parts.enrolment, self._lines, self._attendance, parts.clock),
+            approvals=approval_admin(services, parts.settings, ACTOR),
         )
         if parts.publishing is not None:
             await parts.publishing.start()

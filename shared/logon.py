@@ -60,6 +60,8 @@ class LogonPurpose(StrEnum):
     STEP_UP = "step-up"
     APPROVE = "approve"
     """What is approved is an intent, named by its digest."""
+    SELF_SERVICE = "self-service"
+    """A holder logs on with a card of their own, as no operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from server.ports.store import (
 from shared import errors
 from shared.credential.approval import Way
 from shared.credential.lifecycle import OperationKind, target
-from shared.credential.model import FACTORY, CardRecord, CredentialRecord, OperationId, RecordId
+from shared.credential.model import FACTORY, CardRecord, CredentialRecord, OperationId, RecordId, State
 from shared.credential.read_out import new_unblock_code, read_out_code, unblock_code_digest
 from shared.secret import Secret
 
@@ -50,7 +50,7 @@ class OneTimeCode:
 
 
 class Disclosures:
-    """Hand out codes. The card must be active: any other has no holder's PIN to unblock."""
+    """Hand out codes. The card must be active: any other has no holder's PIN to unblock; one that was issued may be activated."""
 
     def __init__(self, services: Services) -> None:
         """Work with `services`."""
@@ -104,17 +104,20 @@ class Disclosures:
         return read_out_code(puk, serial=record.serial, guid=record_id)
 
     async def unblock_code(self, caller: Caller, record_id: RecordId) -> OneTimeCode:
-        """Return a new unblock code; the credential's earlier one no longer counts.
+        """Return a new code; the credential's earlier one no longer counts.
+
+        With it the holder unblocks an active card, or activates one that was issued, once. One that carries roles is not
+        activated with a code.
 
         Raises:
             UnknownCard: there is no such card, or it has no credential.
-            TransitionForbidden: the card is not active.
+            TransitionForbidden: the card is neither active nor to be activated.
             OwnersCode: it is the System Owner's.
             ApprovalNeeded: a second person has to approve it first.
             OperationInterrupted: it was approved, and is therefore written down with the card, whose last operation was cut.
             CardLeased: likewise, and a station is working on the card.
         """
-        record, credential = await self._active(record_id)
+        record, credential = await self._active(record_id, or_issued=True)
         await self._spend(caller, record)
         code = new_unblock_code(self._services.keystore.random)
         expires_at = self._services.clock.now() + VALID_FOR
@@ -135,9 +138,7 @@ class Disclosures:
         )
         return OneTimeCode(code=code, expires_at=expires_at)
 
-    async def _cleared(
-        self, caller: Caller, way: Way, record: CardRecord
-    ) -> tuple[Journal, OperationId]:
+    async def _cleared(self, caller: Caller, way: Way, record: CardRecord) -> tuple[Journal, OperationId]:
         """Return what writes down that a code is told, with the approval that it spends, and the operation that it is."""
         clear = await cleared(self._services, caller, await doing_with(self._services, way, record))
         journal, operation_id = Journal(self._services.store.cards, caller), OperationId(uuid4())
@@ -164,11 +165,14 @@ class Disclosures:
             )
         )
 
-    async def _active(self, record_id: RecordId) -> tuple[CardRecord, CredentialRecord]:
+    async def _active(
+        self, record_id: RecordId, *, or_issued: bool = False
+    ) -> tuple[CardRecord, CredentialRecord]:
         record = await self._services.store.cards.card(record_id)
         if record is None or record.credential is None:
             raise errors.UnknownCard
-        target(OperationKind.UNBLOCK, record.state)
+        if not (or_issued and record.state is State.ISSUED and not record.credential.roles):
+            target(OperationKind.UNBLOCK, record.state)
         if known_to_owner(record):
             raise errors.OwnersCode
         return record, record.credential

@@ -9,6 +9,7 @@ from typing import Final
 
 from server.authority.access import Caller
 from server.authority.acting import require_proof
+from server.authority.holder_rights import own_request
 from server.authority.policy import Needs, authorise_call
 from server.authority.throttle import Limit, Throttle
 from server.operations.change_pin import change_pin
@@ -94,7 +95,7 @@ class OperationEngine:
         talk = Talk(station)
         op = Operation(self._services, caller, begin, talk, self._again)
         try:
-            self._admit(op)
+            await self._admit(op)
             ended = await OPERATIONS[begin.operation](op)
         except errors.KioskError as error:
             await self._failed(op, station, error)
@@ -107,19 +108,22 @@ class OperationEngine:
             facts = {**ended.facts, "round_trips": talk.round_trips, "commands": talk.commands}
             await station.send(Done(state=state, facts=facts))
 
-    def _admit(self, op: Operation) -> None:
+    async def _admit(self, op: Operation) -> None:
         """Refuse what needs no look at the card to be refused.
 
         Raises:
             TooManyAttempts: the station runs too many operations at the same time.
             VirtualCardRefused: a virtual card, and this server or station is not for that.
             LogonNeeded, NotAllowed: nobody is logged on who may do this, whatever card it is.
+            NotYours: a holder asks for somebody else.
             StepUpNeeded: the operator's PIN has to be asked for again first.
         """
         needs = authorise_call(op.caller.principal, RUN, op.begin.operation)
         assert isinstance(needs, Needs)  # of a call whose operation is named
+        if op.caller.principal is not None and op.caller.principal.holding is not None:
+            op.begin = own_request(op.caller.principal.holding, op.begin)
         if op.begin.operation is OperationKind.ISSUE and op.begin.template:
-            op.permit()
+            await op.permit()
         require_proof(op.caller, needs)
         if self._running[op.caller.station_id] > AT_ONCE:
             raise errors.TooManyAttempts(seconds=1)

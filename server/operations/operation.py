@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import uuid4
 
 from server.authority.access import Caller
@@ -10,6 +11,7 @@ from server.authority.holder_rights import HolderRights
 from server.authority.operator_cards import OWNERS_WAYS, authorise_carried, check_not_owners
 from server.authority.policy import OPERATION_RULES, authorise
 from server.operations.approval import Doing, cleared, spent_evidence
+from server.operations.claim import claim
 from server.operations.identify import Identified, Sighting, identify
 from server.operations.journal import Journal
 from server.operations.secrets import CardSecrets
@@ -83,6 +85,7 @@ class Operation:
         self.primary: CredentialId | None = None
         self.ends_at: datetime | None = None
         """When the credential ends, where it is temporary; nothing that is certified for it lives longer."""
+        self.facts: CardFacts | None = None
         self._steps: Sequence[plan.Step] = ()
         self._again = again
         talk.keep_alive = self.journal.keep_alive
@@ -108,7 +111,7 @@ class Operation:
             factory_management_key=facts.management.default,
         )
         found = await identify(self.services.store.cards, sighting)
-        self.record = found.record
+        self.record, self.facts = found.record, facts
         self.seen = True
         if found.record is not None and found.record.credential is not None:
             self.ends_at = found.record.credential.ends_at
@@ -182,6 +185,7 @@ class Operation:
         key = await self._candidate_key(record, facts, secret.proven)
         conversation = prove_management_key(key, self.services.keystore.random)
         await self.talk.converse(fresh(conversation, chuid=facts.chuid_raw))
+        self._proved(secret.proven)
         return secret.proven
 
     async def resolve_management_key(self, record: CardRecord, facts: CardFacts) -> SecretVersion:
@@ -205,8 +209,14 @@ class Operation:
                 )
             except errors.ManagementKeyRejected:
                 continue
+            self._proved(version)
             return version
         raise errors.ManagementKeyRejected
+
+    def _proved(self, version: SecretVersion) -> None:
+        """Note that the card is here, as far as a key shows it: the factory's is known to everybody."""
+        if version != FACTORY:
+            self.journal.proved()
 
     async def _candidate_key(
         self, record: CardRecord, facts: CardFacts, version: SecretVersion
@@ -240,7 +250,7 @@ class Operation:
 
         Raises:
             OperationInterrupted: another operation was cut, and has to be gone on with first.
-            CardLeased: another station works on the card.
+            CardLeased: another station works on the card, which has proven itself there, or does not here.
             StoreConflict: something was done to the card since it was inspected, perhaps at another station while a
                 person was asked here: what was planned is not for this card any more.
         """
@@ -250,7 +260,7 @@ class Operation:
         if seen is not None and cut is not None and not same and not supersede:
             if OperationKind(cut.kind) in CONTINUED:
                 raise errors.OperationInterrupted(operation=cut.kind)
-            seen = await self.journal.abandon(seen, cut)
+            seen = await claim(self, partial(self.journal.abandon, seen, cut))
         operation_id = cut.operation_id if cut and same else OperationId(uuid4())
         await self._spend(operation_id)
         self.journal.evidence(
@@ -260,23 +270,22 @@ class Operation:
             operation=self.begin.operation.value,
             reader=self.begin.reader,
         )
-        lease = await self.journal.open(
-            Opening(
-                operation_id=operation_id,
-                kind=self.begin.operation.value,
-                record_id=record_id,
-                station=self.caller.station_id,
-                holder=self.begin.holder,
-                template=template,
-                new_card=new_card,
-                seen=seen,
-                reason=self.begin.reason or (cut.reason if cut and same else ""),
-                replaces=self.replaces,
-                primary=self.primary,
-                roles=self.roles,
-                supersedes=cut.operation_id if cut and supersede and not same else None,
-            )
+        opening = Opening(
+            operation_id=operation_id,
+            kind=self.begin.operation.value,
+            record_id=record_id,
+            station=self.caller.station_id,
+            holder=self.begin.holder,
+            template=template,
+            new_card=new_card,
+            seen=seen,
+            reason=self.begin.reason or (cut.reason if cut and same else ""),
+            replaces=self.replaces,
+            primary=self.primary,
+            roles=self.roles,
+            supersedes=cut.operation_id if cut and supersede and not same else None,
         )
+        lease = await claim(self, partial(self.journal.open, opening))
         self.talk.epoch = lease.epoch
 
     async def _spend(self, operation_id: OperationId) -> None:

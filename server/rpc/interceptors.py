@@ -31,6 +31,9 @@ FIRST_WORD_TIMEOUT_S: Final = 1.0
 SESSION: Final = "kiosk-session-bin"
 """Metadata with the token of a session."""
 
+HOLDER: Final = "kiosk-holder-bin"
+"""Metadata with the token of a holder's session, which is not one of an operator's."""
+
 FACE: Final = "kiosk-face"
 """Metadata with the face that a station speaks for."""
 
@@ -120,7 +123,12 @@ class Gate(grpc.aio.ServerInterceptor):
         try:
             try:
                 caller = await self._access.admit(
-                    self._listener, method, fingerprint_of(context), token_of(context), face_of(context)
+                    self._listener,
+                    method,
+                    fingerprint_of(context),
+                    token_of(context),
+                    face_of(context),
+                    token_of(context, HOLDER),
                 )
             except errors.PolicyError:
                 if streaming:
@@ -167,9 +175,9 @@ def fingerprint_of(context: Context) -> bytes | None:
     return hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown.decode())).digest() if shown else None
 
 
-def token_of(context: Context) -> bytes | None:
+def token_of(context: Context, name: str = SESSION) -> bytes | None:
     """Return the token of the session that the caller claims, or None; of several none counts."""
-    shown = [value for key, value in context.invocation_metadata() or () if key == SESSION]
+    shown = [value for key, value in context.invocation_metadata() or () if key == name]
     if not shown:
         return None
     return shown[0] if len(shown) == 1 and isinstance(shown[0], bytes) else b""

@@ -20,10 +20,12 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from server.authority.access import Access, Listener
+from server.authority.approvals import Approvals
 from server.authority.first_start import FirstStart
 from server.authority.lines import Lines
 from server.authority.operator_admin import OperatorAdminService
 from server.authority.presence import Attendance
+from server.authority.self_service_calls import SelfServiceCalls
 from server.authority.services import (
     AdminService,
     ConsoleService,
@@ -36,6 +38,7 @@ from server.authority.stations import Enrolment
 from server.operations.link import Engine
 from server.rpc.admin import AdminServicer
 from server.rpc.applications import ApplicationsServicer
+from server.rpc.approvals import ApprovalAdminServicer, ApprovalsServicer
 from server.rpc.console import ConsoleServicer
 from server.rpc.credentials import CredentialsServicer
 from server.rpc.first_start import FirstStartServicer
@@ -44,6 +47,7 @@ from server.rpc.interceptors import Gate
 from server.rpc.operations import OperationsServicer
 from server.rpc.operators import OperatorsServicer
 from server.rpc.rehearsals import RehearsalsServicer
+from server.rpc.self_service import SelfServiceServicer
 from server.rpc.sessions import SessionsServicer
 from server.rpc.stations import JoiningServicer, StationsServicer
 from shared import errors
@@ -51,6 +55,8 @@ from shared.clock import Clock
 from shared.proto import (
     admin_pb2_grpc,
     applications_pb2_grpc,
+    approvals_pb2,
+    approvals_pb2_grpc,
     console_pb2,
     console_pb2_grpc,
     credentials_pb2,
@@ -62,6 +68,8 @@ from shared.proto import (
     operators_pb2_grpc,
     rehearsals_pb2,
     rehearsals_pb2_grpc,
+    self_service_pb2,
+    self_service_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
     stations_pb2,
@@ -92,6 +100,8 @@ STATION_SERVICES: Final = tuple(
         (credentials_pb2, "Credentials"),
         (rehearsals_pb2, "Rehearsals"),
         (sessions_pb2, "Sessions"),
+        (self_service_pb2, "SelfService"),
+        (approvals_pb2, "Approvals"),
         (first_start_pb2, "FirstStart"),
         (stations_pb2, "Stations"),
     )
@@ -163,7 +173,9 @@ class Endpoint:
         renewals: RenewalService,
         attendance: Attendance,
         sessions: SessionsService,
+        self_service: SelfServiceCalls,
         first_start: FirstStart,
+        approvals: Approvals,
         server: str,
         version: str,
         clock: Clock,
@@ -176,6 +188,10 @@ class Endpoint:
         credentials_pb2_grpc.add_CredentialsServicer_to_server(CredentialsServicer(credentials), self.server)
         rehearsals_pb2_grpc.add_RehearsalsServicer_to_server(RehearsalsServicer(rehearsals), self.server)
         sessions_pb2_grpc.add_SessionsServicer_to_server(SessionsServicer(sessions), self.server)
+        self_service_pb2_grpc.add_SelfServiceServicer_to_server(
+            SelfServiceServicer(self_service), self.server
+        )
+        approvals_pb2_grpc.add_ApprovalsServicer_to_server(ApprovalsServicer(approvals), self.server)
         first_start_pb2_grpc.add_FirstStartServicer_to_server(FirstStartServicer(first_start), self.server)
         stations_pb2_grpc.add_StationsServicer_to_server(
             StationsServicer(
@@ -202,12 +218,18 @@ class Endpoint:
         await self.server.start()
 
     async def serve_admin(
-        self, service: AdminService, operators: OperatorAdminService, applications: ApplicationsServicer
+        self,
+        service: AdminService,
+        operators: OperatorAdminService,
+        applications: ApplicationsServicer,
+        approvals: ApprovalAdminServicer | None = None,
     ) -> None:
         """Serve administration."""
         admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(service), self.server)
         operators_pb2_grpc.add_OperatorsServicer_to_server(OperatorsServicer(operators), self.server)
         applications_pb2_grpc.add_ApplicationsServicer_to_server(applications, self.server)
+        if approvals is not None:
+            approvals_pb2_grpc.add_ApprovalAdminServicer_to_server(approvals, self.server)
         await self.server.start()
 
     async def stop(self, grace: float = 5.0) -> None:

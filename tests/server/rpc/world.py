@@ -17,6 +17,7 @@ from server.authority.access import Access, Caller
 from server.authority.acting import Acting
 from server.authority.first_start import FirstStart
 from server.authority.fleet import Fleet
+from server.authority.holders import HolderSessions
 from server.authority.lines import Lines
 from server.authority.logons import Logons
 from server.authority.operator_admin import OperatorAdmin
@@ -42,6 +43,7 @@ from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Begin, Done
 from shared.secret import Secret
 from tests.server.rpc import pki
+from tests.server.rpc.holders import OwnCards, Passwords
 
 AUDIT = AuditRecord(kind=AuditKind.STATION, event="test", actor="test")
 
@@ -214,7 +216,11 @@ class World:
         self.server = self.server_pair()
         self.sessions = Sessions(self.store, self.clock, names=["localhost"])
         self.first_start = FirstStart(self.store, self.clock)
-        self.acting = Acting(self.store.operators, self.store.roles, self.sessions, self.first_start)
+        self.passwords = Passwords()
+        self.holders = HolderSessions(self.store, {"people": self.passwords}, self.clock, names=["localhost"])
+        self.acting = Acting(
+            self.store.operators, self.store.roles, self.sessions, self.first_start, self.holders
+        )
         self.access = Access(self.store.stations, self.clock, self.acting, self.store.audit)
         self.attendance = Attendance(self.clock)
         self.lines = Lines(self.attendance.note)
@@ -254,6 +260,7 @@ class World:
             renewals=Renewals(self.store.stations, Authority(self.root), self.clock),
             credentials=self.credentials,
             sessions=Logons(self.sessions, self.store.roles),
+            self_service=OwnCards(self.holders),
             first_start=self.first_start,
             server="Main",
             version="0.1.0",

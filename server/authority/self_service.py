@@ -1,0 +1,134 @@
+"""What holders ask about their own cards and credentials; of anybody else's they are told nothing."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from server.authority.access import Caller
+from server.authority.console import Console
+from server.authority.credentials import credential_view, without_card
+from server.authority.holder_rights import HolderRights
+from server.authority.holders import HolderSessions
+from server.authority.policy import Holding
+from server.operations.identify import identify
+from server.operations.services import Services
+from server.operations.succession import Succession
+from server.ports.holders import HolderSessionRecord
+from shared import errors
+from shared.console import CardHints, CardView
+from shared.credential.lifecycle import OperationKind
+from shared.credential.model import CardRecord, RecordId
+from shared.credential.self_service import PROOFS
+from shared.credentials import CredentialView, DecisionView, FoundCredentials
+from shared.self_service import HolderGiven, HolderReply, HolderView
+
+
+class SelfServices:
+    """Implements `server.authority.self_service_calls.SelfServiceCalls`."""
+
+    def __init__(self, services: Services, sessions: HolderSessions, console: Console) -> None:
+        """Show what `sessions` judges, and what `console` says of cards that are the holder's."""
+        self._services = services
+        self._sessions = sessions
+        self._console = console
+        self._decisions = Succession(services)
+
+    # --- who is logged on -------------------------------------------------------------------------------
+
+    async def challenge(self, caller: Caller, server: str) -> bytes:
+        """Return a text for a holder's card to sign."""
+        return await self._sessions.challenge(caller, server)
+
+    async def log_on(self, caller: Caller, given: HolderGiven) -> HolderReply:
+        """Begin a session."""
+        opened = await self._sessions.log_on(caller, given)
+        return HolderReply(token=opened.token, session=self._view(opened.session))
+
+    async def log_off(self, caller: Caller) -> None:
+        """End the caller's session."""
+        await self._sessions.log_off(caller)
+
+    async def who_is(self, caller: Caller) -> HolderView:
+        """Return who is logged on."""
+        if caller.holder is None:
+            raise errors.LogonNeeded
+        return self._view(caller.holder)
+
+    def _view(self, session: HolderSessionRecord) -> HolderView:
+        return HolderView(
+            holder=session.holder,
+            name=session.name,
+            proof=session.proof,
+            began_at=session.began_at,
+            ends_at=session.expires_at,
+            idle=self._sessions.limits.idle,
+        )
+
+    # --- their own --------------------------------------------------------------------------------------
+
+    async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
+        """Return what the record says of a card that is the holder's, or nobody's, and what they may do with it now.
+
+        Raises:
+            NotYours: it is somebody else's; nothing is told of it.
+        """
+        holding = _holding(caller)
+        record = (await identify(self._services.store.cards, hints)).record
+        if record is not None and not await self._rights(caller).owns(holding, record):
+            raise errors.NotYours
+        view = await self._console.look_up(caller, hints)
+        if record is None:
+            view = replace(view, drift=())  # it would be that of a card that this one only looks like
+        ways = await self._ways(caller, holding, record, view.reachable)
+        cut = view.interrupted if view.interrupted in ways else None
+        return replace(view, reachable=ways, at_sight=None, interrupted=cut)
+
+    async def credentials(self, caller: Caller) -> FoundCredentials:
+        """Return the holder's credentials, and what they may decide about them without the card."""
+        holding = _holding(caller)
+        views: list[CredentialView] = []
+        for record in await self._services.store.credentials.of_holder(holding.holder):
+            if await self._rights(caller).owns(holding, record):
+                view = await credential_view(self._services.store, record)
+                views.append(
+                    replace(view, reachable=await self._ways(caller, holding, record, without_card(record)))
+                )
+        return FoundCredentials(credentials=tuple(views), more=False)
+
+    async def decide(
+        self, caller: Caller, record_id: UUID, operation: OperationKind, reason: str
+    ) -> DecisionView:
+        """Suspend or revoke a credential of the holder whose card is not here; raises as `Decisions.decide`, and `NotYours`."""
+        holding = _holding(caller)
+        record = await self._services.store.cards.card(RecordId(record_id))
+        if record is None or record.credential is None:
+            raise errors.NotYours  # what there is not is not told from what is somebody else's
+        await self._rights(caller).permit(holding, operation, record)
+        decided = await self._decisions.decide(caller, RecordId(record_id), operation, reason)
+        return DecisionView(state=decided.state, facts=decided.facts)
+
+    async def _ways(
+        self, caller: Caller, holding: Holding, record: CardRecord | None, ways: Sequence[OperationKind]
+    ) -> tuple[OperationKind, ...]:
+        """Return those of the ways that the holder may go now."""
+        rights = self._rights(caller)
+        found = []
+        for way in ways:
+            if way not in PROOFS:
+                continue
+            if way is OperationKind.ISSUE and (record is None or record.open_operation is None):
+                allowed = bool(await rights.issued_here(holding))
+            else:
+                allowed = await rights.allows(holding, way, record)
+            if allowed:
+                found.append(way)
+        return tuple(found)
+
+    def _rights(self, caller: Caller) -> HolderRights:
+        return HolderRights(self._services.store.templates, caller.profile)
+
+
+def _holding(caller: Caller) -> Holding:
+    if caller.principal is None or caller.principal.holding is None:
+        raise errors.LogonNeeded
+    return caller.principal.holding

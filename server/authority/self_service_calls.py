@@ -1,0 +1,61 @@
+"""What the servicer of holders needs from rules and operations, values in and out."""
+
+from typing import Protocol
+from uuid import UUID
+
+from server.authority.access import Caller
+from shared.console import CardHints, CardView
+from shared.credential.lifecycle import OperationKind
+from shared.credentials import DecisionView, FoundCredentials
+from shared.self_service import HolderGiven, HolderReply, HolderView
+
+
+class SelfServiceCalls(Protocol):
+    """Holders at the calling station, and their own cards and credentials."""
+
+    async def challenge(self, caller: Caller, server: str) -> bytes:
+        """Return a text for a holder's card to sign.
+
+        Raises:
+            NotAllowed, TooManyAttempts, Invalid: there is none.
+        """
+        ...
+
+    async def log_on(self, caller: Caller, given: HolderGiven) -> HolderReply:
+        """Begin a session.
+
+        Raises:
+            NotAllowed, TooManyAttempts, LogonRefused, ConnectorUnreachable, ConnectorRefused: nobody is logged on.
+        """
+        ...
+
+    async def log_off(self, caller: Caller) -> None:
+        """End the session; `LogonNeeded` where there is none."""
+        ...
+
+    async def who_is(self, caller: Caller) -> HolderView:
+        """Return who is logged on; `LogonNeeded` where nobody is."""
+        ...
+
+    async def look_up(self, caller: Caller, hints: CardHints) -> CardView:
+        """Return what the record says of a card that is the holder's, or nobody's.
+
+        Raises:
+            NotYours: it is somebody else's; nothing is told of it.
+        """
+        ...
+
+    async def credentials(self, caller: Caller) -> FoundCredentials:
+        """Return the holder's credentials."""
+        ...
+
+    async def decide(
+        self, caller: Caller, record_id: UUID, operation: OperationKind, reason: str
+    ) -> DecisionView:
+        """Suspend or revoke a credential of the holder.
+
+        Raises:
+            NotYours, NotAllowed, OtherProofNeeded: the holder may not.
+            TransitionForbidden, Invalid, CardLeased: nothing was decided.
+        """
+        ...

@@ -1,0 +1,69 @@
+"""`SelfService`: holders, their own cards and credentials."""
+
+from server.authority.self_service_calls import SelfServiceCalls
+from server.rpc.interceptors import Context, present_caller
+from shared.proto import console_pb2, credentials_pb2, self_service_pb2_grpc
+from shared.proto import self_service_pb2 as pb
+from shared.proto.convert_console import decode_hints, encode_card
+from shared.proto.convert_credentials import decode_decision, encode_decided, encode_found_credentials
+from shared.proto.convert_self_service import (
+    decode_given,
+    decode_holder_question,
+    encode_holder,
+    encode_holder_reply,
+)
+from shared.self_service import CodeGiven, PasswordGiven
+
+# ruff: noqa: N802, ARG002  # methods have the form and the names of the service definition
+
+
+class SelfServiceServicer(self_service_pb2_grpc.SelfServiceServicer):
+    """Turn messages into values and back."""
+
+    def __init__(self, service: SelfServiceCalls) -> None:
+        """Ask `service`."""
+        self._service = service
+
+    async def Challenge(
+        self, request: pb.HolderChallengeRequest, context: Context
+    ) -> pb.HolderChallengeReply:
+        """Return a text for a holder's card to sign."""
+        server = decode_holder_question(request)
+        return pb.HolderChallengeReply(text=await self._service.challenge(present_caller(), server))
+
+    async def LogOn(self, request: pb.HolderLogOnRequest, context: Context) -> pb.HolderLogOnReply:
+        """Begin a session; what was given is wiped, as far as gRPC has not copied it."""
+        given = decode_given(request)
+        try:
+            return encode_holder_reply(await self._service.log_on(present_caller(), given))
+        finally:
+            if isinstance(given, PasswordGiven):
+                given.password.wipe()
+            elif isinstance(given, CodeGiven):
+                given.code.wipe()
+
+    async def LogOff(self, request: pb.HolderLogOffRequest, context: Context) -> pb.HolderLogOffReply:
+        """End the session."""
+        await self._service.log_off(present_caller())
+        return pb.HolderLogOffReply()
+
+    async def WhoIs(self, request: pb.HolderWhoIsRequest, context: Context) -> pb.HolderView:
+        """Return who is logged on."""
+        return encode_holder(await self._service.who_is(present_caller()))
+
+    async def LookUpCard(self, request: console_pb2.CardHints, context: Context) -> console_pb2.CardView:
+        """Return what the record says of a card that is the holder's, or nobody's."""
+        return encode_card(await self._service.look_up(present_caller(), decode_hints(request)))
+
+    async def ListCredentials(
+        self, request: pb.ListOwnCredentialsRequest, context: Context
+    ) -> credentials_pb2.FindCredentialsReply:
+        """Return the holder's credentials."""
+        return encode_found_credentials(await self._service.credentials(present_caller()))
+
+    async def Decide(
+        self, request: credentials_pb2.DecideRequest, context: Context
+    ) -> credentials_pb2.DecideReply:
+        """Take a decision about one of them."""
+        record_id, operation, reason = decode_decision(request)
+        return encode_decided(await self._service.decide(present_caller(), record_id, operation, reason))
