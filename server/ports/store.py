@@ -33,6 +33,7 @@ from server.ports.changes import PukDisclosed as PukDisclosed  # noqa: PLC0414  
 from server.ports.changes import SecretChanged as SecretChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import SecretsCarried as SecretsCarried  # noqa: PLC0414  # likewise
 from server.ports.changes import StateChanged as StateChanged  # noqa: PLC0414  # likewise
+from server.ports.connections import ConnectionStore as ConnectionStore  # noqa: PLC0414  # a word of the store
 from server.ports.credentials import CodeStore as CodeStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import CredentialStore as CredentialStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import UnblockCode as UnblockCode  # noqa: PLC0414  # likewise
@@ -269,6 +270,11 @@ class Store(Protocol):
     @property
     def approvals(self) -> ApprovalStore:
         """Requests for approval."""
+        ...
+
+    @property
+    def connections(self) -> ConnectionStore:
+        """Connections to outside systems."""
         ...
 
     @property

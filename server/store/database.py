@@ -20,6 +20,7 @@ from sqlalchemy.pool import StaticPool
 from server.store.approvals import ApprovalTables
 from server.store.cards import CardTables
 from server.store.codes import CodeTable
+from server.store.connections import ConnectionTable
 from server.store.credentials import CredentialTables
 from server.store.evidence import AuditTable
 from server.store.holders import HolderTables
@@ -63,6 +64,7 @@ class Database:
         self.holders: Final = HolderTables(writer, clock)
         self.approvals: Final = ApprovalTables(writer, clock)
         self.passcode: Final = PasscodeTable(writer, clock)
+        self.connections: Final = ConnectionTable(writer, clock)
         self.ledger: Final = LedgerTable(writer, clock)
         self.audit: Final = AuditTable(writer, clock)
 

@@ -13,6 +13,7 @@ from server.ports.store import (
 )
 from server.store.memory_approvals import MemoryApprovals
 from server.store.memory_cards import MemoryCards
+from server.store.memory_connections import MemoryConnections
 from server.store.memory_credentials import MemoryCodes, MemoryCredentials
 from server.store.memory_holders import MemoryHolders
 from server.store.memory_operators import MemoryOperators, MemoryRoles
@@ -47,6 +48,7 @@ class MemoryStore:
         self.holders: Final = MemoryHolders(self._book)
         self.approvals: Final = MemoryApprovals(self._book)
         self.passcode: Final = MemoryPasscode(self._book)
+        self.connections: Final = MemoryConnections(self._book)
         self.ledger: Final = _Ledger(self._book)
         self.audit: Final = _Audit(self._book)
 

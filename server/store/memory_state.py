@@ -11,6 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from server.ports.approvals import ApprovalRecord
+from server.ports.connections import ConnectionRecord
 from server.ports.evidence import leaf_hash
 from server.ports.holders import HolderSessionRecord
 from server.ports.store import (
@@ -92,6 +93,7 @@ class Draft:
     holder_sessions: dict[SessionId, HolderSessionRecord] = field(default_factory=dict)
     holder_tries: dict[tuple[str, HolderId], tuple[int, datetime]] = field(default_factory=dict)
     approvals: dict[UUID, ApprovalRecord] = field(default_factory=dict)
+    connections: dict[str, ConnectionRecord] = field(default_factory=dict)
     passcode: PasscodeRecord | None = None
     ledger: dict[int, LedgerEntry] = field(default_factory=dict)
     crl_number: int = 0
@@ -120,6 +122,7 @@ class Draft:
             holder_sessions=dict(self.holder_sessions),
             holder_tries=dict(self.holder_tries),
             approvals=dict(self.approvals),
+            connections=dict(self.connections),
             ledger=dict(self.ledger),
         )
 

@@ -29,6 +29,7 @@ from sqlalchemy.schema import DDL
 from server.ports.store import AuditKind, Standing, StationState
 from server.store import application_schema as application_schema  # noqa: PLC0414  # its tables belong to these
 from server.store import approval_schema as approval_schema  # noqa: PLC0414  # its tables belong to these
+from server.store import connection_schema as connection_schema  # noqa: PLC0414  # its tables belong to these
 from server.store import holder_schema as holder_schema  # noqa: PLC0414  # its tables belong to these
 from server.store import operator_schema as operator_schema  # noqa: PLC0414  # its tables belong to these
 from server.store.columns import Instant, choice, flag
@@ -37,7 +38,7 @@ from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
 
-REVISION: Final = "0010"
+REVISION: Final = "0011"
 """The migration that makes exactly these tables."""
 
 
