@@ -4,6 +4,8 @@ Each reads the settings, opens a station, does one thing, and closes it. What a 
 standard error.
 """
 
+import asyncio
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -12,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kiosk.backend.first_start import GrpcFirstStart
 from kiosk.backend.identity import load_identity
 from kiosk.backend.joining import join as join_server
 from kiosk.backend.renewal import due_at
 from kiosk.session_file import KeptSession, lent
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
+from kiosk.station.first_start import FirstStart
 from kiosk.station.manned import MannedStation
 from kiosk.wiring import Parts, open_readers, open_station
 from shared import logs
@@ -152,7 +156,15 @@ async def desk(config: Path | None) -> int:
     station = MannedStation(parts.core, parts.logon)
     try:
         await station.start()
-        app = DeskApp(station=station, logons=station, virtual=parts.virtual, title=parts.name)
+        app = DeskApp(
+            station=station,
+            logons=station,
+            first_start=FirstStart(station, GrpcFirstStart(parts.backend)),
+            virtual=parts.virtual,
+            title=parts.name,
+        )
+        # without a terminal nobody is there: the session ends, and what runs stops as if somebody quit
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, app.exit)
         await app.run_async()
         return app.return_code or 0
     finally:

@@ -1,12 +1,17 @@
 """`kiosk-server operators` and `kiosk-server roles`: who may act on others' credentials, and what they may do."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
+from server.asking import passcode_fd, passphrase_fd
+from server.authority.first_start import OPEN_AGAIN
 from server.context import Commands, Context, ask, columns
+from shared.clock import SystemClock
+from shared.sessions import LogonMethod
 
 _why = click.option("--why", required=True, help="The reason; it is kept as evidence.")
 
@@ -22,7 +27,7 @@ def operators() -> None:
 @operators.command("list")
 @click.pass_obj
 def list_operators(context: Context) -> None:
-    """List every operator: roles, keys that log on, the last log-on, and those that failed since."""
+    """List every operator: roles, keys that log on, the last log-on, those that failed since, and where one is logged on."""
     found = [_operator(each) for each in ask(context, lambda client: client.operators.all())]
     text = columns(_operator_line(each) for each in found)
     context.result({"operators": found}, text or "no operator yet")
@@ -70,6 +75,28 @@ def set_roles(
         message = "Name the roles that OPERATOR is to have, or give --none."
         raise click.UsageError(message)
     _tell(context, ask(context, lambda client: client.operators.set_roles(operator, roles, why)))
+
+
+@operators.command()
+@passphrase_fd
+@passcode_fd
+@click.pass_obj
+def recover(context: Context, passphrase_fd: int | None, passcode_fd: int | None) -> None:
+    """Open a first start again, when every card that managed operators is lost, the System Owner's too.
+
+    For the server's own machine, with the key store's passphrase, while the server does not run. A new passcode counts for an
+    hour, once: start the server, and give it at a station. It leaves evidence.
+    """
+    from server import asking, beginning  # noqa: PLC0415  # only what a command needs is loaded
+
+    settings = context.settings()
+    passphrase = asking.passphrase(settings, passphrase_fd)
+    passcode = asking.new_passcode(passcode_fd)
+    asyncio.run(beginning.open_again(settings.server, passphrase, passcode, SystemClock()))
+    context.result(
+        {"open_for_s": int(OPEN_AGAIN.total_seconds())},
+        "Start the server now, and make the first start at a station within an hour: kiosk desk, or kiosk first-start.",
+    )
 
 
 @click.group(cls=Commands)
@@ -162,6 +189,16 @@ def _operator(view: Any) -> dict[str, Any]:
         "last_logon_at": _text(view.last_logon_at),
         "failed_logons": view.failed_logons,
         "locked_until": _text(view.locked_until),
+        "sessions": [
+            {
+                "method": each.method.value,
+                "possession_only": each.possession_only,
+                "station": each.station,
+                "began_at": each.began_at.isoformat(),
+                "last_seen_at": each.last_seen_at.isoformat(),
+            }
+            for each in view.sessions
+        ],
     }
 
 
@@ -171,7 +208,14 @@ def _operator_line(operator: dict[str, Any]) -> tuple[str, ...]:
     keys = f"{operator['usable_keys']} of {operator['keys']} keys"
     last = f"last {_minute(operator['last_logon_at'])}" if operator["last_logon_at"] else "never logged on"
     failed = f", {operator['failed_logons']} failed since" if operator["failed_logons"] else ""
-    return (f"{operator['name']}{kind}", operator["state"], held, keys, f"{last}{failed}")
+    now = "".join(f", now at {each['station']}{_how(each)}" for each in operator["sessions"])
+    return (f"{operator['name']}{kind}", operator["state"], held, keys, f"{last}{failed}{now}")
+
+
+def _how(session: dict[str, Any]) -> str:
+    if session["method"] != LogonMethod.AGENT.value:
+        return ""
+    return " (ssh-agent, possession only)" if session["possession_only"] else " (ssh-agent)"
 
 
 def _text(at: datetime | None) -> str | None:

@@ -33,10 +33,12 @@ file = "server.log"
 """
 
 
-def prepare(folder: Path, *, ports: tuple[int, int], directory: str, templates: Sequence[str]) -> str:
+def prepare(
+    folder: Path, *, ports: tuple[int, int], directory: str, templates: Sequence[str], passcode: str = ""
+) -> str:
     """Make key store, database and certificates in `folder`; return a token for a lab station.
 
-    `directory` is the table of the directory for `kiosk.toml`.
+    `directory` is the table of the directory for `kiosk.toml`; with a `passcode`, a first start is to be made.
     """
     write_secret(folder / "passphrase", PASSPHRASE)
     listen, joining = ports
@@ -48,9 +50,19 @@ def prepare(folder: Path, *, ports: tuple[int, int], directory: str, templates: 
         path.write_text(text)
         files.append(f"--template={path}")
     argv = [*command(folder), "init", *files, "--station", STATION, "--lab"]
-    done = subprocess.run(
-        argv, cwd=REPOSITORY, check=False, capture_output=True, text=True, timeout=TIMEOUT_S
-    )
+    with (folder / "passcode").open("w+") as file:
+        file.write(passcode)
+        file.seek(0)
+        given = [f"--passcode-fd={file.fileno()}"] if passcode else []
+        done = subprocess.run(
+            [*argv, *given],
+            cwd=REPOSITORY,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            pass_fds=[file.fileno()],
+        )
     assert done.returncode == 0, done.stderr
     made: dict[str, Any] = json.loads(done.stdout)
     return str(made["token"])

@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from textual.worker import Worker, WorkerState
 
 from kiosk.station.faces import Logons, ReaderView, Station, StationView, VirtualDesk
+from kiosk.station.first_start import FirstStart
 from kiosk.station.offers import offered, viewed
 from kiosk.tui.away import Away
 from kiosk.tui.before import Before, Ready, at_once, ready
@@ -23,6 +24,8 @@ from kiosk.tui.confirm import Confirm
 from kiosk.tui.desk import Desk
 from kiosk.tui.failure import Failure
 from kiosk.tui.find import Find
+from kiosk.tui.first_start import FirstStarts
+from kiosk.tui.first_start_screen import AsideWanted, StepWanted
 from kiosk.tui.help import Help
 from kiosk.tui.jobs import PROGRAM_FAULT, Jobs
 from kiosk.tui.messages import (
@@ -77,12 +80,13 @@ class DeskApp(App[None], inherit_bindings=False):
         *,
         station: Station,
         logons: Logons | None = None,
+        first_start: FirstStart | None = None,
         virtual: VirtualDesk | None = None,
         banner: str = "",
         title: str = "",
         clock: Clock | None = None,
     ) -> None:
-        """Show `station`. `logons` lets operators log on; `virtual` adds keys for virtual cards; `banner` is added to the lab banner."""
+        """Show `station`. `logons` lets operators log on, `first_start` makes the first of them; `virtual` adds keys for virtual cards; `banner` is added to the lab banner."""
         super().__init__()
         self.register_theme(THEME)
         self.theme = THEME.name
@@ -94,6 +98,7 @@ class DeskApp(App[None], inherit_bindings=False):
         self._runs: dict[str, Run] = {}
         self._desk = Desk(self._runs, clock=self._clock, title=title, virtual=virtual is not None)
         self._operators = Operators(self, logons, self._desk, self._clock) if logons is not None else None
+        self._first_starts = FirstStarts(self, first_start, self._clock) if first_start is not None else None
         self._jobs = Jobs(
             self,
             station,
@@ -126,6 +131,10 @@ class DeskApp(App[None], inherit_bindings=False):
         for reader in view.readers:
             self._jobs.see(reader, self._desk.named(reader.name))
         self._desk.view = view
+        if self._first_starts is not None and self._first_starts.see(
+            view, title=self.title, virtual=self._virtual is not None
+        ):
+            return
         if self._operators is not None:
             virtual, running = self._virtual is not None, bool(self._jobs.running)
             self._operators.see(view, title=self.title, virtual=virtual, running=running)
@@ -214,6 +223,22 @@ class DeskApp(App[None], inherit_bindings=False):
     def _agent_log_on_wanted(self) -> None:
         if self._operators is not None:
             self._start(self._operators.log_on_by_agent(), "log-on", exclusive=True)
+
+    @on(StepWanted)
+    def _step_wanted(self, wanted: StepWanted) -> None:
+        self._start(self._go_on(wanted.reader), "first-start", exclusive=True)
+
+    async def _go_on(self, reader: str) -> None:
+        if self._first_starts is None:
+            return
+        again = await self._first_starts.go_on(reader)
+        if again:
+            await self._station.refresh(again)  # the server wants somebody to log on by now
+
+    @on(AsideWanted)
+    def _aside_wanted(self) -> None:
+        if self._first_starts is not None:
+            self._start(self._first_starts.leave(), "first-start", exclusive=True)
 
     @on(LogOffWanted)
     def _log_off_wanted(self) -> None:

@@ -40,12 +40,18 @@ class Installation:
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
 
-    def make(self, more: str = "", people: str = PEOPLE, template: str = EMPLOYEE) -> None:
-        """Make key store, database and certificates; `more` goes into `kiosk.toml`."""
+    def make(
+        self, more: str = "", people: str = PEOPLE, template: str = EMPLOYEE, passcode: str = ""
+    ) -> None:
+        """Make key store, database and certificates; `more` goes into `kiosk.toml`; `passcode` is of a first start."""
         (self.folder / "people.csv").write_text(people)
         port = free_ports(2)
         self.token = prepare(
-            self.folder, ports=(port, port + 1), directory=DIRECTORY + more, templates=[template]
+            self.folder,
+            ports=(port, port + 1),
+            directory=DIRECTORY + more,
+            templates=[template],
+            passcode=passcode,
         )
 
     def start(self) -> None:

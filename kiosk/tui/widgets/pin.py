@@ -7,7 +7,7 @@ Wiping is best effort: the terminal driver made a character of every key before 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from textual import events
 from textual.content import Content
@@ -25,6 +25,9 @@ PLACE: Final = "·"
 class PinField(Widget, can_focus=True):
     """Takes up to eight bytes of ASCII, shows a dot for each."""
 
+    LONGEST: ClassVar[int] = PIN_FIELD_LENGTH
+    """Bytes that it can hold."""
+
     @dataclass
     class Changed(Message):
         """Something was typed or deleted; says only how many characters there are."""
@@ -41,17 +44,17 @@ class PinField(Widget, can_focus=True):
         self,
         *,
         submit: Callable[[], None],
-        limit: int = PIN_FIELD_LENGTH,
+        limit: int | None = None,
         id: str | None = None,  # noqa: A002  # Textual's word
     ) -> None:
-        """Begin empty; `limit` counts characters.
+        """Begin empty; `limit` counts characters, where it is less than the field can hold.
 
         `submit` is called at Enter, before the next key is looked at: a fast typist is already at the next field.
         """
         super().__init__(id=id)
         self._submit = submit
-        self._limit = min(limit, PIN_FIELD_LENGTH)
-        self._typed = bytearray(PIN_FIELD_LENGTH)
+        self._limit = self.LONGEST if limit is None else min(limit, self.LONGEST)
+        self._typed = bytearray(self.LONGEST)
         self._length = 0
 
     @property
@@ -73,7 +76,7 @@ class PinField(Widget, can_focus=True):
 
     def wipe(self) -> None:
         """Overwrite what was typed."""
-        self._typed[:] = bytes(PIN_FIELD_LENGTH)
+        self._typed[:] = bytes(self.LONGEST)
         self._length = 0
         self.refresh()
 
@@ -140,3 +143,17 @@ class PinField(Widget, can_focus=True):
     def _note(self) -> None:
         self.refresh()
         self.post_message(self.Changed(self, self._length))
+
+
+class PasscodeField(PinField):
+    """The same for a passcode, which is longer: how much room there is left is not shown."""
+
+    LONGEST = 128
+    SHOWN: ClassVar[int] = 40
+    """Dots that fit; after that the last ones say that more was typed."""
+
+    def render(self) -> Content:
+        """Draw a dot for each character."""
+        dots = MASK * min(self._length, self.SHOWN)
+        more = "…" if self._length > self.SHOWN else ""
+        return Content.assemble(" ", (f"{dots}{more}" or PLACE, "bold $accent"))
