@@ -15,6 +15,7 @@ from typing import Final
 
 import click
 
+from kiosk.holder_options import for_holders, log_on_holder
 from kiosk.options import Options, everywhere, fail, finish
 from shared import errors, process
 from shared.display import json_line
@@ -22,6 +23,7 @@ from shared.display import json_line
 _log: Final = logging.getLogger(__name__)
 
 _LATER: Final = {
+    "approvals": ("kiosk.approval_commands", "approvals"),
     "demo": ("kiosk.demo.command", "demo"),
     "do": ("kiosk.do", "do"),
     "first-start": ("kiosk.first_start_command", "first_start"),
@@ -51,6 +53,7 @@ class _Group(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """List the commands; those that are loaded later have their line here."""
         lines = {
+            "approvals": "Ask a second person to approve, see who asks, approve with one's own card, decline.",
             "demo": "Try a whole desk on this machine; nothing is kept.",
             "do": "Do one operation on the card in a reader; alone, say what may be done now, and how.",
             "first-start": "Make the System Owner's card and the first operator's, with the passcode.",
@@ -107,17 +110,25 @@ def credentials(options: Options, text: str) -> None:
 @click.option(
     "--key", default="", help="With --agent: the key's fingerprint or comment, as `ssh-add -l` shows them."
 )
+@for_holders
 @click.pass_obj
-def log_on(options: Options, reader: str, pin_fd: int | None, *, agent: bool, key: str) -> None:
+def log_on(
+    options: Options, reader: str, pin_fd: int | None, *, agent: bool, key: str, **of_holder: str | int | bool | None
+) -> None:
     """Log an operator on with card and PIN, for the commands that follow on this machine, until `kiosk log-off`.
 
     With --agent the card is far away, behind a forwarded ssh-agent. The session ends when the agent is gone, and what is
     sensitive is refused in it.
+
+    With --holder somebody logs on for their own cards alone: with the card in the reader and its PIN, with the directory's
+    password (--user), or with a code that an operator made (--code).
     """
     from kiosk.log_on import log_on as run  # noqa: PLC0415  # loads gRPC and PC/SC
     from kiosk.log_on import log_on_by_agent  # noqa: PLC0415  # likewise
     from kiosk.operate import Given  # noqa: PLC0415  # likewise
 
+    if log_on_holder(options, reader, pin_fd, taken=agent or bool(key), given=of_holder):
+        return
     if agent and (reader or pin_fd is not None):
         raise click.UsageError("--reader and --pin-fd are for a card in a reader, not for --agent")  # noqa: EM101, TRY003  # a sentence for one place
     if key and not agent:

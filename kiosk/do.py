@@ -9,7 +9,7 @@ import click
 from kiosk import codes
 from kiosk.credentials import decide
 from kiosk.operate import NOBODY, Given, operate
-from kiosk.options import Options, everywhere, finish
+from kiosk.options import Options, asking, everywhere, finish
 from kiosk.reachable import reachable_now
 from kiosk.rehearse import rehearse_issue
 from kiosk.station.faces import Job
@@ -54,6 +54,7 @@ def do(context: click.Context) -> None:
 
 @do.command()
 @everywhere
+@asking
 @_READER
 @click.option("--holder", default="", help="The person: an id, or words that find just one.")
 @click.option("--template", default="", help="The template's name.")
@@ -161,6 +162,7 @@ def register(options: Options, reader: str, template: str) -> None:
 
 @do.command()
 @everywhere
+@asking
 @_READER
 @_NEW_PIN
 @_TEMPORARY
@@ -185,6 +187,7 @@ def change_pin(options: Options, reader: str, pin_fd: int | None, new_pin_fd: in
 
 @do.command()
 @everywhere
+@asking
 @_READER
 @_NEW_PIN
 @_TEMPORARY
@@ -243,6 +246,7 @@ def suspend(options: Options, reader: str, credential: str, reason: str) -> None
 
 @do.command()
 @everywhere
+@asking
 @_READER
 @_CREDENTIAL
 @_NEW_PIN
@@ -302,6 +306,7 @@ def unregister(options: Options, reader: str) -> None:
 
 @do.command()
 @everywhere
+@asking
 @_READER
 @click.pass_obj
 def update(options: Options, reader: str) -> None:
@@ -311,6 +316,7 @@ def update(options: Options, reader: str) -> None:
 
 @do.command()
 @everywhere
+@asking
 @_READER
 @_SLOT
 @_PIN
@@ -322,6 +328,7 @@ def renew(options: Options, reader: str, slots: tuple[str, ...], pin_fd: int | N
 
 @do.command()
 @everywhere
+@asking
 @_READER
 @_SLOT
 @_PIN
@@ -345,4 +352,5 @@ def _decide(
 
 
 def _run(options: Options, job: Job, given: Given = NOBODY) -> None:
-    finish(options, asyncio.run(operate(options.config, job, given)))
+    asked = operate(options.config, job, given, ask=options.request_approval)
+    finish(options, asyncio.run(asked))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from kiosk.asking import asked_for
 from kiosk.commands import Result, opened, say
 from kiosk.credentials import one_credential
 from kiosk.ports import Backend
@@ -54,10 +55,10 @@ class Lines:
             say(f"  done: {wording.step(self._steps[index])}")
 
 
-async def operate(config: Path | None, job: Job, given: Given = NOBODY) -> Result:
+async def operate(config: Path | None, job: Job, given: Given = NOBODY, *, ask: bool = False) -> Result:
     """Do `job`; its reader may be empty where only one holds a card, its holder may be words that find just one.
 
-    So may the credential in whose place another one is made.
+    So may the credential in whose place another one is made. With `ask` an approval that it needs is asked for.
 
     Raises:
         NoReader, CardMissing, Invalid: there is no card to be meant, or several; likewise for holder and credential.
@@ -72,7 +73,10 @@ async def operate(config: Path | None, job: Job, given: Given = NOBODY) -> Resul
             replaces=await _one_credential(parts, job.replaces),
             primary=await _one_credential(parts, job.primary),
         )
-        return _result(job, await parts.core.perform(job, given.person, Lines()))
+        outcome = await parts.core.perform(job, given.person, Lines())
+        if ask and isinstance(outcome.error, errors.ApprovalNeeded):
+            return await asked_for(parts.backend, outcome.error, job)
+        return _result(job, outcome)
 
 
 async def one_reader(parts: Parts, wanted: str) -> str:

@@ -23,6 +23,7 @@ class Options:
 
     config: Path | None = None
     as_json: bool = False
+    request_approval: bool = False
 
 
 def _noted(ctx: click.Context, param: click.Parameter, value: object) -> None:
@@ -30,6 +31,22 @@ def _noted(ctx: click.Context, param: click.Parameter, value: object) -> None:
     options = ctx.find_root().ensure_object(Options)
     if value is not None and value is not False:
         setattr(options, "as_json" if param.name == "json" else "config", value)
+
+
+def _asks(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001, ARG001  # click's signature
+    """Keep that an approval is asked for."""
+    ctx.find_root().ensure_object(Options).request_approval |= value
+
+
+def asking(command: F) -> F:
+    """Add the option with which a command that needs an approval asks for it."""
+    return click.option(
+        "--request-approval",
+        is_flag=True,
+        expose_value=False,
+        callback=_asks,
+        help="Where a second person has to approve it first, ask for that.",
+    )(command)
 
 
 def everywhere(command: F) -> F:

@@ -16,6 +16,7 @@ import click
 
 from server import asking
 from server.application_commands import applications
+from server.approval_commands import approvals
 from server.asking import passcode_fd, passphrase_fd
 from server.context import Commands, Context, client_of
 from server.key_commands import keys
@@ -177,7 +178,7 @@ def doctor(context: Context) -> None:
         sys.exit(errors.ConnectorError.exit_code)
 
 
-for _group in (stations, applications, operators, roles, keys, templates, tasks, jobs):
+for _group in (stations, applications, approvals, operators, roles, keys, templates, tasks, jobs):
     cli.add_command(_group)
 
 

@@ -46,7 +46,7 @@ MOST_LISTED: Final = 500
 
 
 class Approvals:
-    """Implements `server.authority.services.ApprovalsService`."""
+    """What stations ask about approvals, and what an administrator does."""
 
     def __init__(
         self,
@@ -256,8 +256,14 @@ class Approvals:
         """
         intent = await self._waiting(request_id)
         _check_sees(caller, intent)
-        await self.close(request_id, ApprovalState.DECLINED, why, caller.actor)
+        await self._close(request_id, ApprovalState.DECLINED, why, caller.actor)
         return await self._view(caller, await self._record(request_id))
+
+    async def end(self, request_id: UUID, why: str, actor: str) -> ApprovalView:
+        """Decline a request as an administrator on the server's own machine; raises as `decline`."""
+        await self._waiting(request_id)
+        await self._close(request_id, ApprovalState.DECLINED, why, actor)
+        return await self._view(None, await self._record(request_id))
 
     async def withdraw(self, caller: Caller, request_id: UUID) -> ApprovalView:
         """Take back what one asked for.
@@ -269,10 +275,10 @@ class Approvals:
         intent = await self._waiting(request_id)
         if caller.actor != intent.requester:
             raise errors.ApprovalRefused(why="somebody else asked for it; it can be declined")
-        await self.close(request_id, ApprovalState.WITHDRAWN, "withdrawn", caller.actor)
+        await self._close(request_id, ApprovalState.WITHDRAWN, "withdrawn", caller.actor)
         return await self._view(caller, await self._record(request_id))
 
-    async def close(self, request_id: UUID, state: ApprovalState, why: str, actor: str) -> None:
+    async def _close(self, request_id: UUID, state: ApprovalState, why: str, actor: str) -> None:
         """End a request that waits, with a reason; raises as `decline`."""
         why = " ".join(why.split())
         if not 0 < len(why) <= MAX_NOTE:

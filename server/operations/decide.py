@@ -360,6 +360,7 @@ class Decisions:
                 holder=record.credential.holder if record.credential else "",
                 template=record.credential.template if record.credential else None,
                 seen=record,
+                firm=True,
                 supersedes=cut.operation_id if cut else None,
                 reason=decided.cause.value if decided.cause else "",
             )

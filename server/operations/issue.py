@@ -156,7 +156,9 @@ async def _prepare(op: Operation) -> Issue:
     note_impostor(op, facts, found)
     new = record is None
     record = record or new_record(op, facts, lint.management_algorithm(template, facts.profile))
-    values = naming.values_for(person, record.record_id, facts.serial)
+    values = naming.values_for(
+        person, record.record_id, facts.serial, template=ref, now=op.services.clock.now()
+    )
     personal_texts(template.pin.not_from, values)  # what is missing is missed now, not when the holder comes
     names = {
         spec.slot: naming.names_for(spec, values, record.record_id, bytes(FASCN))

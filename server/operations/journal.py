@@ -28,6 +28,7 @@ class Journal:
         self._cards = cards
         self._caller = caller
         self._waiting: list[Change] = []
+        self._proven = False
         self.lease: Lease | None = None
 
     @property
@@ -45,19 +46,19 @@ class Journal:
             AuditRecord(kind=kind, event=event, actor=self._caller.actor, subject=str(subject), facts=facts)
         )
 
-    async def open(self, opening: Opening) -> Lease:
-        """Take the lease, and commit what was noted so far with it.
+    async def open(self, opening: Opening, *, firm: bool = False) -> Lease:
+        """Take the lease, and commit what was noted so far with it; a `firm` one also where another station only claims it.
 
         Raises:
             CardLeased: another station works on the card.
             StoreConflict: something was done to the card since its record was read.
         """
-        whole = replace(opening, changes=(*opening.changes, *self._waiting))
+        whole = replace(opening, changes=(*opening.changes, *self._waiting), firm=opening.firm or firm)
         self.lease = await self._cards.open(whole)
         self._waiting.clear()
         return self.lease
 
-    async def abandon(self, record: CardRecord, cut: OpenOperation) -> CardRecord:
+    async def abandon(self, record: CardRecord, cut: OpenOperation, *, firm: bool = False) -> CardRecord:
         """Close an operation that was cut and left nothing to continue, so that another one may begin.
 
         Returns:
@@ -74,10 +75,15 @@ class Journal:
                 record_id=record.record_id,
                 station=self._caller.station_id,
                 seen=record,
+                firm=firm,
                 changes=(OperationClosed(code="superseded", abandon=True),),
             )
         )
         return replace(record, open_operation=None)
+
+    def proved(self) -> None:
+        """Note that the card has proven its management key: from the next write on the lease gives way to nobody."""
+        self._proven = True
 
     async def commit(self, *changes: Change) -> None:
         """Write everything noted, and `changes`, in one durable commit; what cannot be written stays noted.
@@ -87,13 +93,13 @@ class Journal:
         """
         assert self.lease is not None
         self.note(*changes)
-        await self._cards.apply(self.lease, self._waiting)
+        await self._cards.apply(self.lease, self._waiting, proven=self._proven)
         self._waiting.clear()
 
     async def keep_alive(self) -> None:
         """Extend the lease while the card is busy."""
         if self.lease is not None:
-            await self._cards.extend(self.lease)
+            await self._cards.extend(self.lease, proven=self._proven)
 
     async def give_up(self, closed: OperationClosed) -> bool:
         """Close after a failure: write what is known, and let another station go on at once.

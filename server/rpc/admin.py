@@ -24,6 +24,7 @@ from server.ports.store import StationRecord
 from server.rpc import admin_messages as messages
 from server.rpc import work_messages as work
 from server.rpc.applications import ApplicationsClient
+from server.rpc.approvals import ApprovalsClient
 from server.rpc.interceptors import Context
 from server.rpc.operators import OperatorsClient
 from shared import errors
@@ -165,6 +166,7 @@ class AdminClient:
         self.operators: Final = OperatorsClient(self._channel, self._call)
         """Operators and roles."""
         self.applications: Final = ApplicationsClient(self._channel, self._call)
+        self.approvals: Final = ApprovalsClient(self._channel, self._call)
         """Other systems as callers."""
 
     async def __aenter__(self) -> Self:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import grpc.aio
@@ -23,11 +24,15 @@ from shared import errors
 from shared.errors import KioskError
 from shared.proto import (
     admin_pb2,
+    applications_pb2,
+    approvals_pb2,
     console_pb2,
     credentials_pb2,
+    first_start_pb2,
     operations_pb2,
     operators_pb2,
     rehearsals_pb2,
+    self_service_pb2,
     sessions_pb2,
     stations_pb2,
 )
@@ -39,7 +44,8 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
     for module in (
         *(operations_pb2, console_pb2, credentials_pb2, rehearsals_pb2, sessions_pb2),
-        *(stations_pb2, admin_pb2, operators_pb2),
+        *(stations_pb2, admin_pb2, operators_pb2, applications_pb2),
+        *(first_start_pb2, self_service_pb2, approvals_pb2),
         *(health_pb2, reflection_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()
@@ -69,6 +75,21 @@ VALID: dict[str, bytes] = {
     ).SerializeToString(),
     "/kiosk.v1.Sessions/LogOn": sessions_pb2.LogOnRequest(proof=PROOF).SerializeToString(),
     "/kiosk.v1.Sessions/StepUp": sessions_pb2.StepUpRequest(proof=PROOF).SerializeToString(),
+    "/kiosk.v1.Approvals/RequestApproval": approvals_pb2.RequestApprovalRequest(
+        operation="unblock", card=str(UUID(int=1))
+    ).SerializeToString(),
+    **{
+        f"/kiosk.v1.Approvals/{name}": approvals_pb2.ShowApprovalRequest(
+            request_id=bytes(16)
+        ).SerializeToString()
+        for name in ("ShowApproval", "ChallengeApproval", "WithdrawApproval")
+    },
+    "/kiosk.v1.Approvals/DeclineApproval": approvals_pb2.DeclineApprovalRequest(
+        request_id=bytes(16), why="no"
+    ).SerializeToString(),
+    "/kiosk.v1.Approvals/Approve": approvals_pb2.ApproveRequest(
+        request_id=bytes(16), proof=PROOF
+    ).SerializeToString(),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": (
         reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
     ),

@@ -1,11 +1,13 @@
 """A server on loopback with real TLS, and every kind of peer that may knock."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import grpc.aio
@@ -15,6 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kiosk.backend.identity import StationIdentity
 from server.authority.access import Access, Caller
 from server.authority.acting import Acting
+from server.authority.approval_proof import ApprovalProofs
+from server.authority.approvals import Approvals
+from server.authority.approved import ApprovalPolicy
 from server.authority.first_start import FirstStart
 from server.authority.fleet import Fleet
 from server.authority.holders import HolderSessions
@@ -24,17 +29,19 @@ from server.authority.operator_admin import OperatorAdmin
 from server.authority.operators import Operators
 from server.authority.policy import unrestricted
 from server.authority.presence import Attendance
+from server.authority.proofs import Proofs
 from server.authority.renewal import Renewals
 from server.authority.sessions import Sessions
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.throttle import Limit
 from server.machines import applications
 from server.operations.link import StationLink
+from server.operations.services import Services
 from server.ports.store import AuditKind, AuditRecord, StationRecord, StationState, Store
 from server.rpc.applications import ApplicationsServicer
 from server.rpc.server import Endpoint, ServerTls, bind_joining, bind_stations
 from server.store.memory import MemoryStore
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import HolderId, Person, State, StationId
@@ -202,6 +209,13 @@ class Authority:
         return made.public_bytes(pki.DER)
 
 
+def approvals_of(store: Store, clock: Clock) -> Approvals:
+    """Return what answers about approvals where there is nothing but a record."""
+    parts = SimpleNamespace(store=store, clock=clock, directories={}, approvals=ApprovalPolicy())
+    proofs = Proofs(store, clock, names=["localhost"], random=secrets.token_bytes)
+    return Approvals(cast("Services", parts), ApprovalProofs(store, clock, proofs))
+
+
 class World:
     """Roots, a server, and stations of every kind."""
 
@@ -222,6 +236,7 @@ class World:
             self.store.operators, self.store.roles, self.sessions, self.first_start, self.holders
         )
         self.access = Access(self.store.stations, self.clock, self.acting, self.store.audit)
+        self.approvals = approvals_of(self.store, self.clock)
         self.attendance = Attendance(self.clock)
         self.lines = Lines(self.attendance.note)
         self.fleet = Fleet(
@@ -262,6 +277,7 @@ class World:
             sessions=Logons(self.sessions, self.store.roles),
             self_service=OwnCards(self.holders),
             first_start=self.first_start,
+            approvals=self.approvals,
             server="Main",
             version="0.1.0",
             clock=self.clock,
