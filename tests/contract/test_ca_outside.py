@@ -26,13 +26,19 @@ from shared import errors
 from shared.clock import SystemClock
 from shared.credential.certificates import check_certificate, check_names, needed_usage
 from shared.piv.ids import Slot
-from tests.contract.ca import ejbca
+from tests.contract.ca import ejbca, step_ca, vault
 from tests.contract.ca.bench import ANNA, Bench, Key
 from tests.contract.ca.signer import make
 from tests.contract.ca.web import Double, Trouble
 
 PRODUCTS: Final[dict[Kind, tuple[type[Double], Callable[[Any], Bench]]]] = {
-    product.KIND: (product, bench_of) for product, bench_of in ((ejbca.Ejbca, ejbca.bench),)
+    product.KIND: (product, bench_of)
+    for product, bench_of in (
+        (ejbca.Ejbca, ejbca.bench),
+        (step_ca.StepCa, step_ca.bench),
+        (vault.Vault, vault.bench),
+        (vault.OpenBao, vault.bench),
+    )
 }
 RSA_KEY: Final = rsa.generate_private_key(65537, 2048)
 
