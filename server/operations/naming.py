@@ -1,23 +1,37 @@
 """The names in a certificate: from a template, a person and a card; and what of them its request asks for."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from cryptography import x509
 
 from server.ports.ca import Names
-from shared.credential.model import Person, RecordId
+from shared.credential.model import Person, RecordId, TemplateRef
 from shared.credential.names import requested_extensions
 from shared.credential.template import CertificateSpec
 from shared.credential.variables import fill, fill_subject
 from shared.piv.ids import Slot
 
 
-def values_for(person: Person, record_id: RecordId, serial: int | None) -> dict[str, str]:
-    """Return the variables of a template for one person and one card."""
+def values_for(
+    person: Person,
+    record_id: RecordId,
+    serial: int | None,
+    *,
+    template: TemplateRef | None = None,
+    now: datetime | None = None,
+) -> dict[str, str]:
+    """Return the variables of a template for one person and one card, and of a credential that is made `now`."""
     values = {f"user.{name}": value for name, value in person.attributes.items()}
     values["user.name"] = person.name
     values["card.id"] = str(record_id)
     values["card.serial"] = "" if serial is None else str(serial)
+    if template is not None:
+        values["credential.template"] = template.name
+        values["credential.version"] = str(template.version)
+    if now is not None:
+        values["system.date"] = now.date().isoformat()
+        values["system.time"] = now.replace(microsecond=0).isoformat()
     return values
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
-from server.operations import enrol, naming
+from server.operations import naming
 from server.operations.attest import trust_for
 from server.operations.objects import FASCN, IdentityObjects, identity_objects, only_ours
 from server.operations.operation import Operation
@@ -141,7 +141,9 @@ async def prepare(op: Operation) -> Replacement:
     steps = plan_replacement(
         template=template, present=present, facts=trusted, record=intended, intent=intent
     )
-    values = naming.values_for(person, record.record_id, facts.serial)
+    values = naming.values_for(
+        person, record.record_id, facts.serial, template=ref, now=op.services.clock.now()
+    )
     expires = (op.services.clock.now() + timedelta(days=template.expires_after_days)).date()
     job = Replacement(
         facts=facts,

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from enum import Enum
@@ -36,6 +36,7 @@ from shared.credential.template import (
     Template,
     Temporary,
 )
+from shared.credential.variables import check_subject, check_variables
 from shared.piv.ids import Algorithm, PinPolicyId, ProfileName, Slot, TouchPolicyId
 
 E = TypeVar("E", bound=Enum)
@@ -213,10 +214,10 @@ class _Reader:
             algorithm=self._algorithm(table),
             ca=self._text(table, "ca"),
             profile=self._text(table, "profile"),
-            subject=self._text(table, "subject"),
-            upn=self._text(table, "upn", ""),
-            mail=self._text(table, "mail", ""),
-            sid=self._text(table, "sid", ""),
+            subject=self._filled(table, "subject", check_subject),
+            upn=self._filled(table, "upn"),
+            mail=self._filled(table, "mail"),
+            sid=self._filled(table, "sid"),
             days=days,
             pin_policy=self._named(table, "pin-policy", PinPolicyId, PinPolicyId.DEFAULT),
             touch_policy=self._named(table, "touch-policy", TouchPolicyId, TouchPolicyId.DEFAULT),
@@ -309,6 +310,17 @@ class _Reader:
         if not isinstance(value, str) or (default is None and not value.strip()):
             self._fail(key, f"{key} is a text that is not empty")
         return value
+
+    def _filled(
+        self, table: Mapping[str, Any], key: str, check: Callable[[str], None] = check_variables
+    ) -> str:
+        """Read a text with variables; only a subject has to be there."""
+        text = self._text(table, key, None if key == "subject" else "")
+        try:
+            check(text)
+        except errors.TemplateInvalid as problem:
+            self._fail(key, str(problem.facts["why"]))
+        return text
 
     def _texts(self, table: Mapping[str, Any], key: str, default: tuple[str, ...]) -> tuple[str, ...]:
         value = table.get(key, list(default))
