@@ -1,15 +1,17 @@
 """The session of the command line, between one command and the next: a token in a file of the state folder.
 
-Whoever can read the file as this user, on this machine, acts as the operator until the session ends. So it is made anew with
+Whoever can read the file as this user, on this machine, acts as the operator, or the holder, until the session ends. So it is made anew with
 mode 0600, it counts with the certificate of this station alone, it ends when nobody uses it, and the next log-off or the
 first refusal removes it. Unlike at the desk, it does not end when the operator's card is pulled: no program is there to see it.
 
 A session that an ssh-agent began counts as long as that very agent is there and holds the key; the file says which. Each command
-looks before the token is shown (`lent`), and while it works. A socket's name says nothing about a person.
+looks before the token is shown (`lent`), and while it works; a terminal that hangs up ends it, too. A socket's name says nothing
+about a person.
 """
 
 import asyncio
 import os
+import signal
 import stat
 import struct
 from collections.abc import AsyncIterator
@@ -28,6 +30,8 @@ from shared.sessions import TOKEN_LENGTH, Leaving
 
 FILE: Final = "session"
 MAX_FILE: Final = 1024
+HOLDERS: Final = b"H"
+"""What follows the token of a holder."""
 
 _BOUND: Final = struct.Struct(f">{TOKEN_LENGTH}s32sQQ")
 """Token, digest of the key, device and number of the agent's socket; its path follows."""
@@ -86,13 +90,13 @@ class KeptSession:
         kept = self._read()
         if kept is None:
             return None
-        value, bound = kept
-        token.keep(value)
+        value, bound, holder = kept
+        token.keep(value, holder=holder)
         token.when_ended(self._ended)
         return bound
 
-    def keep(self, token: Secret, bound: Bound | None = None) -> None:
-        """Keep a token for the commands to come.
+    def keep(self, token: Secret, bound: Bound | None = None, *, holder: bool = False) -> None:
+        """Keep a token for the commands to come, an operator's or a `holder`'s.
 
         Raises:
             ConfigInvalid: it cannot be written.
@@ -101,7 +105,7 @@ class KeptSession:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(_written(token, bound))
+                file.write(_written(token, bound) + (HOLDERS if holder else b""))
         except OSError as cause:
             raise errors.ConfigInvalid(
                 file=str(self._path), why=cause.strerror or "cannot be written"
@@ -118,7 +122,7 @@ class KeptSession:
     def _ended(self) -> None:
         self.forget()
 
-    def _read(self) -> tuple[Secret, Bound | None] | None:
+    def _read(self) -> tuple[Secret, Bound | None, bool] | None:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -134,12 +138,15 @@ class KeptSession:
                 )
             value = file.read(MAX_FILE)
         if len(value) == TOKEN_LENGTH:
-            return Secret(value), None
+            return Secret(value), None, False
+        if len(value) == TOKEN_LENGTH + len(HOLDERS) and value.endswith(HOLDERS):
+            return Secret(value[:TOKEN_LENGTH]), None, True
         if not _BOUND.size < len(value) < MAX_FILE:
             raise errors.ConfigInvalid(file=str(self._path), why="damaged; log on again")
         token, key_digest, device, inode = _BOUND.unpack_from(value)
         socket = os.fsdecode(value[_BOUND.size :])
-        return Secret(token), Bound(socket=socket, device=device, inode=inode, key_digest=key_digest)
+        bound = Bound(socket=socket, device=device, inode=inode, key_digest=key_digest)
+        return Secret(token), bound, False
 
 
 @asynccontextmanager
@@ -157,17 +164,26 @@ async def lent(kept: KeptSession, line: GrpcBackend) -> AsyncIterator[None]:
     if not await bound.is_there():
         await _detach(kept, line)
         raise errors.SessionEnded
-    watch = asyncio.create_task(_watch(bound, kept, line))
+    over = asyncio.create_task(detached(bound.agent, bound.key_digest))
+    ending = asyncio.create_task(_end(over, kept, line))
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, over.cancel)
     try:
         yield
     finally:
-        watch.cancel()
+        loop.remove_signal_handler(signal.SIGHUP)
+        if not over.done():
+            ending.cancel()
         with suppress(asyncio.CancelledError):
-            await watch
+            await ending  # the server is told before the line closes
 
 
-async def _watch(bound: Bound, kept: KeptSession, line: GrpcBackend) -> None:
-    await detached(bound.agent, bound.key_digest)
+async def _end(over: "asyncio.Task[None]", kept: KeptSession, line: GrpcBackend) -> None:
+    """End the session once `over` is done, or cancelled by a terminal that hung up."""
+    try:
+        await asyncio.wait({over})
+    finally:
+        over.cancel()
     await _detach(kept, line)
 
 

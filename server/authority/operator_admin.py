@@ -1,11 +1,11 @@
 """What an administrator asks about operators and roles, on the server's own machine: what is told, and to whom it is put."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from server.authority.operators import Operators, RoleView
+from server.authority.operators import Operators, OperatorSession, RoleView
 from server.authority.policy import Principal
 from server.ports.operators import OperatorId, OperatorKind, OperatorRecord, OperatorState
 from shared.roles import Grant
@@ -13,7 +13,10 @@ from shared.roles import Grant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorView:
-    """An operator, as lists show one. Of `keys`, `usable_keys` count now; `failed_logons` are those since `last_logon_at`."""
+    """An operator, as lists show one. Of `keys`, `usable_keys` count now; `failed_logons` are those since `last_logon_at`.
+
+    Where operators are logged on is in the list of all only.
+    """
 
     operator_id: OperatorId
     name: str
@@ -26,6 +29,7 @@ class OperatorView:
     last_logon_at: datetime | None = None
     failed_logons: int = 0
     locked_until: datetime | None = None
+    sessions: Sequence[OperatorSession] = ()
 
 
 class OperatorAdminService(Protocol):
@@ -88,7 +92,9 @@ class OperatorAdmin:
 
     async def all(self) -> Sequence[OperatorView]:
         """Return every operator, by name."""
-        return [_view(each) for each in await self._operators.all()]
+        sessions = await self._operators.sessions()
+        found = await self._operators.all()
+        return [replace(_view(each), sessions=tuple(sessions.get(each.operator_id, ()))) for each in found]
 
     async def activate(self, which: str, why: str) -> OperatorView:
         """Let an operator log on again."""

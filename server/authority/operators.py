@@ -7,6 +7,7 @@ and can log on. Every change says why, and leaves evidence in the same commit.
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -14,7 +15,14 @@ from server.authority.acting import all_roles
 from server.authority.fleet import check_why
 from server.authority.policy import Principal, roles_of
 from server.ports.audit import AuditKind, AuditRecord
-from server.ports.operators import OperatorKind, OperatorRecord, OperatorState, RoleRecord
+from server.ports.operators import (
+    LogonMethod,
+    OperatorId,
+    OperatorKind,
+    OperatorRecord,
+    OperatorState,
+    RoleRecord,
+)
 from server.ports.store import Store
 from shared import errors
 from shared.clock import Clock
@@ -43,6 +51,17 @@ class RoleView:
     role: Role
     edited: bool
     operators: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSession:
+    """Where an operator is logged on, and how; `station` is its name."""
+
+    method: LogonMethod
+    possession_only: bool
+    station: str
+    began_at: datetime
+    last_seen_at: datetime
 
 
 class Operators:
@@ -135,6 +154,23 @@ class Operators:
         """
         known = await self._roles()
         _check_covers(by, (_role(known, name) for name in sorted(roles)))
+
+    async def sessions(self) -> Mapping[OperatorId, Sequence[OperatorSession]]:
+        """Return where operators are logged on, the oldest first; one that nobody uses any more is there until it is shown."""
+        names = {station.station_id: station.name for station in await self._store.stations.all()}
+        now = self._clock.now()
+        found: dict[OperatorId, list[OperatorSession]] = {}
+        for session in await self._store.sessions.live():
+            if session.expires_at > now:
+                view = OperatorSession(
+                    method=session.method,
+                    possession_only=session.possession_only,
+                    station=names.get(session.station_id, ""),
+                    began_at=session.began_at,
+                    last_seen_at=session.last_seen_at,
+                )
+                found.setdefault(session.operator_id, []).append(view)
+        return found
 
     # --- roles ------------------------------------------------------------------------------------------
 

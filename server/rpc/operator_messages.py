@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from server.authority.operator_admin import OperatorView
-from server.authority.operators import RoleView
+from server.authority.operators import OperatorSession, RoleView
 from server.ports.operators import OperatorId, OperatorKind
 from server.rpc.admin_messages import decode_id, moment, timestamp
 from shared import errors
 from shared.proto import operators_pb2 as pb
 from shared.proto.convert_facts import MAX_NAME, bounded, inverse, member
-from shared.proto.convert_sessions import decode_grant, encode_grant
+from shared.proto.convert_sessions import METHOD_OF, METHODS, decode_grant, encode_grant
 from shared.roles import SUBJECTS, Grant, Role
 
 MAX_ROLES: Final = 100
@@ -40,11 +40,21 @@ def encode_operator(view: OperatorView) -> pb.Operator:
         last_logon_at=None if view.last_logon_at is None else timestamp(view.last_logon_at),
         failed_logons=view.failed_logons,
         locked_until=None if view.locked_until is None else timestamp(view.locked_until),
+        sessions=[
+            pb.OperatorSession(
+                method=METHODS[each.method],
+                possession_only=each.possession_only,
+                station=each.station,
+                began_at=timestamp(each.began_at),
+                last_seen_at=timestamp(each.last_seen_at),
+            )
+            for each in view.sessions
+        ],
     )
 
 
 def decode_operator(message: pb.Operator) -> OperatorView:
-    """Read an operator; `Garbled` for a kind that nobody knows or an id of another length."""
+    """Read an operator; `Garbled` for a kind or a method that nobody knows, or an id of another length."""
     return OperatorView(
         operator_id=OperatorId(decode_id(message.operator_id)),
         name=message.name,
@@ -57,6 +67,16 @@ def decode_operator(message: pb.Operator) -> OperatorView:
         last_logon_at=moment(message.last_logon_at) if message.HasField("last_logon_at") else None,
         failed_logons=message.failed_logons,
         locked_until=moment(message.locked_until) if message.HasField("locked_until") else None,
+        sessions=tuple(
+            OperatorSession(
+                method=member(METHOD_OF, each.method, "method"),
+                possession_only=each.possession_only,
+                station=each.station,
+                began_at=moment(each.began_at),
+                last_seen_at=moment(each.last_seen_at),
+            )
+            for each in message.sessions
+        ),
     )
 
 

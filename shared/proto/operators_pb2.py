@@ -26,39 +26,41 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from shared.proto import sessions_pb2 as shared_dot_proto_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cshared/proto/operators.proto\x12\x08kiosk.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bshared/proto/sessions.proto\"\x16\n\x14ListOperatorsRequest\";\n\x12ListOperatorsReply\x12%\n\toperators\x18\x01 \x03(\x0b\x32\x12.kiosk.v1.Operator\"\xc4\x02\n\x08Operator\x12\x13\n\x0boperator_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x04kind\x18\x03 \x01(\x0e\x32\x16.kiosk.v1.OperatorKind\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x08\x12\r\n\x05roles\x18\x05 \x03(\t\x12\x0c\n\x04keys\x18\x06 \x01(\r\x12\x13\n\x0busable_keys\x18\x07 \x01(\r\x12\x31\n\rregistered_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_logon_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rfailed_logons\x18\n \x01(\r\x12\x30\n\x0clocked_until\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x12OperatorActRequest\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"G\n\x17SetOperatorRolesRequest\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\x12\n\x10ListRolesRequest\"/\n\x0eListRolesReply\x12\x1d\n\x05roles\x18\x01 \x03(\x0b\x32\x0e.kiosk.v1.Role\"w\n\x04Role\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0e\n\x06preset\x18\x03 \x01(\x08\x12\x0e\n\x06\x65\x64ited\x18\x04 \x01(\x08\x12\x1f\n\x06grants\x18\x05 \x03(\x0b\x32\x0f.kiosk.v1.Grant\x12\x11\n\toperators\x18\x06 \x01(\r\"J\n\x10\x43loneRoleRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"\\\n\x0f\x45\x64itRoleRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x1f\n\x06grants\x18\x02 \x03(\x0b\x32\x0f.kiosk.v1.Grant\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"+\n\x0eRoleActRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"\x11\n\x0f\x44\x65leteRoleReply*\x88\x01\n\x0cOperatorKind\x12\x1d\n\x19OPERATOR_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aOPERATOR_KIND_SYSTEM_OWNER\x10\x01\x12\x1a\n\x16OPERATOR_KIND_OPERATOR\x10\x02\x12\x1d\n\x19OPERATOR_KIND_APPLICATION\x10\x03\x32\xe0\x04\n\tOperators\x12M\n\rListOperators\x12\x1e.kiosk.v1.ListOperatorsRequest\x1a\x1c.kiosk.v1.ListOperatorsReply\x12\x44\n\x10\x41\x63tivateOperator\x12\x1c.kiosk.v1.OperatorActRequest\x1a\x12.kiosk.v1.Operator\x12\x46\n\x12\x44\x65\x61\x63tivateOperator\x12\x1c.kiosk.v1.OperatorActRequest\x1a\x12.kiosk.v1.Operator\x12I\n\x10SetOperatorRoles\x12!.kiosk.v1.SetOperatorRolesRequest\x1a\x12.kiosk.v1.Operator\x12\x41\n\tListRoles\x12\x1a.kiosk.v1.ListRolesRequest\x1a\x18.kiosk.v1.ListRolesReply\x12\x37\n\tCloneRole\x12\x1a.kiosk.v1.CloneRoleRequest\x1a\x0e.kiosk.v1.Role\x12\x35\n\x08\x45\x64itRole\x12\x19.kiosk.v1.EditRoleRequest\x1a\x0e.kiosk.v1.Role\x12\x35\n\tResetRole\x12\x18.kiosk.v1.RoleActRequest\x1a\x0e.kiosk.v1.Role\x12\x41\n\nDeleteRole\x12\x18.kiosk.v1.RoleActRequest\x1a\x19.kiosk.v1.DeleteRoleReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cshared/proto/operators.proto\x12\x08kiosk.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bshared/proto/sessions.proto\"\x16\n\x14ListOperatorsRequest\";\n\x12ListOperatorsReply\x12%\n\toperators\x18\x01 \x03(\x0b\x32\x12.kiosk.v1.Operator\"\xf1\x02\n\x08Operator\x12\x13\n\x0boperator_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x04kind\x18\x03 \x01(\x0e\x32\x16.kiosk.v1.OperatorKind\x12\x0e\n\x06\x61\x63tive\x18\x04 \x01(\x08\x12\r\n\x05roles\x18\x05 \x03(\t\x12\x0c\n\x04keys\x18\x06 \x01(\r\x12\x13\n\x0busable_keys\x18\x07 \x01(\r\x12\x31\n\rregistered_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_logon_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rfailed_logons\x18\n \x01(\r\x12\x30\n\x0clocked_until\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08sessions\x18\x0c \x03(\x0b\x32\x19.kiosk.v1.OperatorSession\"\xc2\x01\n\x0fOperatorSession\x12%\n\x06method\x18\x01 \x01(\x0e\x32\x15.kiosk.v1.LogonMethod\x12\x17\n\x0fpossession_only\x18\x02 \x01(\x08\x12\x0f\n\x07station\x18\x03 \x01(\t\x12,\n\x08\x62\x65gan_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x12OperatorActRequest\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"G\n\x17SetOperatorRolesRequest\x12\x10\n\x08operator\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\x12\n\x10ListRolesRequest\"/\n\x0eListRolesReply\x12\x1d\n\x05roles\x18\x01 \x03(\x0b\x32\x0e.kiosk.v1.Role\"w\n\x04Role\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0e\n\x06preset\x18\x03 \x01(\x08\x12\x0e\n\x06\x65\x64ited\x18\x04 \x01(\x08\x12\x1f\n\x06grants\x18\x05 \x03(\x0b\x32\x0f.kiosk.v1.Grant\x12\x11\n\toperators\x18\x06 \x01(\r\"J\n\x10\x43loneRoleRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"\\\n\x0f\x45\x64itRoleRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x1f\n\x06grants\x18\x02 \x03(\x0b\x32\x0f.kiosk.v1.Grant\x12\r\n\x05title\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t\"+\n\x0eRoleActRequest\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"\x11\n\x0f\x44\x65leteRoleReply*\x88\x01\n\x0cOperatorKind\x12\x1d\n\x19OPERATOR_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1aOPERATOR_KIND_SYSTEM_OWNER\x10\x01\x12\x1a\n\x16OPERATOR_KIND_OPERATOR\x10\x02\x12\x1d\n\x19OPERATOR_KIND_APPLICATION\x10\x03\x32\xe0\x04\n\tOperators\x12M\n\rListOperators\x12\x1e.kiosk.v1.ListOperatorsRequest\x1a\x1c.kiosk.v1.ListOperatorsReply\x12\x44\n\x10\x41\x63tivateOperator\x12\x1c.kiosk.v1.OperatorActRequest\x1a\x12.kiosk.v1.Operator\x12\x46\n\x12\x44\x65\x61\x63tivateOperator\x12\x1c.kiosk.v1.OperatorActRequest\x1a\x12.kiosk.v1.Operator\x12I\n\x10SetOperatorRoles\x12!.kiosk.v1.SetOperatorRolesRequest\x1a\x12.kiosk.v1.Operator\x12\x41\n\tListRoles\x12\x1a.kiosk.v1.ListRolesRequest\x1a\x18.kiosk.v1.ListRolesReply\x12\x37\n\tCloneRole\x12\x1a.kiosk.v1.CloneRoleRequest\x1a\x0e.kiosk.v1.Role\x12\x35\n\x08\x45\x64itRole\x12\x19.kiosk.v1.EditRoleRequest\x1a\x0e.kiosk.v1.Role\x12\x35\n\tResetRole\x12\x18.kiosk.v1.RoleActRequest\x1a\x0e.kiosk.v1.Role\x12\x41\n\nDeleteRole\x12\x18.kiosk.v1.RoleActRequest\x1a\x19.kiosk.v1.DeleteRoleReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.proto.operators_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATORKIND']._serialized_start=1067
-  _globals['_OPERATORKIND']._serialized_end=1203
+  _globals['_OPERATORKIND']._serialized_start=1309
+  _globals['_OPERATORKIND']._serialized_end=1445
   _globals['_LISTOPERATORSREQUEST']._serialized_start=104
   _globals['_LISTOPERATORSREQUEST']._serialized_end=126
   _globals['_LISTOPERATORSREPLY']._serialized_start=128
   _globals['_LISTOPERATORSREPLY']._serialized_end=187
   _globals['_OPERATOR']._serialized_start=190
-  _globals['_OPERATOR']._serialized_end=514
-  _globals['_OPERATORACTREQUEST']._serialized_start=516
-  _globals['_OPERATORACTREQUEST']._serialized_end=567
-  _globals['_SETOPERATORROLESREQUEST']._serialized_start=569
-  _globals['_SETOPERATORROLESREQUEST']._serialized_end=640
-  _globals['_LISTROLESREQUEST']._serialized_start=642
-  _globals['_LISTROLESREQUEST']._serialized_end=660
-  _globals['_LISTROLESREPLY']._serialized_start=662
-  _globals['_LISTROLESREPLY']._serialized_end=709
-  _globals['_ROLE']._serialized_start=711
-  _globals['_ROLE']._serialized_end=830
-  _globals['_CLONEROLEREQUEST']._serialized_start=832
-  _globals['_CLONEROLEREQUEST']._serialized_end=906
-  _globals['_EDITROLEREQUEST']._serialized_start=908
-  _globals['_EDITROLEREQUEST']._serialized_end=1000
-  _globals['_ROLEACTREQUEST']._serialized_start=1002
-  _globals['_ROLEACTREQUEST']._serialized_end=1045
-  _globals['_DELETEROLEREPLY']._serialized_start=1047
-  _globals['_DELETEROLEREPLY']._serialized_end=1064
-  _globals['_OPERATORS']._serialized_start=1206
-  _globals['_OPERATORS']._serialized_end=1814
+  _globals['_OPERATOR']._serialized_end=559
+  _globals['_OPERATORSESSION']._serialized_start=562
+  _globals['_OPERATORSESSION']._serialized_end=756
+  _globals['_OPERATORACTREQUEST']._serialized_start=758
+  _globals['_OPERATORACTREQUEST']._serialized_end=809
+  _globals['_SETOPERATORROLESREQUEST']._serialized_start=811
+  _globals['_SETOPERATORROLESREQUEST']._serialized_end=882
+  _globals['_LISTROLESREQUEST']._serialized_start=884
+  _globals['_LISTROLESREQUEST']._serialized_end=902
+  _globals['_LISTROLESREPLY']._serialized_start=904
+  _globals['_LISTROLESREPLY']._serialized_end=951
+  _globals['_ROLE']._serialized_start=953
+  _globals['_ROLE']._serialized_end=1072
+  _globals['_CLONEROLEREQUEST']._serialized_start=1074
+  _globals['_CLONEROLEREQUEST']._serialized_end=1148
+  _globals['_EDITROLEREQUEST']._serialized_start=1150
+  _globals['_EDITROLEREQUEST']._serialized_end=1242
+  _globals['_ROLEACTREQUEST']._serialized_start=1244
+  _globals['_ROLEACTREQUEST']._serialized_end=1287
+  _globals['_DELETEROLEREPLY']._serialized_start=1289
+  _globals['_DELETEROLEREPLY']._serialized_end=1306
+  _globals['_OPERATORS']._serialized_start=1448
+  _globals['_OPERATORS']._serialized_end=2056
 # @@protoc_insertion_point(module_scope)

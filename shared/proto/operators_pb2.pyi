@@ -90,6 +90,7 @@ class Operator(_message.Message):
     LAST_LOGON_AT_FIELD_NUMBER: _builtins.int
     FAILED_LOGONS_FIELD_NUMBER: _builtins.int
     LOCKED_UNTIL_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
     operator_id: _builtins.bytes
     """16 bytes."""
     name: _builtins.str
@@ -112,6 +113,10 @@ class Operator(_message.Message):
 
     @_builtins.property
     def locked_until(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorSession]:
+        """Those that nothing has ended yet, the oldest first."""
+
     def __init__(
         self,
         *,
@@ -126,14 +131,50 @@ class Operator(_message.Message):
         last_logon_at: _timestamp_pb2.Timestamp | None = ...,
         failed_logons: _builtins.int = ...,
         locked_until: _timestamp_pb2.Timestamp | None = ...,
+        sessions: _abc.Iterable[Global___OperatorSession] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_logon_at", b"last_logon_at", "locked_until", b"locked_until", "registered_at", b"registered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "failed_logons", b"failed_logons", "keys", b"keys", "kind", b"kind", "last_logon_at", b"last_logon_at", "locked_until", b"locked_until", "name", b"name", "operator_id", b"operator_id", "registered_at", b"registered_at", "roles", b"roles", "usable_keys", b"usable_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "failed_logons", b"failed_logons", "keys", b"keys", "kind", b"kind", "last_logon_at", b"last_logon_at", "locked_until", b"locked_until", "name", b"name", "operator_id", b"operator_id", "registered_at", b"registered_at", "roles", b"roles", "sessions", b"sessions", "usable_keys", b"usable_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Operator: _TypeAlias = Operator  # noqa: Y015
+
+@_typing.final
+class OperatorSession(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    POSSESSION_ONLY_FIELD_NUMBER: _builtins.int
+    STATION_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_FIELD_NUMBER: _builtins.int
+    method: _sessions_pb2.LogonMethod.ValueType
+    possession_only: _builtins.bool
+    """Nothing that is sensitive is done in it."""
+    station: _builtins.str
+    """The station's name."""
+    @_builtins.property
+    def began_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def last_seen_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        method: _sessions_pb2.LogonMethod.ValueType = ...,
+        possession_only: _builtins.bool = ...,
+        station: _builtins.str = ...,
+        began_at: _timestamp_pb2.Timestamp | None = ...,
+        last_seen_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "last_seen_at", b"last_seen_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at", b"began_at", "last_seen_at", b"last_seen_at", "method", b"method", "possession_only", b"possession_only", "station", b"station"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorSession: _TypeAlias = OperatorSession  # noqa: Y015
 
 @_typing.final
 class OperatorActRequest(_message.Message):

@@ -27,14 +27,16 @@ PRESENCE_POLL_S: Final = 0.4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PcscReader:
-    """One reader: its name for clients, its port for the card."""
+    """One reader: its name for clients, its port for the card, the socket of its service."""
 
     name: str
     port: int
+    socket: Path
 
     def holds_card(self) -> bool:
         """Ask the service, through a program that is not ours, whether a card is in the reader."""
-        listed = run([need("opensc-tool", "opensc"), "--list-readers"])
+        environment = {**os.environ, SOCKET_VARIABLE: str(self.socket)}
+        listed = run([need("opensc-tool", "opensc"), "--list-readers"], environment=environment)
         return any(line.endswith(self.name) and " Yes " in line for line in listed.splitlines())
 
 
@@ -48,9 +50,12 @@ class PcscService:
 
 
 @contextmanager
-def pcsc_service(folder: Path) -> Iterator[PcscService]:
-    """Run pcscd in a private `/run` and lead this process and its children to it."""
-    link = Path(os.environ[SOCKET_VARIABLE])
+def pcsc_service(folder: Path, link: Path | None = None) -> Iterator[PcscService]:
+    """Run pcscd in a private `/run` and lead this process and its children to it.
+
+    With `link` it is another machine's: who is told so by the variable finds it there.
+    """
+    link = link or Path(os.environ[SOCKET_VARIABLE])
     port = free_ports(READER_COUNT)
     configuration = folder / "reader.conf.d"
     configuration.mkdir(parents=True)
@@ -66,7 +71,7 @@ def pcsc_service(folder: Path) -> Iterator[PcscService]:
         try:
             wait_until(lambda: alive(process, log) and link.exists(), "pcscd's socket")
             readers = tuple(
-                PcscReader(name=f"{READER_NAME} 00 {number:02}", port=port + number)
+                PcscReader(name=f"{READER_NAME} 00 {number:02}", port=port + number, socket=link)
                 for number in range(READER_COUNT)
             )
             yield PcscService(process_id=process.pid, readers=readers, log=log)

@@ -88,7 +88,9 @@ class GuardedStation(ScriptedStation):
     async def perform(self, job: Job, person: Person, watcher: Watcher) -> Outcome:
         if job.operation in SENSITIVE and not self.proven:
             self.asked.append(("refused", job.operation))
-            error = errors.StepUpNeeded(what=job.operation.value)
+            error: errors.KioskError = errors.StepUpNeeded(what=job.operation.value)
+            if self.view.operator is not None and self.view.operator.possession_only:
+                error = errors.PresenceNeeded(what=job.operation.value)
             return Outcome(operation=job.operation, state="active", error=error, next_action="try-again")
         return await super().perform(job, person, watcher)
 

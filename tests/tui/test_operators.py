@@ -135,6 +135,47 @@ async def test_failed_log_ons_are_told(station: GuardedStation) -> None:
         await shows(pilot, "● ACTIVE", "Anna Berg · Normal")
 
 
+async def test_without_an_agent_none_is_offered(station: GuardedStation) -> None:
+    async with desk(station).run_test(size=(80, 24)) as pilot:
+        await shows(pilot, WAITS)
+        await pilot.press("a")
+        await pilot.pause()
+        assert "agent" not in text(pilot.app)
+        assert station.asked == []
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30)])
+async def test_who_comes_through_an_agent_is_shown_to(station: GuardedStation, size: tuple[int, int]) -> None:
+    station.agent_there = True
+    async with desk(station).run_test(size=size) as pilot:
+        await shows(pilot, "a   Log on through the ssh-agent", "possession", "the session ends with the line")
+        await pilot.press("a")
+        await shows(pilot, "● ACTIVE", "[ssh-agent, possession only] Anna Berg")
+        assert station.asked == ["log on by agent"]
+        await station.end()
+        await shows(pilot, WAITS, wording.LOGGED_OFF)
+
+
+async def test_what_an_agent_does_not_prove_is_said(station: GuardedStation) -> None:
+    station.agent_there = True
+    async with desk(station).run_test(size=(100, 30)) as pilot:
+        await shows(pilot, WAITS)
+        await pilot.press("a")
+        await shows(pilot, "● ACTIVE")
+        await pilot.press("1", "u")
+        await shows(pilot, "takes the operator's card in a reader")
+        assert began(station) == []
+
+
+async def test_an_agent_that_refuses_is_said(station: GuardedStation) -> None:
+    station.agent_there, station.refusal = True, errors.AgentRefused()
+    async with desk(station).run_test(size=(80, 24)) as pilot:
+        await shows(pilot, WAITS)
+        await pilot.press("a")
+        await shows(pilot, "✗ The ssh-agent holds the key, and refused", WAITS)
+        assert station.view.operator is None
+
+
 async def test_a_key_logs_off(manned: Pilot[None], station: GuardedStation) -> None:
     await manned.press("l")
     await shows(manned, WAITS, wording.LOGGED_OFF)
