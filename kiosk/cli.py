@@ -113,7 +113,14 @@ def credentials(options: Options, text: str) -> None:
 @for_holders
 @click.pass_obj
 def log_on(
-    options: Options, reader: str, pin_fd: int | None, *, agent: bool, key: str, **of_holder: str | int | bool | None
+    options: Options,
+    /,
+    reader: str,
+    pin_fd: int | None,
+    *,
+    agent: bool,
+    key: str,
+    **of_holder: str | int | bool | None,
 ) -> None:
     """Log an operator on with card and PIN, for the commands that follow on this machine, until `kiosk log-off`.
 

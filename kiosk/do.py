@@ -57,6 +57,7 @@ def do(context: click.Context) -> None:
 @asking
 @_READER
 @click.option("--holder", default="", help="The person: an id, or words that find just one.")
+@click.option("--for-me", is_flag=True, help="For the holder who is logged on (kiosk log-on --holder).")
 @click.option("--template", default="", help="The template's name.")
 @click.option(
     "--replaces",
@@ -93,14 +94,18 @@ def issue(
     replaces: str,
     temporary_for: str,
     *,
+    for_me: bool,
     dry_run: bool,
     profile: str | None,
     reason: str | None,
     roles: tuple[str, ...],
 ) -> None:
     """Make the card in the reader a credential of a person: another one, a replacement, or a temporary one."""
+    if for_me and holder:
+        message = "--holder and --for-me do not go together"
+        raise click.UsageError(message)
     _check_issue(
-        {"--holder": holder, "--template": template},
+        {"--holder": holder or for_me, "--template": template},
         {
             "--replaces": replaces,
             "--temporary-for": temporary_for,
@@ -133,7 +138,7 @@ def issue(
     _run(options, job)
 
 
-def _check_issue(plain: Mapping[str, str], place: Mapping[str, str | bool]) -> None:
+def _check_issue(plain: Mapping[str, str | bool], place: Mapping[str, str | bool]) -> None:
     """Refuse options that do not go together: nobody is to think that a lost card was revoked when it was not."""
     message = ""
     if place["--replaces"] and place["--temporary-for"]:

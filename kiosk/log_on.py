@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kiosk.backend.client import GrpcBackend
+from kiosk.backend.self_service import GrpcSelfService
 from kiosk.commands import Result, opened, settings_of
 from kiosk.devices.ssh_agent import SOCKET_VARIABLE, SshAgent
 from kiosk.operate import Given, one_reader
@@ -104,5 +105,5 @@ async def _end(kept: KeptSession, line: GrpcBackend) -> bool:
     """End a session that is there, whether or not the server can be told; it ends by itself when nobody uses it."""
     if line.token.value is not None:
         with suppress(errors.KioskError):
-            await line.log_off()
+            await (GrpcSelfService(line).log_off() if line.token.of_holder else line.log_off())
     return kept.forget()

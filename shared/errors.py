@@ -404,6 +404,12 @@ class PresenceNeeded(PolicyError):
     code = "presence-needed"
 
 
+class HolderLogonRefused(PolicyError):
+    """Not the password, the card or the code of a holder who may log on now. Whoever tries is not told which."""
+
+    code = "holder-logon-refused"
+
+
 class NotYours(PolicyError):
     """A holder asks for a card or a credential of somebody else. Nothing is told of it."""
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from kiosk.backend.channel import open_channel
 from kiosk.backend.failures import failure_of
 from kiosk.backend.identity import StationIdentity
+from kiosk.backend.stream import last_word, speak
 from kiosk.backend.token import HeldToken
 from kiosk.ports import LineEnds, LinkState
 from shared import errors
@@ -31,6 +32,7 @@ from shared.proto import (
     operations_pb2,
     operations_pb2_grpc,
     rehearsals_pb2_grpc,
+    self_service_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
     stations_pb2,
@@ -64,7 +66,7 @@ from shared.proto.convert_sessions import (
 )
 from shared.proto.convert_sessions import encode_question as encode_session_question
 from shared.proto.convert_sight import decode_comparison
-from shared.proto.convert_turns import decode_server_turn, encode_station_turn
+from shared.proto.convert_turns import decode_server_turn
 from shared.rehearsal import Rehearsal, RehearsalRequest
 from shared.relay import Done, Failed, ServerTurn, StationTurn
 from shared.sessions import Leaving, Proof, SessionView
@@ -76,8 +78,6 @@ REHEARSAL_TIMEOUT_S: Final = 60.0
 """A dry run at the least: the first one with long RSA keys makes them."""
 DECISION_TIMEOUT_S: Final = 30.0
 """A decision waits for certificate authorities for a while."""
-LAST_WORD_TIMEOUT_S: Final = 2.0
-"""How long the server may take to end a stream after its last turn."""
 FACE: Final = "kiosk-face"
 """Metadata with the face that this line speaks for."""
 OLD_LINE_S: Final = 1800.0
@@ -126,6 +126,7 @@ class GrpcBackend:
         self._stations = stations_pb2_grpc.StationsStub(self._channel)
         self._credentials = credentials_pb2_grpc.CredentialsStub(self._channel)
         self._sessions = sessions_pb2_grpc.SessionsStub(self._channel)
+        self._self_service = self_service_pb2_grpc.SelfServiceStub(self._channel)
 
     @property
     def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
@@ -160,7 +161,8 @@ class GrpcBackend:
 
     async def look_up(self, hints: CardHints) -> CardView:
         """Return what the record says of a card."""
-        call = self._console.LookUpCard(encode_hints(hints), timeout=self._timeout_s, metadata=self._metadata)
+        stub = self._self_service if self._token.of_holder else self._console
+        call = stub.LookUpCard(encode_hints(hints), timeout=self._timeout_s, metadata=self._metadata)
         return decode_card(await self._call(call))
 
     async def compare(self, hints: CardHints, template: str) -> Comparison:
@@ -194,14 +196,19 @@ class GrpcBackend:
 
     async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
         """Search credentials by their holders, whether or not their cards are here."""
-        call = self._credentials.Find(
-            encode_find(text, limit), timeout=self._timeout_s, metadata=self._metadata
-        )
+        message = encode_find(text, limit)
+        if self._token.of_holder:
+            call = self._self_service.ListCredentials(
+                message, timeout=self._timeout_s, metadata=self._metadata
+            )
+        else:
+            call = self._credentials.Find(message, timeout=self._timeout_s, metadata=self._metadata)
         return decode_found_credentials(await self._call(call))
 
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         """Suspend, resume, revoke or delete a credential whose card is not here."""
-        call = self._credentials.Decide(
+        stub = self._self_service if self._token.of_holder else self._credentials
+        call = stub.Decide(
             encode_decision(record_id, operation, reason),
             timeout=DECISION_TIMEOUT_S,
             metadata=self._metadata,
@@ -231,7 +238,7 @@ class GrpcBackend:
             KioskError: the server's own error, or whatever `turns` raised.
         """
         call = self._operations.Run(metadata=self._metadata)
-        speech = asyncio.create_task(_speak(call, turns))
+        speech = asyncio.create_task(speak(call, turns))
         heard = ended = False
         try:
             while not ended:
@@ -244,7 +251,7 @@ class GrpcBackend:
             if not speech.cancelled():
                 speech.exception()  # it was raised above, or the line's end is the cause of it
             if ended:
-                await _last_word(call)
+                await last_word(call)
             if not call.done():
                 call.cancel()
 
@@ -374,29 +381,3 @@ class GrpcBackend:
 def host_of(address: str) -> str:
     """Return the name in host:port; brackets around an IPv6 address are not part of it."""
     return address.rpartition(":")[0].strip("[]")
-
-
-async def _speak(
-    call: "grpc.aio.StreamStreamCall[operations_pb2.StationTurn, operations_pb2.ServerTurn]",
-    turns: AsyncIterator[StationTurn],
-) -> None:
-    """Say what the station has to say; where that fails, end the call, so that nobody waits for an answer."""
-    try:
-        async for turn in turns:
-            await call.write(encode_station_turn(turn))
-        await call.done_writing()
-    except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
-        return  # the line is gone; who listens is told why
-    except BaseException:
-        call.cancel()
-        raise
-
-
-async def _last_word(
-    call: "grpc.aio.StreamStreamCall[operations_pb2.StationTurn, operations_pb2.ServerTurn]",
-) -> None:
-    """Close our side and let the server end the stream, so that it does not see a cut after its last turn."""
-    with suppress(TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
-        async with asyncio.timeout(LAST_WORD_TIMEOUT_S):
-            await call.done_writing()
-            await call.code()

@@ -6,6 +6,7 @@ from typing import Final
 from shared.secret import Secret
 
 METADATA: Final = "kiosk-session-bin"
+HOLDER: Final = "kiosk-holder-bin"
 
 
 class HeldToken:
@@ -14,6 +15,7 @@ class HeldToken:
     def __init__(self) -> None:
         """Begin with none."""
         self._value: Secret | None = None
+        self._name = METADATA
         self._told: Callable[[], None] | None = None
 
     @property
@@ -24,12 +26,17 @@ class HeldToken:
     @property
     def metadata(self) -> tuple[tuple[str, bytes], ...]:
         """What goes with a call."""
-        return () if self._value is None else ((METADATA, self._value.reveal()),)
+        return () if self._value is None else ((self._name, self._value.reveal()),)
 
-    def keep(self, token: Secret) -> None:
-        """Take a token over; the one before is forgotten."""
+    @property
+    def of_holder(self) -> bool:
+        """Whether it is the session of a holder, who asks other services than operators do."""
+        return self._value is not None and self._name == HOLDER
+
+    def keep(self, token: Secret, *, holder: bool = False) -> None:
+        """Take a token over, an operator's or a `holder`'s; the one before is forgotten."""
         self.forget()
-        self._value = token
+        self._value, self._name = token, HOLDER if holder else METADATA
 
     def forget(self) -> None:
         """Wipe the token."""

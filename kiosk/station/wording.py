@@ -11,8 +11,10 @@ from typing import Final
 
 from shared.credential.model import State
 from shared.credential.pins import Characters, PinPolicy
+from shared.credential.self_service import HolderProof
 from shared.errors import Fact
 from shared.relay import OperationKind, Question, StepLine
+from shared.self_service import HolderView
 from shared.sessions import LogonMethod, SessionView
 from shared.wording import failure, said
 
@@ -249,6 +251,24 @@ def logged_on(session: SessionView) -> tuple[str, ...]:
     return tuple(lines)
 
 
+_PROVEN_BY: Final = {
+    HolderProof.PASSWORD: "the password",
+    HolderProof.CARD: "the card",
+    HolderProof.CODE: "the code",
+}
+
+
+def holder_logged_on(session: HolderView) -> tuple[str, ...]:
+    """Say which holder is logged on, how, and until when."""
+    minutes = int(session.idle.total_seconds()) // 60
+    until = f"{session.ends_at:%H:%M} UTC"
+    return (
+        f"{session.name} is logged on by {_PROVEN_BY[session.proof]}, for their own cards alone.",
+        f"That ends at {until}, or when nothing was done for {minutes} minutes.",
+        "kiosk do says what may be done now; kiosk log-off ends it.",
+    )
+
+
 CODE_SHOWN: Final = (
     "This is the unblock code of the System Owner's card. It is shown once, and kept nowhere else:",
     "without it nobody, not even the server, opens this card again when its PIN is blocked.",
@@ -260,9 +280,7 @@ OWNER_MEANS: Final = (
     "Then only the key store's passphrase is left: kiosk-server operators recover.",
 )
 OWNER_MADE: Final = "The System Owner's card is active. The first operator's card comes next."
-FIRST_START_OVER: Final = (
-    "The first operator's card is active. The passcode is gone for good; from now on operators log on with their cards."
-)
+FIRST_START_OVER: Final = "The first operator's card is active. The passcode is gone for good; from now on operators log on with their cards."
 CODE_AGAIN: Final = "The code again, as you wrote it down"
 CODE_NOWHERE: Final = "The unblock code has nowhere to go: give --keep-code-fd."
 

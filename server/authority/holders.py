@@ -138,7 +138,7 @@ class HolderSessions:
         Raises:
             NotAllowed: this station is not for self-service.
             TooManyAttempts: this station, or with this person's password, failed too often; nothing was judged.
-            LogonRefused: not the password, the card or the code of anybody who may have a credential now. Why is in the
+            HolderLogonRefused: not the password, the card or the code of anybody who may have a credential now. Why is in the
                 evidence alone.
             ConnectorUnreachable, ConnectorRefused: the directory does not say who it is.
         """
@@ -333,7 +333,7 @@ class HolderSessions:
         """Leave evidence of a failure, and refuse: the caller is not told why."""
         facts = {} if holder is None else {"holder": holder}
         await self._proofs.note("holder-log-on-failed", caller, proof=proof.value, why=why, **facts)
-        raise errors.LogonRefused
+        raise errors.HolderLogonRefused
 
 
 def holding_of(session: HolderSessionRecord) -> Holding:

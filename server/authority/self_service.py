@@ -83,13 +83,15 @@ class SelfServices:
         cut = view.interrupted if view.interrupted in ways else None
         return replace(view, reachable=ways, at_sight=None, interrupted=cut)
 
-    async def credentials(self, caller: Caller) -> FoundCredentials:
-        """Return the holder's credentials, and what they may decide about them without the card."""
+    async def credentials(self, caller: Caller, text: str) -> FoundCredentials:
+        """Return the holder's credentials that `text` means, and what they may decide about them without the card."""
         holding = _holding(caller)
         views: list[CredentialView] = []
         for record in await self._services.store.credentials.of_holder(holding.holder):
             if await self._rights(caller).owns(holding, record):
                 view = await credential_view(self._services.store, record)
+                if not _means(text, view):
+                    continue
                 views.append(
                     replace(view, reachable=await self._ways(caller, holding, record, without_card(record)))
                 )
@@ -132,3 +134,11 @@ def _holding(caller: Caller) -> Holding:
     if caller.principal is None or caller.principal.holding is None:
         raise errors.LogonNeeded
     return caller.principal.holding
+
+
+def _means(text: str, view: CredentialView) -> bool:
+    """Whether somebody means this one: by an id, whole, or by a part of what it is called."""
+    wanted = text.strip().casefold()
+    ids = {str(view.record_id), str(view.credential_id), view.holder.casefold()}
+    called = f"{view.holder_name} {view.template} {view.template_title}".casefold()
+    return wanted in ids or wanted in called

@@ -25,7 +25,7 @@ class SelfServiceCalls(Protocol):
         """Begin a session.
 
         Raises:
-            NotAllowed, TooManyAttempts, LogonRefused, ConnectorUnreachable, ConnectorRefused: nobody is logged on.
+            NotAllowed, TooManyAttempts, HolderLogonRefused, ConnectorUnreachable, ConnectorRefused: nobody is logged on.
         """
         ...
 
@@ -45,8 +45,8 @@ class SelfServiceCalls(Protocol):
         """
         ...
 
-    async def credentials(self, caller: Caller) -> FoundCredentials:
-        """Return the holder's credentials."""
+    async def credentials(self, caller: Caller, text: str) -> FoundCredentials:
+        """Return the holder's credentials that `text` means: all of them where it is empty."""
         ...
 
     async def decide(

@@ -5,7 +5,12 @@ from server.rpc.interceptors import Context, present_caller
 from shared.proto import console_pb2, credentials_pb2, self_service_pb2_grpc
 from shared.proto import self_service_pb2 as pb
 from shared.proto.convert_console import decode_hints, encode_card
-from shared.proto.convert_credentials import decode_decision, encode_decided, encode_found_credentials
+from shared.proto.convert_credentials import (
+    decode_decision,
+    decode_find,
+    encode_decided,
+    encode_found_credentials,
+)
 from shared.proto.convert_self_service import (
     decode_given,
     decode_holder_question,
@@ -56,10 +61,11 @@ class SelfServiceServicer(self_service_pb2_grpc.SelfServiceServicer):
         return encode_card(await self._service.look_up(present_caller(), decode_hints(request)))
 
     async def ListCredentials(
-        self, request: pb.ListOwnCredentialsRequest, context: Context
+        self, request: credentials_pb2.FindCredentialsRequest, context: Context
     ) -> credentials_pb2.FindCredentialsReply:
         """Return the holder's credentials."""
-        return encode_found_credentials(await self._service.credentials(present_caller()))
+        text, _ = decode_find(request)
+        return encode_found_credentials(await self._service.credentials(present_caller(), text))
 
     async def Decide(
         self, request: credentials_pb2.DecideRequest, context: Context

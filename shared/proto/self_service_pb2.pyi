@@ -265,18 +265,3 @@ class HolderView(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HolderView: _TypeAlias = HolderView  # noqa: Y015
-
-@_typing.final
-class ListOwnCredentialsRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListOwnCredentialsRequest: _TypeAlias = ListOwnCredentialsRequest  # noqa: Y015

@@ -65,7 +65,7 @@ class SelfServiceStub:
                 _registered_method=True)
         self.ListCredentials = channel.unary_unary(
                 '/kiosk.v1.SelfService/ListCredentials',
-                request_serializer=shared_dot_proto_dot_self__service__pb2.ListOwnCredentialsRequest.SerializeToString,
+                request_serializer=shared_dot_proto_dot_credentials__pb2.FindCredentialsRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_credentials__pb2.FindCredentialsReply.FromString,
                 _registered_method=True)
         self.Decide = channel.unary_unary(
@@ -116,7 +116,7 @@ class SelfServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCredentials(self, request, context):
-        """The holder's credentials.
+        """The holder's credentials: those of this text, or all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,7 +159,7 @@ def add_SelfServiceServicer_to_server(servicer, server):
             ),
             'ListCredentials': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCredentials,
-                    request_deserializer=shared_dot_proto_dot_self__service__pb2.ListOwnCredentialsRequest.FromString,
+                    request_deserializer=shared_dot_proto_dot_credentials__pb2.FindCredentialsRequest.FromString,
                     response_serializer=shared_dot_proto_dot_credentials__pb2.FindCredentialsReply.SerializeToString,
             ),
             'Decide': grpc.unary_unary_rpc_method_handler(
@@ -330,7 +330,7 @@ class SelfService:
             request,
             target,
             '/kiosk.v1.SelfService/ListCredentials',
-            shared_dot_proto_dot_self__service__pb2.ListOwnCredentialsRequest.SerializeToString,
+            shared_dot_proto_dot_credentials__pb2.FindCredentialsRequest.SerializeToString,
             shared_dot_proto_dot_credentials__pb2.FindCredentialsReply.FromString,
             options,
             channel_credentials,

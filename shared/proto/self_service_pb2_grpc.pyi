@@ -47,8 +47,8 @@ class SelfServiceStub:
     """Who is logged on."""
     LookUpCard: _grpc.UnaryUnaryMultiCallable[_console_pb2.CardHints, _console_pb2.CardView]
     """What the record says of a card that is the holder's, or nobody's."""
-    ListCredentials: _grpc.UnaryUnaryMultiCallable[_self_service_pb2.ListOwnCredentialsRequest, _credentials_pb2.FindCredentialsReply]
-    """The holder's credentials."""
+    ListCredentials: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.FindCredentialsRequest, _credentials_pb2.FindCredentialsReply]
+    """The holder's credentials: those of this text, or all."""
     Decide: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.DecideRequest, _credentials_pb2.DecideReply]
     """Suspend or revoke a credential of the holder whose card is not here."""
 
@@ -69,8 +69,8 @@ class SelfServiceAsyncStub(SelfServiceStub):
     """Who is logged on."""
     LookUpCard: _aio.UnaryUnaryMultiCallable[_console_pb2.CardHints, _console_pb2.CardView]  # type: ignore[assignment]
     """What the record says of a card that is the holder's, or nobody's."""
-    ListCredentials: _aio.UnaryUnaryMultiCallable[_self_service_pb2.ListOwnCredentialsRequest, _credentials_pb2.FindCredentialsReply]  # type: ignore[assignment]
-    """The holder's credentials."""
+    ListCredentials: _aio.UnaryUnaryMultiCallable[_credentials_pb2.FindCredentialsRequest, _credentials_pb2.FindCredentialsReply]  # type: ignore[assignment]
+    """The holder's credentials: those of this text, or all."""
     Decide: _aio.UnaryUnaryMultiCallable[_credentials_pb2.DecideRequest, _credentials_pb2.DecideReply]  # type: ignore[assignment]
     """Suspend or revoke a credential of the holder whose card is not here."""
 
@@ -122,10 +122,10 @@ class SelfServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListCredentials(
         self,
-        request: _self_service_pb2.ListOwnCredentialsRequest,
+        request: _credentials_pb2.FindCredentialsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credentials_pb2.FindCredentialsReply, _abc.Awaitable[_credentials_pb2.FindCredentialsReply]]:
-        """The holder's credentials."""
+        """The holder's credentials: those of this text, or all."""
 
     @_abc_1.abstractmethod
     def Decide(

@@ -94,7 +94,7 @@ class HolderBackend(DirectBackend):
     async def find_credentials(self, text: str, limit: int) -> FoundCredentials:
         if self._caller.holder is None:
             return await super().find_credentials(text, limit)
-        return await self._self_services.credentials(self._caller)
+        return await self._self_services.credentials(self._caller, text)
 
     async def decide(self, record_id: UUID, operation: OperationKind, reason: str) -> DecisionView:
         if self._caller.holder is None:

@@ -91,10 +91,10 @@ async def test_a_code_activates_a_card_and_later_unblocks_it(kiosk: Kiosk) -> No
     assert (await kiosk.lab.perform(OperationKind.ACTIVATE, Holder(new_pins=[BOBS_PIN]))).error is None
     await kiosk.as_operator()
     second = await kiosk.lab.station.make_unblock_code(card.record_id)
-    with pytest.raises(errors.LogonRefused):
+    with pytest.raises(errors.HolderLogonRefused):
         await kiosk.by_code(first.code)
     token = await kiosk.by_code(second.code)
-    with pytest.raises(errors.LogonRefused):
+    with pytest.raises(errors.HolderLogonRefused):
         await kiosk.by_code(second.code)
     await kiosk.act(token)
     assert (await kiosk.lab.perform(OperationKind.UNBLOCK, Holder(new_pins=[NEW]))).error is None

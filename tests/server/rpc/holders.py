@@ -42,7 +42,8 @@ class OwnCards(SelfServices):
             raise errors.NotYours
         return CardView(state=State.ACTIVE, reachable=(OperationKind.CHANGE_PIN,))
 
-    async def credentials(self, caller: Caller) -> FoundCredentials:
+    async def credentials(self, caller: Caller, text: str) -> FoundCredentials:
+        del text
         assert caller.holder is not None
         view = CredentialView(
             record_id=OWN,
