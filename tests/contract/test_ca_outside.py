@@ -26,7 +26,7 @@ from shared import errors
 from shared.clock import SystemClock
 from shared.credential.certificates import check_certificate, check_names, needed_usage
 from shared.piv.ids import Slot
-from tests.contract.ca import ejbca, step_ca, vault
+from tests.contract.ca import cmp, ejbca, entrust, est, step_ca, vault
 from tests.contract.ca.bench import ANNA, Bench, Key
 from tests.contract.ca.signer import make
 from tests.contract.ca.web import Double, Trouble
@@ -34,7 +34,10 @@ from tests.contract.ca.web import Double, Trouble
 PRODUCTS: Final[dict[Kind, tuple[type[Double], Callable[[Any], Bench]]]] = {
     product.KIND: (product, bench_of)
     for product, bench_of in (
+        (cmp.Cmp, cmp.bench),
         (ejbca.Ejbca, ejbca.bench),
+        (entrust.Entrust, entrust.bench),
+        (est.Est, est.bench),
         (step_ca.StepCa, step_ca.bench),
         (vault.Vault, vault.bench),
         (vault.OpenBao, vault.bench),
