@@ -268,5 +268,5 @@ KIND: Final = Kind(
         }
     ),
     build=EjbcaAuthority,
-    page="ejbca",
+    page="ejbca.md",
 )

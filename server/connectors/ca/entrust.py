@@ -232,5 +232,5 @@ KIND: Final = Kind(
         }
     ),
     build=EntrustAuthority,
-    page="entrust-ca-gateway",
+    page="entrust-ca-gateway.md",
 )

@@ -172,5 +172,5 @@ KIND: Final = Kind(
     ),
     abilities=frozenset({Ability.ISSUE, Ability.REVOKE, Ability.REASONS, Ability.SUBJECT_OVERRIDE}),
     build=StepAuthority,
-    page="step-ca",
+    page="step-ca.md",
 )

@@ -199,7 +199,7 @@ VAULT: Final = Kind(
     fields=FIELDS,
     abilities=ABILITIES,
     build=VaultAuthority,
-    page="vault",
+    page="vault.md",
 )
 OPENBAO: Final = Kind(
     name="openbao",
@@ -208,6 +208,6 @@ OPENBAO: Final = Kind(
     fields=FIELDS,
     abilities=ABILITIES,
     build=VaultAuthority,
-    page="openbao",
+    page="openbao.md",
 )
 KIND: Final = VAULT

@@ -46,7 +46,13 @@ class Entrust(Double):
         self.waiting: list[dict[str, Any]] = []
 
     def error(self, refused: Refuse) -> web.Response:
-        error = {"code": "cagw-4018", "message": refused.why, "target": None, "value": None, "details": []}
+        error: dict[str, Any] = {
+            "code": "cagw-4018",
+            "message": refused.why,
+            "target": None,
+            "value": None,
+            "details": [],
+        }
         return web.json_response({"type": "ErrorResponse", "error": error}, status=refused.status)
 
     def routes(self) -> list[web.RouteDef]:
@@ -72,7 +78,9 @@ class Entrust(Double):
 
     async def profiles(self, request: web.Request) -> web.Response:
         self._check(request)
-        listed = [{"id": each, "name": each.upper(), "properties": {}} for each in PROFILES]
+        listed: list[dict[str, Any]] = [
+            {"id": each, "name": each.upper(), "properties": {}} for each in PROFILES
+        ]
         return web.json_response({"type": "ProfilesResponse", "profiles": listed})
 
     async def enrol(self, request: web.Request) -> web.Response:
