@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from server.authority.access import RULES, Access, Listener, Rule
+from server.authority.policy import CALL_RULES, Standing
 from server.ports.store import AuditKind
 from server.rpc.server import bind_admin
 from shared import errors
@@ -73,6 +74,15 @@ VALID: dict[str, bytes] = {
     "/kiosk.v1.Sessions/Challenge": sessions_pb2.ChallengeRequest(
         purpose=sessions_pb2.LOGON_PURPOSE_LOG_ON, server="localhost"
     ).SerializeToString(),
+    "/kiosk.v1.SelfService/Challenge": self_service_pb2.HolderChallengeRequest(
+        server="localhost"
+    ).SerializeToString(),
+    "/kiosk.v1.SelfService/LogOn": self_service_pb2.HolderLogOnRequest(
+        password=self_service_pb2.HolderPassword(name="nobody", password=b"wrong")
+    ).SerializeToString(),
+    "/kiosk.v1.SelfService/Decide": credentials_pb2.DecideRequest(
+        record_id=bytes(16), operation=operations_pb2.OPERATION_KIND_REVOKE, reason="lost"
+    ).SerializeToString(),
     "/kiosk.v1.Sessions/LogOn": sessions_pb2.LogOnRequest(proof=PROOF).SerializeToString(),
     "/kiosk.v1.Sessions/StepUp": sessions_pb2.StepUpRequest(proof=PROOF).SerializeToString(),
     "/kiosk.v1.Approvals/RequestApproval": approvals_pb2.RequestApprovalRequest(
@@ -97,6 +107,7 @@ VALID: dict[str, bytes] = {
 
 
 REFUSED_IN_THE_END: dict[str, type[KioskError]] = {
+    "/kiosk.v1.SelfService/LogOn": errors.HolderLogonRefused,
     "/kiosk.v1.Sessions/LogOn": errors.LogonRefused,
     "/kiosk.v1.Sessions/StepUp": errors.LogonNeeded,
     "/kiosk.v1.Sessions/LogOff": errors.LogonNeeded,
@@ -204,6 +215,8 @@ async def test_a_station_gets_what_its_rule_says(world: World, peer: Peer) -> No
             result = await knock(channel, name)
             if name in REFUSED_IN_THE_END:
                 assert isinstance(result, REFUSED_IN_THE_END[name]), name
+            elif CALL_RULES.get(name) is Standing.HOLDER:  # whoever the station is
+                assert isinstance(result, errors.NotAllowed if peer is lab else errors.LogonNeeded), name
             elif rule is Rule.REGISTERED_STATION or (rule is Rule.LAB_STATION and peer is lab):
                 assert result is None, name
             elif rule is Rule.ADMINISTRATOR:
