@@ -213,9 +213,7 @@ def _operator_line(operator: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _how(session: dict[str, Any]) -> str:
-    if session["method"] != LogonMethod.AGENT.value:
-        return ""
-    return " (ssh-agent, possession only)" if session["possession_only"] else " (ssh-agent)"
+    return " (ssh-agent, possession only)" if session["method"] == LogonMethod.AGENT.value else ""
 
 
 def _text(at: datetime | None) -> str | None:

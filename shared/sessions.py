@@ -20,7 +20,7 @@ class LogonMethod(StrEnum):
     CARD = "card"
     """A card in a reader of the station, with its PIN."""
     AGENT = "agent"
-    """An ssh-agent far away: possession only, unless the key's maker vouches that each signature takes a touch."""
+    """An ssh-agent far away: possession only."""
     CERTIFICATE = "certificate"
     """The client certificate of a connection."""
 

@@ -118,7 +118,7 @@ class Logon:
         return self._begin(chosen, await self._line.log_on(proof), self._watch_agent(agent, chosen))
 
     async def step_up(self, person: Person) -> SessionView:
-        """Prove the operator's card and PIN again; the card is where it was. With an ssh-agent, its key.
+        """Prove the operator's card and PIN again; the card is where it was. An ssh-agent is asked where the server asks it.
 
         Raises:
             LogonNeeded: nobody is logged on.

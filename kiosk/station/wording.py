@@ -234,7 +234,6 @@ NOBODY: Final = "Nobody was logged on."
 
 
 THROUGH_AGENT: Final = "Through an ssh-agent, which proves possession only: what is sensitive takes the card in a reader of a station."
-THROUGH_AGENT_TOUCHED: Final = "Through an ssh-agent, with a key that signs only when it is touched."
 
 
 def logged_on(session: SessionView) -> tuple[str, ...]:
@@ -243,7 +242,7 @@ def logged_on(session: SessionView) -> tuple[str, ...]:
     until = f"{session.ends_at:%Y-%m-%d %H:%M} UTC"
     lines = [f"{session.name} is logged on until {until}, or until nothing was done for {minutes} minutes."]
     if session.method is LogonMethod.AGENT:
-        lines.append(THROUGH_AGENT if session.possession_only else THROUGH_AGENT_TOUCHED)
+        lines.append(THROUGH_AGENT)
     if session.failed_logons:
         since = session.last_logon_at
         count = "One log-on" if session.failed_logons == 1 else f"{session.failed_logons} log-ons"

@@ -51,7 +51,7 @@ LONGEST_WAIT: Final = timedelta(seconds=60)
 class Proven:
     """Whose key signed, and how. `digest` is the key's (SHA-256 of its DER SubjectPublicKeyInfo).
 
-    `presence`: somebody was there, with a PIN at a card, or with a touch that the key's maker vouches for.
+    `presence`: somebody was there, with a PIN at a card.
     """
 
     operator: OperatorRecord

@@ -257,7 +257,7 @@ class SessionRecord:
 
     @property
     def possession_only(self) -> bool:
-        """Whether nobody has shown to be there: a log-on through an ssh-agent, by a key that signs without a touch."""
+        """Whether nobody has shown to be there: a log-on through an ssh-agent."""
         return self.method is LogonMethod.AGENT and self.stepped_up_at is None
 
 

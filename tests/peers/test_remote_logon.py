@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 
 from kiosk.devices.ssh_agent import Message, SshAgent
+from kiosk.station.operator_agent import fingerprint
 from shared import errors
 from shared.logon import LIFETIME, LogonPurpose, LogonText
 from shared.piv.certificate import CertificateContainer
@@ -192,6 +193,11 @@ def held(short_folder: Path) -> Iterator[Held]:
     with real_agent(short_folder) as agent:
         agent.add(file)
         yield Held(agent=agent, public=public, public_key=subject_public_key_info(key))
+
+
+async def test_a_fingerprint_is_what_ssh_add_shows(held: Held) -> None:
+    (key,) = await held.client.keys()
+    assert f" {fingerprint(key)} " in held.agent.add("-l")
 
 
 async def test_openssh_verifies_what_its_agent_signed_for_us(held: Held, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from kiosk.station.faces import StationView
-from kiosk.tui.labels import ABSENT, LAB, PRESENT, RUNNING, THROUGH_AGENT, THROUGH_AGENT_TOUCHED
+from kiosk.tui.labels import ABSENT, LAB, PRESENT, RUNNING, THROUGH_AGENT
 from kiosk.tui.widgets.text import line
 from shared.clock import Clock
 from shared.sessions import LogonMethod
@@ -95,5 +95,4 @@ class TopBar(Widget):
         who = Content.assemble((operator.name, "bold"), (f" · {roles}" if roles else "", "$text-dim"))
         if operator.method is not LogonMethod.AGENT:
             return who
-        how = THROUGH_AGENT if operator.possession_only else THROUGH_AGENT_TOUCHED
-        return Content.assemble((f"[{how}] ", "bold $text-warning"), who)
+        return Content.assemble((f"[{THROUGH_AGENT}] ", "bold $text-warning"), who)
