@@ -187,6 +187,10 @@ def _fill(connection: Any, who: Sequence[LdapPerson]) -> None:
             **attributes,
         )
 
+    # a controller without its own DNS service does not register this name ("service/host" of a Kerberos log-on)
+    controller = f"CN=DC1,OU=Domain Controllers,{BASE}"
+    name = f"ldap/{connection.server.host}"
+    connection.modify(controller, {"servicePrincipalName": [(ldap3.MODIFY_ADD, [name])]})
     add(PEOPLE_BASE, ("top", "organizationalUnit"))
     add(GROUPS_BASE, ("top", "organizationalUnit"))
     account(f"CN=reader,CN=Users,{BASE}", "reader", READER_PASSWORD)

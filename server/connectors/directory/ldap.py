@@ -13,14 +13,16 @@ from typing import Any, Final, TypeVar
 from ldap3.utils.conv import escape_filter_chars
 
 from server.connectors.directory.entry import person_from
+from server.connectors.directory.ldap_check import CURRENT_TIME, Root, look
 from server.connectors.directory.memory import EXACT_ATTRIBUTES, PREFIX_ATTRIBUTES, by_name
 from server.connectors.directory.wire import SUCCESS, Entry, Wire
 from server.connectors.directory.wire import LdapSettings as LdapSettings  # noqa: PLC0414  # what it is made from
 from server.connectors.directory.wire import TlsMode as TlsMode  # noqa: PLC0414  # a word of the settings
 from server.connectors.directory.wire import VerifiedTls as VerifiedTls  # noqa: PLC0414  # as above
-from server.ports.connection import Ability
-from server.ports.line import Line, NoAnswer
+from server.ports.connection import Ability, Finding, Surroundings
+from server.ports.line import NoAnswer
 from shared import errors
+from shared.clock import SystemClock
 from shared.credential.model import HolderId, Person
 from shared.secret import Secret
 
@@ -60,8 +62,10 @@ _SUBCODE: Final = re.compile(r"\bdata ([0-9a-f]{1,8})\b")
 class LdapDirectory:
     """Find people in an LDAP directory, and check their passwords."""
 
-    def __init__(self, settings: LdapSettings, password: Secret | None, line: Line | None = None) -> None:
-        """Take settings and password; nothing is asked before the first question, and everything through `line`.
+    def __init__(
+        self, settings: LdapSettings, password: Secret | None, around: Surroundings | None = None
+    ) -> None:
+        """Take settings and password; nothing is asked before the first question, and everything through the line.
 
         Raises:
             Invalid: an attribute's name is none, the bind name or the password is empty.
@@ -74,7 +78,8 @@ class LdapDirectory:
         for name in self._schema.attributes.values():
             if not ATTRIBUTE_NAME.fullmatch(name):
                 raise errors.Invalid(field="attributes", why=f"no name of an attribute: {name}")
-        self._line = line
+        self._line = around.line if around is not None else None
+        self._clock = around.clock if around is not None else SystemClock()
         self._wire = Wire(settings, password)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ldap")
 
@@ -133,6 +138,17 @@ class LdapDirectory:
         if wanted is None or not secret or b"\0" in secret or not _is_text(secret):
             return False
         return await self._ask(LOG_ON, lambda: self._bind(wanted, password))
+
+    async def test(self) -> Sequence[Finding]:
+        """Say what works, from the name of the server to the right to search."""
+
+        async def count() -> int:
+            return len(await self.search("", 2))
+
+        async def root() -> Root:
+            return await self._in_thread(lambda: self._wire.ask_root([CURRENT_TIME]))
+
+        return await look(self._settings, root, count, self._clock)
 
     async def close(self) -> None:
         """Leave the directory."""

@@ -126,7 +126,7 @@ def ldap_kind(
             raise errors.Invalid(field="write-back", why=why)
         settings = _settings(configured, schema)
         if not wanted:
-            return LdapDirectory(settings, configured.secret("password"), surroundings.line)
+            return LdapDirectory(settings, configured.secret("password"), surroundings)
         writing = WritingSettings(
             user=configured.text("write-user"),
             certificate_attribute=certificate_attribute if "certificate" in wanted else "",
@@ -137,7 +137,7 @@ def ldap_kind(
             configured.secret("password"),
             writing,
             configured.secret("write-password"),
-            surroundings.line,
+            surroundings,
         )
 
     return Kind(

@@ -12,8 +12,7 @@ import ldap3
 from server.connectors.directory.ldap import NO_ATTRIBUTES, LdapDirectory
 from server.connectors.directory.mapping import issuer_and_serial
 from server.connectors.directory.wire import LdapSettings, Wire
-from server.ports.connection import Ability
-from server.ports.line import Line
+from server.ports.connection import Ability, Surroundings
 from shared import errors
 from shared.credential.model import HolderId
 from shared.secret import Secret
@@ -40,14 +39,14 @@ class WritingLdapDirectory(LdapDirectory):
         password: Secret | None,
         writing: WritingSettings,
         writing_password: Secret | None,
-        line: Line | None = None,
+        around: Surroundings | None = None,
     ) -> None:
         """Take settings; raises as `LdapDirectory`.
 
         Raises:
             Invalid: the writing account has no name or no password.
         """
-        super().__init__(settings, password, line)
+        super().__init__(settings, password, around)
         if not writing.user or writing_password is None or writing_password.wiped:
             raise errors.Invalid(
                 field="write-user", why="writing back needs an account of its own, with a password"

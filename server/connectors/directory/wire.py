@@ -37,6 +37,7 @@ PATIENCE: Final = 4
 
 PAGED_RESULTS: Final = "1.2.840.113556.1.4.319"
 
+BIND: Final = "bind"
 SUCCESS: Final = 0
 SIZE_LIMIT_EXCEEDED: Final = 4
 LATER: Final = frozenset({3, 51, 52})
@@ -151,9 +152,11 @@ class Wire:
 
         Raises:
             Invalid: the bind name or the password is empty, the roots are none.
+            NotSupported: there is a keytab, and the extra `kerberos` is not installed.
             ConfigMissing: the file of certificate authorities, or the keytab, is not there.
         """
         client_context(roots=settings.roots)
+        self._kerberos = kerberos_errors() if settings.keytab is not None else ()
         self._settings = settings
         self._password = password
         self._writes = writes
@@ -266,6 +269,10 @@ class Wire:
         except ldap_errors.LDAPExceptionError as cause:
             self.close()
             raise self._named(cause) from cause
+        except self._kerberos as cause:
+            self.close()
+            reason = f"{BIND}: Kerberos: {cause}"
+            raise errors.ConnectorRefused(connection=self._settings.connection, reason=reason) from cause
         except NOT_LDAP as cause:
             self.close()
             raise self._unreachable(reason="its answer is not LDAP") from cause
@@ -278,7 +285,7 @@ class Wire:
         if self._connection is None:
             connection = self._open(self._settings.bind_dn, self._password)
             try:
-                self.require("bind", self._bind(connection), SUCCESS)
+                self.require(BIND, self._bind(connection), SUCCESS)
             except BaseException:
                 _drop(connection)
                 raise
@@ -360,6 +367,19 @@ class Wire:
 
     def _unreachable(self, reason: str) -> errors.ConnectorUnreachable:
         return errors.ConnectorUnreachable(connection=self._settings.connection, reason=reason)
+
+
+def kerberos_errors() -> tuple[type[Exception], ...]:
+    """Return what Kerberos raises.
+
+    Raises:
+        NotSupported: the extra `kerberos` is not installed.
+    """
+    try:
+        from gssapi.raw.misc import GSSError  # noqa: PLC0415  # an extra
+    except ImportError as cause:
+        raise errors.NotSupported(what="a log-on by keytab: install the extra kerberos") from cause
+    return (GSSError,)
 
 
 def _entries(connection: Any) -> list[Entry]:
