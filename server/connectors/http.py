@@ -49,11 +49,12 @@ class Http:
         headers: Mapping[str, str | Secret] | None = None,
         cookies: bool = False,
         limit: int = MAX_ANSWER,
+        plain: bool = False,
     ) -> None:
         """Take what `HTTP_FIELDS` or `CLIENT_HTTP_FIELDS` (`server.connectors.fields`) configure; nothing is asked before the first call.
 
         `base` replaces the field `url` (for a second origin: a token endpoint), `headers` go with every request,
-        `cookies` keeps a session.
+        `cookies` keeps a session, `plain` allows http:// for a protocol whose messages are protected themselves.
 
         Raises:
             Invalid: address, roots, our certificate or our key cannot be used.
@@ -61,7 +62,7 @@ class Http:
         self.connection = configured.name
         self.line = around.line
         self._clock = around.clock
-        self._base = _origin(base or configured.text("url"))
+        self._base = _origin(base or configured.text("url"), plain=plain)
         self._headers = dict(headers or {})
         self._cookies = cookies
         self._limit = limit
@@ -240,7 +241,7 @@ class Http:
         return self._session
 
 
-def _origin(text: str) -> URL:
+def _origin(text: str, *, plain: bool) -> URL:
     """Read the base of an interface.
 
     Raises:
@@ -248,7 +249,11 @@ def _origin(text: str) -> URL:
     """
     try:
         found = URL(text)
-        good = found.scheme == "https" and bool(found.host) and found.port is not None
+        good = (
+            (found.scheme == "https" or (plain and found.scheme == "http"))
+            and bool(found.host)
+            and found.port is not None
+        )
     except ValueError:
         good = False
     if not good or found.user or found.password or found.query_string or found.fragment:

@@ -27,6 +27,7 @@ from shared import errors
 from shared.secret import Secret
 
 HEADERS: Final = {"Content-Type": "application/pkcs10", "Content-Transfer-Encoding": "base64"}
+CERTS_ONLY: Final = "application/pkcs7-mime"
 DEFAULT_LABEL: Final = "default"
 REFUSALS: Final = (400, 403, 404, 409, 422)
 """Statuses of requests that were understood and not granted; 403 with the authority's words is about the request."""
@@ -95,7 +96,13 @@ class EstAuthority(OutsideAuthority):
         if reply.status in REFUSALS:
             words = "" if reply.is_html else reply.body.decode(errors="replace")
             return self.refused(request, words) if words.strip() else Refused(f"HTTP {reply.status}")
-        own = [each for each in _certificates(reply) if public_key_of(_der(each)) == request.public_key]
+        try:
+            found = _certificates(reply)
+        except errors.ConnectorAnswerWrong:
+            if reply.media_type == CERTS_ONLY:
+                return Unfit("it cannot be read")
+            raise
+        own = [each for each in found if public_key_of(_der(each)) == request.public_key]
         return self.issued(request, _der(own[0])) if own else Unfit("another public key")
 
 

@@ -192,7 +192,7 @@ class OutsideAuthority(ABC):
     async def _outcome(self, request: SignRequest) -> Outcome:
         if request.profile not in self.profiles:
             return Refused(f"no profile {request.profile}")
-        if not request.request:
+        if not (request.request or self.abilities.proof_by_server):
             return WITHOUT_PROOF
         try:
             return await self.ask(request)

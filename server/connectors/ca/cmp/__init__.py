@@ -1,0 +1,1 @@
+"""Certificate authorities that speak the Certificate Management Protocol."""
