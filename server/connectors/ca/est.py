@@ -149,5 +149,5 @@ KIND: Final = Kind(
     ),
     abilities=frozenset({Ability.ISSUE, Ability.PENDING}),
     build=EstAuthority,
-    page="est",
+    page="est.md",
 )

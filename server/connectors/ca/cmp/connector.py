@@ -101,5 +101,5 @@ KIND: Final = Kind(
         }
     ),
     build=build,
-    page="cmp",
+    page="cmp.md",
 )
