@@ -199,19 +199,25 @@ def change_pin(options: Options, reader: str, pin_fd: int | None, new_pin_fd: in
 @click.option("--code", "coded", is_flag=True, help="Ask for the unblock code that the holder was given.")
 @click.option("--code-fd", type=int, help="Read the code from this file descriptor instead of asking.")
 @click.option("--read-out", "alone", is_flag=True, help="The code was read out: unblock without the server.")
+@click.option(
+    "--owners-code-fd",
+    type=int,
+    help="For the System Owner's card: read its unblock code from this file descriptor instead of asking.",
+)
 @click.pass_obj
 def unblock(
     options: Options,
     reader: str,
     new_pin_fd: int | None,
     code_fd: int | None,
+    owners_code_fd: int | None,
     *,
     temporary_pin: bool,
     coded: bool,
     alone: bool,
 ) -> None:
     """Let the holder set a new PIN when the present one is blocked or forgotten."""
-    given = Given(new_pin_fd=new_pin_fd)
+    given = Given(new_pin_fd=new_pin_fd, owners_code_fd=owners_code_fd)
     code = codes.take_code(code_fd) if coded or alone or code_fd is not None else None
     if alone and code is not None:
         finish(options, asyncio.run(codes.unblock_here(options.config, reader, code, given)))

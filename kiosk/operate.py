@@ -26,13 +26,14 @@ class Given:
 
     pin_fd: int | None = None
     new_pin_fd: int | None = None
+    owners_code_fd: int | None = None
 
     @property
     def person(self) -> Person:
         """Whoever answers: a script, or somebody at the terminal."""
-        if self.pin_fd is None and self.new_pin_fd is None:
+        if self.pin_fd is None and self.new_pin_fd is None and self.owners_code_fd is None:
             return TerminalPerson(say)
-        return GivenPerson(say, pin_fd=self.pin_fd, new_pin_fd=self.new_pin_fd)
+        return GivenPerson(say, pin_fd=self.pin_fd, new_pin_fd=self.new_pin_fd, code_fd=self.owners_code_fd)
 
 
 NOBODY: Final = Given()

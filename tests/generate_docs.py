@@ -195,8 +195,14 @@ def _call(method: str, rule: Rule, may: Sequence[Permissions]) -> str:
     """Return the row of one call; where the operation decides, that is said in the table above."""
     name = f"`{method.rpartition('.')[2]}`"
     if isinstance(rule, Standing):
-        said = {Standing.OPERATION: "its operation", Standing.OPERATOR: "a session"}.get(rule, "nothing")
-        answer = "as above" if rule is Standing.OPERATION else "yes"
+        said = {
+            Standing.OPERATION: "its operation",
+            Standing.OPERATOR: "a session",
+            Standing.FIRST_START: "the passcode",
+            Standing.HOLDER: "a holder",
+        }.get(rule, "nothing")
+        nobody = rule in {Standing.FIRST_START, Standing.HOLDER}
+        answer = "as above" if rule is Standing.OPERATION else "–" if nobody else "yes"
         return _row(name, said, *(answer for _ in may))
     marks = (_mark(present=each.allowed(rule.subject, None) >= rule.level) for each in may)
     return _row(name, f"`{rule.subject.value}`: {rule.level.word}", *marks)

@@ -9,11 +9,12 @@ that are left: with fewer than three nothing is tried that the person did not ag
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from kiosk.ports import Backend, CardSession, Readers, Spoken
+from kiosk.station.asking import Asking
 from kiosk.station.faces import Outcome, Person, Watcher
 from kiosk.station.filling import fill, wipe
 from kiosk.station.guard import Guard
@@ -80,13 +81,12 @@ class Relay:
         """Prepare; nothing is sent before `run`."""
         self._parts = parts
         self._begin = begin
-        self._person = person
+        self._asking = Asking(person)
         self._watcher = watcher
         self._pins = HeldPins(parts.random_below)
         self._guard = Guard(begin.operation, self._pins)
         self._card = Transaction(parts.readers, begin.reader)
         self._outgoing: asyncio.Queue[StationTurn | None] = asyncio.Queue()
-        self._stopped = asyncio.Event()
         self._epoch = 0
         self._agreed_tries = FEW_TRIES
         self._refused: KioskError | None = None
@@ -95,8 +95,8 @@ class Relay:
 
     def cancel(self) -> None:
         """Ask the server to stop at the next border between two steps; a question that is open ends."""
-        if not self._stopped.is_set():
-            self._stopped.set()
+        if not self._asking.stopped:
+            self._asking.stop()
             self._outgoing.put_nowait(Cancel())
 
     async def run(self) -> Outcome:
@@ -299,7 +299,7 @@ class Relay:
                 case Question.NEW_CODE:
                     given = await self._new_code(turn)
                 case Question.PRESENT_CODE:
-                    given = self._keep(turn, await self._present_code(), PinKind.CODE)
+                    given = self._keep(turn, await self._asking.code(), PinKind.CODE)
                 case Question.CONFIRM:
                     if turn.tries_left is None:
                         raise errors.Garbled(why="a confirmation of nothing that this station knows")
@@ -317,8 +317,10 @@ class Relay:
 
     async def _new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
         rules = replace(policy, present=self._pins.present)
-        return await self._typed(
-            lambda issue: self._person.new_pin(rules, issue), lambda pin: check_pin(pin, rules), problem
+        return await self._asking.typed(
+            lambda issue: self._asking.person.new_pin(rules, issue),
+            lambda pin: check_pin(pin, rules),
+            problem,
         )
 
     async def _current_pin(self, told: int | None, problem: KioskError | None) -> Secret | None:
@@ -335,66 +337,23 @@ class Relay:
             left = told
         if left is not None and left < self._agreed_tries and not await self._confirmed(left):
             return None
-        return await self._typed(lambda issue: self._person.current_pin(left, issue), _check_field, problem)
+        return await self._asking.typed(
+            lambda issue: self._asking.person.current_pin(left, issue), _check_field, problem
+        )
 
     async def _new_code(self, turn: Ask) -> bool:
         """Draw the unblock code, and keep it for the card once the person has kept it."""
         code = self._pins.draw_code()
-        shown = Secret(bytearray(code.reveal()))
-        kept = bool(await self._answered(self._person.keep_code(shown)))
-        shown.wipe()
-        if not kept:
-            code.wipe()
-            return False
-        return self._keep(turn, code, PinKind.CODE)
-
-    async def _present_code(self) -> Secret | None:
-        """Ask for the code until it has the form of one, or the person stops."""
-        while True:
-            code = await self._answered(self._person.present_code())
-            if code is None or code.wiped:
-                return None
-            digits = code.reveal().replace(b" ", b"")
-            code.wipe()
-            if len(digits) == PIN_FIELD_LENGTH and digits.isdigit():
-                return Secret(bytearray(digits))
+        if await self._asking.code_kept(code):
+            return self._keep(turn, code, PinKind.CODE)
+        code.wipe()
+        return False
 
     async def _confirmed(self, left: int) -> bool:
-        agreed = bool(await self._answered(self._person.confirm_few_tries(left)))
+        agreed = bool(await self._asking.answered(self._asking.person.confirm_few_tries(left)))
         if agreed:
             self._agreed_tries = min(self._agreed_tries, left)
         return agreed
-
-    async def _typed(
-        self,
-        ask: Callable[[KioskError | None], Coroutine[Any, Any, Secret | None]],
-        check: Callable[[bytes], None],
-        problem: KioskError | None,
-    ) -> Secret | None:
-        """Ask until the value has the right form, or the person stops."""
-        while True:
-            secret = await self._answered(ask(problem))
-            if secret is None or secret.wiped:
-                return None
-            try:
-                check(secret.reveal())
-            except errors.PinPolicyViolated as violated:
-                secret.wipe()
-                problem = violated
-            else:
-                return secret
-
-    async def _answered(self, question: Coroutine[Any, Any, T]) -> T | None:
-        """Wait for the person, but not after the operation was cancelled."""
-        asking = asyncio.ensure_future(question)
-        stopping = asyncio.ensure_future(self._stopped.wait())
-        try:
-            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return asking.result() if asking.done() else None
-        finally:
-            for task in (asking, stopping):
-                task.cancel()
-            await asyncio.gather(asking, stopping, return_exceptions=True)
 
 
 def _problem(turn: Ask) -> KioskError | None:

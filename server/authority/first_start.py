@@ -25,7 +25,8 @@ from server.authority.policy import FIRST_START, Principal, first_start
 from server.authority.proofs import wait_after
 from server.authority.throttle import Limit, Throttle
 from server.ports.audit import AuditKind, AuditRecord
-from server.ports.operators import FirstStartRecord, OperatorKind, PasscodeRecord
+from server.ports.operators import OperatorKind
+from server.ports.passcode import FirstStartRecord, PasscodeRecord
 from server.ports.store import Store
 from shared import errors
 from shared.clock import Clock

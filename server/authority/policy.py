@@ -61,6 +61,8 @@ class Standing(StrEnum):
     """A registered station, whether or not somebody is logged on there."""
     OPERATOR = "operator"
     """Whoever is logged on, whatever the roles."""
+    FIRST_START = "first-start"
+    """Whoever makes the first start, and nobody else; nothing that asks for an operator is for them."""
     OPERATION = "operation"
     """Depends on which operation the request names (`OPERATION_RULES`)."""
     HOLDER = "holder"
@@ -119,8 +121,8 @@ CALL_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Sessions/LogOff": Standing.OPERATOR,
         "/kiosk.v1.Sessions/WhoIs": Standing.OPERATOR,
         "/kiosk.v1.FirstStart/Begin": Standing.STATION,
-        "/kiosk.v1.FirstStart/View": Standing.OPERATOR,
-        "/kiosk.v1.FirstStart/End": Standing.OPERATOR,
+        "/kiosk.v1.FirstStart/View": Standing.FIRST_START,
+        "/kiosk.v1.FirstStart/End": Standing.FIRST_START,
         "/kiosk.v1.SelfService/Challenge": Standing.STATION,
         "/kiosk.v1.SelfService/LogOn": Standing.STATION,
         "/kiosk.v1.SelfService/LogOff": Standing.HOLDER,
@@ -294,7 +296,9 @@ def authorise_call(principal: Principal | None, method: str, operation: Operatio
     if principal.holding is not None:
         _require_for_holders(rule, method, operation)
         return rule
-    if rule is Standing.HOLDER:
+    if rule is Standing.HOLDER or rule is (
+        Standing.OPERATOR if principal.first_start else Standing.FIRST_START
+    ):
         raise errors.NotAllowed(what=method)
     if isinstance(rule, Needs):
         permissions, subject = principal.permissions, rule.subject

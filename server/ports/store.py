@@ -42,7 +42,6 @@ from server.ports.ledger import CertificateLedger as CertificateLedger  # noqa: 
 from server.ports.ledger import LedgerEntry as LedgerEntry  # noqa: PLC0414  # likewise
 from server.ports.operators import ChallengeRecord as ChallengeRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import ChallengeStore as ChallengeStore  # noqa: PLC0414  # likewise
-from server.ports.operators import FirstStartRecord as FirstStartRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import LoggedOn as LoggedOn  # noqa: PLC0414  # likewise
 from server.ports.operators import LogonMethod as LogonMethod  # noqa: PLC0414  # likewise
 from server.ports.operators import OperatorId as OperatorId  # noqa: PLC0414  # likewise
@@ -51,14 +50,15 @@ from server.ports.operators import OperatorKind as OperatorKind  # noqa: PLC0414
 from server.ports.operators import OperatorRecord as OperatorRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import OperatorState as OperatorState  # noqa: PLC0414  # likewise
 from server.ports.operators import OperatorStore as OperatorStore  # noqa: PLC0414  # likewise
-from server.ports.operators import PasscodeRecord as PasscodeRecord  # noqa: PLC0414  # likewise
-from server.ports.operators import PasscodeStore as PasscodeStore  # noqa: PLC0414  # likewise
 from server.ports.operators import RoleRecord as RoleRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import RoleStore as RoleStore  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionEnd as SessionEnd  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionId as SessionId  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionRecord as SessionRecord  # noqa: PLC0414  # likewise
 from server.ports.operators import SessionStore as SessionStore  # noqa: PLC0414  # likewise
+from server.ports.passcode import FirstStartRecord as FirstStartRecord  # noqa: PLC0414  # likewise
+from server.ports.passcode import PasscodeRecord as PasscodeRecord  # noqa: PLC0414  # likewise
+from server.ports.passcode import PasscodeStore as PasscodeStore  # noqa: PLC0414  # likewise
 from server.ports.stations import Application as Application  # noqa: PLC0414  # likewise
 from server.ports.stations import Carried as Carried  # noqa: PLC0414  # likewise
 from server.ports.stations import JoinToken as JoinToken  # noqa: PLC0414  # likewise
@@ -90,7 +90,8 @@ class Opening:
     `seen` is the record that the operation was planned on; where it is another one by now, nothing is opened.
     `supersedes` names another open operation, which is closed for good in the same commit (code `superseded`): for a
     decision that needs no card and does not wait for one. With `let_go` the lease ends with the same commit, too, and the
-    operation stays open: for what is written about a card that is away.
+    operation stays open: for what is written about a card that is away. A `firm` one takes the lease of a station whose
+    card has not proven itself: the card has done so here, or it is a decision, which such a station must not keep off.
     """
 
     operation_id: OperationId
@@ -108,6 +109,7 @@ class Opening:
     roles: tuple[str, ...] = ()
     supersedes: OperationId | None = None
     let_go: bool = False
+    firm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,16 +165,18 @@ class CardStore(Protocol):
         """
         ...
 
-    async def apply(self, lease: Lease, changes: Sequence[Change]) -> None:
+    async def apply(self, lease: Lease, changes: Sequence[Change], *, proven: bool = False) -> None:
         """Apply changes in one durable commit, in order, and extend the lease.
 
+        `proven`: the card has proven its management key under this lease, which gives way to nobody from then on.
+
         Raises:
-            LeaseLost: the lease is not the newest of its card.
+            LeaseLost: the lease is not the newest of its card, or ended.
         """
         ...
 
-    async def extend(self, lease: Lease) -> None:
-        """Keep the lease alive while a card is busy; `LeaseLost` as above."""
+    async def extend(self, lease: Lease, *, proven: bool = False) -> None:
+        """Keep the lease alive while a card is busy; `proven` and `LeaseLost` as above."""
         ...
 
     async def release(self, lease: Lease) -> None:

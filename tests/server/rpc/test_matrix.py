@@ -103,7 +103,7 @@ async def test_a_session_may_call_what_its_role_may(world: World, preset: str | 
             if isinstance(rule, Needs) and allowed(roles, rule.subject, None) < rule.level:
                 assert isinstance(came, errors.NotAllowed), name
                 assert came.facts == {"what": rule.subject.value}
-            elif rule is Standing.HOLDER:  # whoever it is: an operator is no holder
+            elif rule in {Standing.HOLDER, Standing.FIRST_START}:  # an operator is neither
                 assert isinstance(came, errors.NotAllowed), name
             else:
                 assert not isinstance(came, REFUSALS), (name, came)
@@ -115,8 +115,8 @@ async def test_the_system_owner_may_call_everything(world: World) -> None:
     await log_on(world, station, kind=OperatorKind.SYSTEM_OWNER)
     async with world.raw(pair) as channel:
         for name in CALLS:
-            of_holders = CALL_RULES[name] is Standing.HOLDER
-            assert isinstance(await knock(channel, name, TOKEN), REFUSALS) is of_holders, name
+            of_others = CALL_RULES[name] in {Standing.HOLDER, Standing.FIRST_START}
+            assert isinstance(await knock(channel, name, TOKEN), REFUSALS) is of_others, name
 
 
 # --- no session, or one that does not count -------------------------------------------------------------
