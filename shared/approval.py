@@ -182,6 +182,8 @@ def differences(approved: Intent, wanted: Intent) -> tuple[str, ...]:
     What is wanted permits itself exactly what it is about to do: that has to be among what was approved. An intent for any
     card covers each of them. Names, times and the nonce are the approval's own.
     """
+    if wanted.way is not approved.way:
+        return ("way",)
     same = replace(
         wanted,
         request_id=approved.request_id,
