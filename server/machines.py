@@ -23,7 +23,7 @@ def fleet(
         store.templates,
         lines,
         attendance,
-        store.sessions,
+        (store.sessions, store.holders),
         clock,
         applications=applications,
     )

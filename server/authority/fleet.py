@@ -5,7 +5,8 @@ An administrator names a station as people do, or by its id where a name is not 
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from datetime import datetime
+from typing import Final, Protocol
 from uuid import UUID
 
 from server.authority.lines import Lines
@@ -17,7 +18,6 @@ from server.ports.store import (
     AuditRecord,
     CardStore,
     Carried,
-    SessionStore,
     StationRecord,
     StationState,
     StationStore,
@@ -25,12 +25,21 @@ from server.ports.store import (
 )
 from shared import errors
 from shared.clock import Clock
+from shared.credential.model import StationId
 from shared.errors import Fact
 from shared.station_profile import StationProfile, to_document
 
 WHY_MAX: Final = 400
 """Characters of a reason."""
 COMPROMISED: Final = "it was compromised; let the machine join again"
+
+
+class SessionsAtStations(Protocol):
+    """Sessions that do not outlive their station."""
+
+    async def end_of_station(self, station_id: StationId, at: datetime, audit: AuditRecord) -> object:
+        """End every session at this station; evidence is kept where there was one."""
+        ...
 
 
 class Fleet:
@@ -43,14 +52,14 @@ class Fleet:
         templates: TemplateStore,
         lines: Lines,
         attendance: Attendance,
-        sessions: SessionStore,
+        sessions: Sequence[SessionsAtStations],
         clock: Clock,
         *,
         applications: bool = False,
     ) -> None:
         """Keep it in `stations`; look after those that are `applications`, or after the others. `lines` are the calls that stations make right now, `attendance` those that they made.
 
-        Operators' `sessions` end with the station that they are at.
+        All `sessions`, operators' and holders', end with the station that they are at.
         """
         self._stations = stations
         self._cards = cards
@@ -163,7 +172,8 @@ class Fleet:
     async def _end_sessions(self, station: StationRecord, actor: str) -> None:
         """End every session at a station: letting it in again must not bring them back."""
         audit = _evidence("sessions-ended", actor, station, {"name": station.name})
-        await self._sessions.end_of_station(station.station_id, self._clock.now(), audit)
+        for sessions in self._sessions:
+            await sessions.end_of_station(station.station_id, self._clock.now(), audit)
 
     async def _carried(self, carried: Carried) -> CarriedCard:
         record = await self._cards.card(carried.record_id)

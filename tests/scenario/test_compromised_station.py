@@ -33,7 +33,7 @@ def fleet_of(lab: Lab) -> Fleet:
         store.templates,
         Lines(),
         Attendance(lab.services.clock),
-        store.sessions,
+        (store.sessions, store.holders),
         lab.services.clock,
     )
 

@@ -58,7 +58,7 @@ class Office:
             world.store.templates,
             world.lines,
             world.attendance,
-            world.store.sessions,
+            (world.store.sessions, world.store.holders),
             world.clock,
             applications=True,
         )

@@ -245,7 +245,7 @@ class World:
             self.store.templates,
             self.lines,
             self.attendance,
-            self.store.sessions,
+            (self.store.sessions, self.store.holders),
             self.clock,
         )
         self.port = 0
