@@ -169,6 +169,8 @@ async def build_card(op: Operation, job: Owning, record: CardRecord) -> dict[Slo
         # the factory's PIN, which setting the retry counters takes: tried once, never again
         op.journal.note(PinChanged(pin=PinState.UNKNOWN))
         raise
+    if wanted != FACTORY:
+        op.journal.proved()
     op.journal.note(
         SecretChanged(kind=SecretKind.MANAGEMENT_KEY, value=SecretRecord(proven=wanted)),
         *(

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import and_, bindparam, case, false, func, select, true, update
+from sqlalchemy import and_, bindparam, case, false, func, not_, select, true, update
 
 from server.ports.store import Change, Lease, Opening
 from server.store.card_rows import read_card
@@ -11,6 +11,7 @@ from server.store.changes import Scope, apply_changes, close_operation, register
 from server.store.rules import (
     LEASE_PROVEN_S,
     LEASE_UNPROVEN_S,
+    LEASES_UNPROVEN,
     OUT_OF_SERVICE,
     SUPERSEDED,
     check_opening,
@@ -67,12 +68,22 @@ _LEASE: Final = Prepared(
     select(
         lease.c.epoch,
         and_(lease.c.live, lease.c.expires_at > DatabaseNow()),
+        lease.c.proven,
         lease.c.station_id,
         station.c.name,
     )
     .select_from(lease)
     .outerjoin(station, station.c.station_id == lease.c.station_id)
     .where(lease.c.record_id == given(lease.c.record_id))
+)
+_CLAIMED: Final = Prepared(
+    select(func.count()).where(
+        lease.c.station_id == given(lease.c.station_id),
+        lease.c.live,
+        not_(lease.c.proven),
+        lease.c.expires_at > DatabaseNow(),
+        lease.c.record_id != given(lease.c.record_id),
+    )
 )
 _OPERATIONS: Final = Prepared(
     select(operation.c.operation_id, operation.c.record_id, operation.c.ended_at).where(
@@ -159,28 +170,22 @@ class CardTables:
         check_opening(opening)
         return await self._writer.write(lambda cursor: self._open(cursor, opening))
 
-    async def apply(self, lease: Lease, changes: Sequence[Change]) -> None:
-        """Apply changes in one durable commit, in order, and extend the lease.
+    async def apply(self, lease: Lease, changes: Sequence[Change], *, proven: bool = False) -> None:
+        """Apply changes in one durable commit, in order, and extend the lease; see the port for `proven`.
 
         Raises:
             LeaseLost: the lease is not the newest of its card.
         """
 
         def work(cursor: Cursor) -> None:
-            if _PROVE.run(cursor, _lease_values(lease)) != 1:
-                raise errors.LeaseLost
+            _prolong(cursor, lease, proven=proven)
             apply_changes(Scope(cursor, lease, self._clock), changes)
 
         await self._writer.write(work)
 
-    async def extend(self, lease: Lease) -> None:
+    async def extend(self, lease: Lease, *, proven: bool = False) -> None:
         """Keep the lease alive while a card is busy; `LeaseLost` as above."""
-
-        def work(cursor: Cursor) -> None:
-            if _EXTEND.run(cursor, _lease_values(lease)) != 1:
-                raise errors.LeaseLost
-
-        await self._writer.write(work)
+        await self._writer.write(lambda cursor: _prolong(cursor, lease, proven=proven))
 
     async def release(self, lease: Lease) -> None:
         """Give the lease up after a cut; one that is lost already stays lost."""
@@ -198,9 +203,11 @@ class CardTables:
         elif _KNOWN.row(cursor, record_id=opening.record_id) is None:
             raise errors.UnknownCard
         before = _LEASE.row(cursor, record_id=opening.record_id)
-        epoch, live, holder, name = before or (0, False, None, None)
-        if live and holder != opening.station:
+        epoch, live, proven, holder, name = before or (0, False, False, None, None)
+        if live and holder != opening.station and (proven or not opening.firm):
             raise errors.CardLeased(station=name or str(holder))
+        if not opening.firm:
+            _check_claims(cursor, opening)
         if opening.seen is not None and not same_card(read_card(cursor, opening.record_id), opening.seen):
             raise errors.StoreConflict(what="card")
         self._begin(cursor, opening)
@@ -211,7 +218,7 @@ class CardTables:
                 **_lease_values(taken),
                 "station_id": opening.station,
                 "live": True,
-                "proven": False,
+                "proven": opening.firm,
                 "expires_at": 0,
             },
         )
@@ -252,6 +259,23 @@ class CardTables:
                 "roles": " ".join(opening.roles),
             },
         )
+
+
+def _prolong(cursor: Cursor, lease: Lease, *, proven: bool) -> None:
+    """Extend a lease, and note that its card has proven itself; `LeaseLost` where it is not the newest, or ended."""
+    if (_PROVE if proven else _EXTEND).run(cursor, _lease_values(lease)) != 1:
+        raise errors.LeaseLost
+
+
+def _check_claims(cursor: Cursor, opening: Opening) -> None:
+    """Refuse a station that says of many cards at once that they are there, and shows none.
+
+    Raises:
+        TooManyAttempts: it has to let them go, or have them prove themselves, first.
+    """
+    ((claimed,),) = _CLAIMED.rows(cursor, station_id=opening.station, record_id=opening.record_id)
+    if claimed >= LEASES_UNPROVEN:
+        raise errors.TooManyAttempts(seconds=LEASE_UNPROVEN_S)
 
 
 def _lease_values(lease: Lease) -> dict[str, object]:

@@ -36,6 +36,7 @@ from server.store.rules import (
     FORGOTTEN_CREDENTIAL,
     LEASE_PROVEN_S,
     LEASE_UNPROVEN_S,
+    LEASES_UNPROVEN,
     OUT_OF_SERVICE,
     SUPERSEDED,
     check_opening,
@@ -117,8 +118,11 @@ class MemoryCards:
                 and before.live
                 and before.expires_at > now
                 and before.station != opening.station
+                and (before.proven or not opening.firm)
             ):
                 raise errors.CardLeased(station=_station_name(draft, before.station))
+            if not opening.firm:
+                _check_claims(draft, opening, now)
             present = whole(draft, draft.cards[opening.record_id])
             if opening.seen is not None and not same_card(present, opening.seen):
                 raise errors.StoreConflict(what="card")
@@ -128,24 +132,25 @@ class MemoryCards:
                 operation_id=opening.operation_id,
                 epoch=before.lease.epoch + 1 if before is not None else 1,
             )
+            life = timedelta(seconds=LEASE_PROVEN_S if opening.firm else LEASE_UNPROVEN_S)
             draft.leases[opening.record_id] = LeaseRow(
-                lease=lease, station=opening.station, expires_at=now + timedelta(seconds=LEASE_UNPROVEN_S)
+                lease=lease, station=opening.station, expires_at=now + life, proven=opening.firm
             )
             self._apply(draft, lease, opening.changes)
             if opening.let_go:
                 draft.leases[opening.record_id] = replace(draft.leases[opening.record_id], live=False)
         return lease
 
-    async def apply(self, lease: Lease, changes: Sequence[Change]) -> None:
+    async def apply(self, lease: Lease, changes: Sequence[Change], *, proven: bool = False) -> None:
         """Apply changes in order, all or none, and extend the lease."""
         with self._book.writing() as draft:
-            self._renew(draft, lease, proven=True)
+            self._renew(draft, lease, proven=proven)
             self._apply(draft, lease, changes)
 
-    async def extend(self, lease: Lease) -> None:
+    async def extend(self, lease: Lease, *, proven: bool = False) -> None:
         """Keep the lease alive while a card is busy."""
         with self._book.writing() as draft:
-            self._renew(draft, lease, proven=False)
+            self._renew(draft, lease, proven=proven)
 
     async def release(self, lease: Lease) -> None:
         """Give the lease up after a cut; one that is lost already stays lost."""
@@ -178,6 +183,16 @@ class MemoryCards:
                 spend(draft, change.request_id, lease.operation_id, lease.record_id, now)
             else:
                 apply_change(change, draft, lease)
+
+
+def _check_claims(draft: Draft, opening: Opening, now: datetime) -> None:
+    claimed = sum(
+        row.station == opening.station and row.live and not row.proven and row.expires_at > now
+        for record_id, row in draft.leases.items()
+        if record_id != opening.record_id
+    )
+    if claimed >= LEASES_UNPROVEN:
+        raise errors.TooManyAttempts(seconds=LEASE_UNPROVEN_S)
 
 
 def whole(state: Draft, card: CardRecord) -> CardRecord:

@@ -61,7 +61,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRow:
-    """The newest lease of a card; `proven` once something was written under it."""
+    """The newest lease of a card; `proven` once the card has proven its management key under it."""
 
     lease: Lease
     station: StationId

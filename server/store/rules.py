@@ -24,10 +24,16 @@ from shared.credential.model import (
 )
 
 LEASE_UNPROVEN_S: Final = 30
-"""How long a lease lives under which nothing was written yet."""
+"""How long a lease lives, after the last sign of life, whose station has not had the card prove its management key.
+
+It keeps out nobody who has the card, and no decision about it: it gives way to them.
+"""
 
 LEASE_PROVEN_S: Final = 120
-"""How long it lives after a write: longer than the slowest key generation on a card."""
+"""How long it lives after a sign of life once the card has proven itself: longer than a station is silent at work."""
+
+LEASES_UNPROVEN: Final = 32
+"""How many cards a station may claim at the same time without having shown one of them."""
 
 DONE: Final = "done"
 """The code with which an operation ends well."""

@@ -137,6 +137,7 @@ async def test_the_primary_one_is_not_resumed_while_somebody_works_on_the_tempor
                 record_id=day.record_id,
                 station=StationId(day.record_id),
                 seen=day,
+                firm=True,
             )
         )
         with pytest.raises(errors.CardLeased):

@@ -96,6 +96,7 @@ async def test_it_ends_after_the_station_has_let_its_card_go(working: Working) -
             kind="update",
             record_id=record.record_id,
             station=working.lab.backend._caller.station_id,
+            firm=True,
         )
     )
     await working.runner.run_due()

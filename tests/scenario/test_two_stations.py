@@ -115,12 +115,12 @@ async def desks(lab: Lab) -> AsyncIterator[tuple[Desk, Desk]]:
 async def test_a_card_that_another_station_works_on(
     lab: Lab, clock: MovableClock, desks: tuple[Desk, Desk]
 ) -> None:
-    """The first station's line dies in the middle; the second has to wait for the lease, then goes on."""
+    """The first station's line dies after the card has proven itself; the second has to wait for the lease, then goes on."""
     first, second = desks
     card = WatchedCard.fresh()
     lab.readers.add_card("card", card)
     await first.take(card)
-    first.line.after = 4
+    first.line.after = 5
     work = asyncio.create_task(first.issue())
     await first.line.dead.wait()
     await first.readers.pull(READER)
@@ -135,6 +135,26 @@ async def test_a_card_that_another_station_works_on(
     async with nothing_changes(lab):
         first.line.noticed.set()
         said(await work, "connection-lost")
+
+
+async def test_a_station_that_only_claims_the_card_does_not_keep_it_from_another(
+    lab: Lab, desks: tuple[Desk, Desk]
+) -> None:
+    """The first station falls silent before the card has proven itself to the server there; the second need not wait."""
+    first, second = desks
+    card = WatchedCard.fresh()
+    lab.readers.add_card("card", card)
+    await first.take(card)
+    first.line.after, first.line.comes_back = 4, True
+    work = asyncio.create_task(first.issue())
+    await first.line.dead.wait()
+    await first.readers.pull(READER)
+    await second.take(card)
+    assert (await second.issue()).state == State.ISSUED
+    async with nothing_changes(lab):
+        first.line.noticed.set()
+        said(await work, "lease-lost")
+    await judge(lab)
 
 
 async def test_what_the_first_still_wants_to_write_is_refused(
