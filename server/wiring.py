@@ -17,6 +17,7 @@ from server.approving import approval_admin, approvals, policy
 from server.authority.access import Access
 from server.authority.acting import Acting
 from server.authority.admin import ACTOR, Admin
+from server.authority.connections import Connections
 from server.authority.console import Console
 from server.authority.credentials import Credentials
 from server.authority.first_start import BUILT_IN as NO_DIRECTORY
@@ -38,10 +39,9 @@ from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.ca.stations import StationAuthority
 from server.connectors.directory.builtin import BuiltinDirectory
-from server.connectors.directory.file import FileDirectory
-from server.connectors.directory.ldap import LdapDirectory, LdapSettings, TlsMode
-from server.connectors.directory.schema import ACTIVE_DIRECTORY, OPENLDAP
 from server.connectors.keystore.software import SoftwareKeyStore
+from server.connectors.kinds import AUTHORITY, BY_NAME, KINDS
+from server.given import connect_given
 from server.identity import Identity, load_identity, make_identity, pem
 from server.jobs.certificate_tasks import certificate_tasks
 from server.jobs.orphans import orphans
@@ -53,7 +53,6 @@ from server.machines import applications, fleet
 from server.operations.engine import OperationEngine
 from server.operations.lateness import Deadlines
 from server.operations.services import ContentSigner, Services
-from server.ports.directory import Directory
 from server.ports.keystore import Derivation, KeyPurpose
 from server.ports.store import AuditKind, AuditRecord, Store
 from server.probes import probes
@@ -62,8 +61,9 @@ from server.publishing import Publishing
 from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
 from server.scratch import rehearsals
 from server.self_serving import holder_sessions, self_services
-from server.settings import FileDirectorySettings, LdapDirectorySettings, ServerSettings
+from server.settings import ServerSettings
 from server.store.database import create_store, open_store
+from server.switchboard import Switchboard
 from server.vendors import read_roots
 from shared import errors
 from shared.clock import Clock
@@ -89,6 +89,8 @@ class Parts:
     store: Store
     identity: Identity
     services: Services
+    switchboard: Switchboard
+    connections: Connections
     templates: Templates
     enrolment: Enrolment
     stations: StationAuthority
@@ -130,14 +132,17 @@ async def open_parts(settings: ServerSettings, passphrase: Secret, clock: Clock)
     keystore = SoftwareKeyStore.open(settings.key_store_file, passphrase, clock=clock)
     store = open_store(settings.store_file, await keystore.derive(DATABASE_KEY), clock)
     identity = await load_identity(settings.data_folder, keystore)
-    return _assemble(settings, keystore, store, identity, clock)
+    parts = _assemble(settings, keystore, store, identity, clock)
+    await parts.connections.load()
+    return parts
 
 
 def _assemble(
     settings: ServerSettings, keystore: SoftwareKeyStore, store: Store, identity: Identity, clock: Clock
 ) -> Parts:
-    directories: dict[str, Directory] = {NO_DIRECTORY: BuiltinDirectory()}
-    directories |= {name: _directory(name, wanted) for name, wanted in settings.directory.items()}
+    switchboard = Switchboard(clock)
+    switchboard.fix(NO_DIRECTORY, BY_NAME, BuiltinDirectory())
+    connect_given(switchboard, settings, clock)
     authority = BuiltinAuthority(
         connection=BUILT_IN,
         keystore=keystore,
@@ -147,12 +152,13 @@ def _assemble(
         issuers=identity.issuers,
         publication=publication(settings),
     )
+    switchboard.fix(BUILT_IN, AUTHORITY, authority)
     vendors = read_roots(settings.data_folder / ATTESTATION_FOLDER)
     services = Services(
         store=store,
         keystore=keystore,
-        authorities={BUILT_IN: authority},
-        directories=directories,
+        authorities=switchboard.authorities,
+        directories=switchboard.directories,
         signer=ContentSigner(key=CONTENT_SIGNING_KEY, certificate=identity.content_signing),
         clock=clock,
         allow_virtual=settings.allow_lab,
@@ -177,13 +183,15 @@ def _assemble(
         ),
         allow_lab=settings.allow_lab,
     )
-    templates = Templates(store.templates, services.authorities, directories, clock)
+    templates = Templates(store.templates, services.authorities, services.directories, clock)
     return Parts(
         settings=settings,
         keystore=keystore,
         store=store,
         identity=identity,
         services=services,
+        switchboard=switchboard,
+        connections=Connections(store, keystore, switchboard, KINDS, clock),
         templates=templates,
         enrolment=enrolment,
         stations=stations,
@@ -192,28 +200,6 @@ def _assemble(
         ),
         clock=clock,
     )
-
-
-def _directory(name: str, wanted: FileDirectorySettings | LdapDirectorySettings) -> Directory:
-    match wanted:
-        case FileDirectorySettings():
-            return FileDirectory(wanted.path, connection=name)
-        case LdapDirectorySettings():
-            return LdapDirectory(
-                LdapSettings(
-                    connection=name,
-                    host=wanted.host,
-                    port=wanted.port,
-                    base=wanted.base,
-                    bind_dn=wanted.bind_dn,
-                    tls=TlsMode(wanted.tls),
-                    ca_file=wanted.ca_file,
-                    schema=ACTIVE_DIRECTORY if wanted.schema == "active-directory" else OPENLDAP,
-                    attributes=wanted.attributes,
-                    timeout_s=wanted.timeout_s,
-                ),
-                wanted.password,
-            )
 
 
 async def apply_templates(parts: Parts, texts: list[TemplateText]) -> list[TemplateLine]:
@@ -357,6 +343,7 @@ class Server:
         await asyncio.gather(*(endpoint.stop() for endpoint in self.endpoints))
         if self._parts.publishing is not None:
             await self._parts.publishing.stop()
+        await self._parts.switchboard.close()
         await self._evidence("stopped")
         await self._parts.store.close()
         os.close(self._alone)

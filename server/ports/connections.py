@@ -31,6 +31,10 @@ class ConnectionStore(Protocol):
         """Return every connection, by name."""
         ...
 
+    async def certificates_of(self, name: str, now: datetime) -> int:
+        """Count the certificates by this certificate authority that it may yet have to revoke."""
+        ...
+
     async def put(self, record: ConnectionRecord, audit: AuditRecord) -> None:
         """Store a new connection (version 1), or the version that follows the one that is there.
 

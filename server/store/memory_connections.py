@@ -1,11 +1,14 @@
 """Connections to outside systems, in memory."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from server.ports.audit import AuditRecord
 from server.ports.connections import ConnectionRecord
 from server.store.memory_state import Book
+from server.store.rules import not_after
 from shared import errors
+from shared.credential.model import CertificateState
 
 
 class MemoryConnections:
@@ -18,6 +21,16 @@ class MemoryConnections:
     async def all(self) -> Sequence[ConnectionRecord]:
         """Return every connection, by name."""
         return tuple(kept for _, kept in sorted(self._book.state.connections.items()))
+
+    async def certificates_of(self, name: str, now: datetime) -> int:
+        """Count the certificates by this certificate authority that it may yet have to revoke."""
+        return sum(
+            each.connection == name
+            and each.state not in {CertificateState.REFUSED, CertificateState.REVOKED}
+            and ((ends := not_after(each.certificate)) is None or ends > now)
+            for card in self._book.state.cards.values()
+            for each in card.certificates
+        )
 
     async def put(self, record: ConnectionRecord, audit: AuditRecord) -> None:
         """Store a new connection, or the next version of one."""

@@ -1,12 +1,14 @@
 """What every store must do with connections."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from server.ports.connections import ConnectionRecord
-from server.ports.store import AuditKind, AuditRecord, Store
-from tests.contract.stores import conflict
-from tests.server.store.examples import NOON
+from server.ports.store import AuditKind, AuditRecord, CertificateChanged, Store
+from shared.credential.model import CertificateState
+from tests.contract.stores import begin, conflict
+from tests.server.store.examples import NOON, a_card, a_certificate, der
 
 
 def a_connection(**changed: Any) -> ConnectionRecord:
@@ -60,3 +62,22 @@ async def test_one_that_was_removed_is_gone_with_its_secrets(store: Store) -> No
         await store.connections.put(a_connection(version=2), noted("changed"))
     await store.connections.put(a_connection(), noted("added"))
     assert await events(store) == ["added", "removed", "added"]
+
+
+async def test_certificates_that_may_have_to_be_revoked_are_counted(store: Store) -> None:
+    good = der(NOON + timedelta(days=1))
+    certificates = [
+        a_certificate(),
+        a_certificate(state=CertificateState.CONFIRMED, certificate=good),
+        a_certificate(state=CertificateState.HELD, certificate=good),
+        a_certificate(state=CertificateState.CONFIRMED, certificate=der(NOON)),
+        a_certificate(state=CertificateState.REVOKED, certificate=good),
+        a_certificate(state=CertificateState.REFUSED),
+        a_certificate(connection="another"),
+    ]
+    lease = await begin(store, a_card())
+    await store.cards.apply(lease, [CertificateChanged(certificate=each) for each in certificates])
+    counted = [
+        await store.connections.certificates_of(name, NOON) for name in ("built-in", "another", "none")
+    ]
+    assert counted == [3, 1, 0]
