@@ -224,6 +224,7 @@ class LogOffRequest(_message.Message):
 
     WHY_FIELD_NUMBER: _builtins.int
     why: Global___Leaving.ValueType
+    """Anything that is not known here is taken for the first."""
     def __init__(
         self,
         *,
