@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.connectors.directory.chain import ChainedDirectory
+from server.connectors.directory.entra_kind import KIND
 from server.connectors.directory.file import FileDirectory
 from server.connectors.directory.ldap import LdapDirectory
 from server.connectors.directory.memory import MemoryDirectory
@@ -16,8 +17,10 @@ from server.ports.connection import Ability
 from server.ports.directory import CanAuthenticate, CanMatch, Directory, HasAbilities
 from shared.credential.model import HolderId, Person
 from shared.secret import Secret
+from tests.contract.graph import Graph
 from tests.peers.samba import Samba, password_of
 from tests.peers.slapd import LdapPerson, Slapd, people, slapd
+from tests.server.connectors.directory.built import build
 
 PEOPLE = people(200)
 
@@ -29,6 +32,8 @@ needs_samba = [pytest.mark.needs_samba, pytest.mark.xdist_group("samba")]
 class Found:
     directory: Directory
     photos: bool = False
+    middles: bool = True
+    """Whether the middle of a word is found."""
     password: Callable[[str], str] | None = None
     """What somebody's password is, where the directory knows passwords."""
 
@@ -122,6 +127,7 @@ def write_ldif(path: Path, rows: Sequence[LdapPerson]) -> Path:
         pytest.param("starttls", marks=needs_slapd),
         pytest.param("active-directory", marks=needs_samba),
         "chain",
+        "entra-id",
     ]
 )
 async def found(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Found]:
@@ -140,6 +146,13 @@ async def found(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             rest = [replace(person, attributes=_some(person, SECOND)) for person in known]
             second = FileDirectory(write_csv(tmp_path / "second.csv", rest))
             yield Found(ChainedDirectory("both", MemoryDirectory(bare), second, ours="upn", theirs="mail"))
+        case "entra-id":
+            graph = Graph(tmp_path, PEOPLE)
+            await graph.start()
+            directory = build(KIND, graph.values(photos=True))
+            yield Found(directory, photos=True, middles=False)
+            await directory.close()
+            await graph.stop()
         case "active-directory":
             domain: Samba = request.getfixturevalue("domain")
             directory = LdapDirectory(domain.settings(), domain.password)
@@ -152,6 +165,9 @@ async def found(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             yield Found(directory, photos=True, password="password of {}".format)
             await directory.close()
 
+
+MIDDLES = ("mit", "*", "\\")
+"""What is nowhere the beginning of a word."""
 
 FIRST = ("name", "user", "upn", "given-name", "surname", "employee-id")
 SECOND = ("mail", "department", "title")
@@ -200,7 +216,7 @@ async def test_a_search_brings_the_same_person(found: Found) -> None:
     ],
 )
 async def test_words_find_people(found: Found, text: str, expected: list[str]) -> None:
-    assert await users(found, text) == expected
+    assert await users(found, text) == (expected if found.middles or text not in MIDDLES else [])
 
 
 @pytest.mark.parametrize(
@@ -224,7 +240,7 @@ async def test_words_find_people(found: Found, text: str, expected: list[str]) -
     ],
 )
 async def test_no_text_is_syntax(found: Found, text: str, expected: list[str]) -> None:
-    assert await users(found, text) == expected
+    assert await users(found, text) == (expected if found.middles or text not in MIDDLES else [])
 
 
 @pytest.mark.parametrize(
