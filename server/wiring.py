@@ -16,6 +16,7 @@ from server.alone import hold
 from server.approving import approval_admin, approvals, policy
 from server.authority.access import Access
 from server.authority.acting import Acting
+from server.authority.acts import Acts
 from server.authority.admin import ACTOR, Admin
 from server.authority.connections import Connections
 from server.authority.console import Console
@@ -278,6 +279,7 @@ class Server:
         await parts.store.cards.release_all()
         await parts.store.jobs.release_all(parts.clock.now())
         name, store, services = parts.settings.names[0], parts.store, parts.services
+        acts = Acts(store, parts.clock, policy(parts.settings))
         console = Console(
             store.cards,
             store.credentials,
@@ -292,7 +294,7 @@ class Server:
             enrolment=parts.enrolment,
             fleet=fleet(store, self._lines, self._attendance, parts.clock),
             templates=parts.templates,
-            keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit),
+            keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit, acts),
             work=Work(services, self._deadlines, {job.name: job.every for job in self._jobs}),
             probes={
                 **probes(
@@ -326,7 +328,7 @@ class Server:
             describe=parts.settings.reflection,
         )
         await self._joining.serve_joining(parts.enrolment)
-        operators = Operators(store, parts.clock)
+        operators = Operators(store, parts.clock, acts)
         await self._admin.serve_admin(
             admin,
             OperatorAdmin(operators, unrestricted(ACTOR)),

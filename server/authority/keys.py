@@ -7,10 +7,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from server.authority.acts import Acts
 from server.authority.services import KeyGeneration
 from server.ports.keystore import MasterKeys
 from server.ports.store import AuditKind, AuditRecord, AuditStore, CardStore
 from shared import errors
+from shared.credential.approval import Way
 from shared.errors import Fact
 
 SUBJECT: Final = "master-key"
@@ -20,8 +22,14 @@ WHY_MAX: Final = 500
 class MasterKeyGenerations:
     """List the generations, and make the next one."""
 
-    def __init__(self, keys: MasterKeys, cards: CardStore, audit: AuditStore) -> None:
-        """Work on the key store that holds the master key; reasons are kept as evidence in `audit`."""
+    def __init__(
+        self, keys: MasterKeys, cards: CardStore, audit: AuditStore, acts: Acts | None = None
+    ) -> None:
+        """Work on the key store that holds the master key; reasons are kept as evidence in `audit`.
+
+        `acts` judges whether a new one takes a second person.
+        """
+        self._acts = acts
         self._keys = keys
         self._cards = cards
         self._audit = audit
@@ -52,12 +60,15 @@ class MasterKeyGenerations:
 
         Raises:
             Invalid: there is no reason, or a very long one.
+            ApprovalNeeded: a second person has to approve it first.
         """
         why = " ".join(why.split())
         if not 0 < len(why) <= WHY_MAX:
             raise errors.Invalid(field="why", why=f"1 to {WHY_MAX} characters")
         async with self._making:
             generation = self._keys.generations[-1].generation + 1
+            if self._acts is not None:
+                await self._acts.clear(Way.NEW_KEY_GENERATION, actor, detail=f"generation {generation}")
             facts: dict[str, Fact] = {"generation": generation, "why": why}
             await self._note("master key asked for", actor, facts)
             await self._keys.add_generation()

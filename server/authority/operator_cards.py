@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from server.authority.acting import all_roles
-from server.authority.operators import MORE_THAN_OWN
-from server.authority.policy import Needs, Principal, authorise, roles_of
+from server.authority.policy import MORE_THAN_OWN, Needs, Principal, authorise, roles_of
 from server.ports.operators import OperatorKind, OperatorRecord, OperatorStore
 from server.ports.store import Store
 from shared import errors

@@ -261,6 +261,8 @@ def unrestricted(actor: str) -> Principal:
 
 _EVERYTHING: Final = union([PRESETS[SYSTEM_ADMINISTRATOR]])
 
+MORE_THAN_OWN: Final = "to give what one may not do oneself"
+
 # --- judging --------------------------------------------------------------------------------------------
 
 

@@ -12,8 +12,8 @@ from server.authority.access import Caller, Listener
 from server.authority.acting import NEVER, UNATTENDED, alone
 from server.authority.applications import Applications, ApplicationView
 from server.authority.fleet import Fleet
-from server.authority.operators import MORE_THAN_OWN, Operators
-from server.authority.policy import CALL_RULES, Needs, Principal, principal_of, unrestricted
+from server.authority.operators import Operators
+from server.authority.policy import CALL_RULES, MORE_THAN_OWN, Needs, Principal, principal_of, unrestricted
 from server.ports.operators import OperatorKind, OperatorState
 from server.ports.store import Application, StationState
 from shared import errors

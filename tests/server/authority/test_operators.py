@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from server.authority.acting import all_roles
-from server.authority.operators import MORE_THAN_OWN, NOBODY_LEFT, Operators
-from server.authority.policy import Principal, principal_of, unrestricted
+from server.authority.operators import NOBODY_LEFT, Operators
+from server.authority.policy import MORE_THAN_OWN, Principal, principal_of, unrestricted
 from server.ports.operators import (
     LogonMethod,
     OperatorKind,
