@@ -19,6 +19,7 @@ from server.connectors.directory import (
     active_directory,
     chain,
     ds389,
+    entra_kind,
     file,
     freeipa,
     openldap,
@@ -77,6 +78,7 @@ _KINDS: Final = (
     freeipa.KIND,
     file.KIND,
     simple_id.KIND,
+    entra_kind.KIND,
     chain.KIND,
 )
 

@@ -12,12 +12,18 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import jwt
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from server.connectors.directory.entra_kind import KIND
 from server.ports.connection import Kind, Value
@@ -31,6 +37,7 @@ WRITER: Final = "7d0f3a55-2b58-4c9b-9a53-3f0f8f1f6a02"
 SECRET: Final = "application~secret"
 WRITING_SECRET: Final = "writing~secret"
 TOKEN_S: Final = 3600
+DAY: Final = timedelta(days=1)
 CLAUSE: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 LITERAL: Final = re.compile(r"(\w+) eq '((?:[^']|'')*)'")
 SEARCHABLE: Final = {"displayName", "mail", "userPrincipalName", "givenName", "surname"}
@@ -69,6 +76,7 @@ class Graph(Double):
         super().__init__(folder)
         self.people = {person.entry_uuid: _user(person) for person in people}
         self.photos = {person.entry_uuid: person.photo for person in people if person.photo}
+        self.application = rsa_pair("application")
         self.tokens: dict[str, tuple[str, float]] = {}
         self.flows: dict[str, Flow] = {}
         self.next_host = ""
@@ -151,7 +159,7 @@ class Graph(Double):
         try:
             claims = jwt.decode(
                 form["client_assertion"],
-                self.client.certificate.public_key(),  # type: ignore[arg-type]  # RSA or EC, as it was made
+                self.application[0].public_key(),
                 algorithms=["RS256", "PS256"],
                 audience=f"{self.url}/{TENANT}/oauth2/v2.0/token",
                 options={"require": ["exp", "iss", "sub", "aud", "jti"]},
@@ -285,6 +293,18 @@ class Graph(Double):
         if request.content_type != "application/x-www-form-urlencoded":
             raise Refuse(status=400, why="invalid_request: AADSTS900144")
         return {name: str(value) for name, value in (await request.post()).items()}
+
+
+def rsa_pair(name: str) -> tuple[rsa.RSAPrivateKey, str, Secret]:
+    """Return a key, its certificate in PEM and the key in PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = x509.CertificateBuilder(
+        subject, subject, key.public_key(), x509.random_serial_number(), now - DAY, now + DAY
+    ).sign(key, SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return key, certificate.public_bytes(Encoding.PEM).decode(), Secret(private)
 
 
 def _searched(user: dict[str, Any], search: str) -> bool:

@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from server.connectors.http import Http
 from server.connectors.reply import Reply
@@ -52,7 +54,8 @@ class Tokens:
         self._turn = asyncio.Lock()
         if (secret is None) == (key is None) or bool(certificate) != (key is not None):
             raise errors.Invalid(field="client-secret", why="either a secret, or a certificate with its key")
-        certificates_in(certificate)
+        if key is not None:
+            _check_pair(certificate, key)
         try:
             import msal  # noqa: F401, PLC0415  # an extra, and slow to load
         except ImportError as cause:
@@ -64,6 +67,7 @@ class Tokens:
         Raises:
             ConnectorUnreachable: the authority does not answer.
             ConnectorRefused: it does not know the application, or its secret; `reason` is its code.
+            ConnectorAnswerWrong: its answer cannot be read.
         """
         async with self._turn:
             if fresh:
@@ -96,7 +100,12 @@ class Tokens:
             except ValueError as cause:  # the authority's description of itself is none
                 reason = "no token: the address of the authority, or the tenant, is wrong"
                 raise errors.ConnectorRefused(connection=self._http.connection, reason=reason) from cause
-        found: Mapping[str, Any] = self._application.acquire_token_for_client(scopes=[self._scope])
+        try:
+            found: Mapping[str, Any] = self._application.acquire_token_for_client(scopes=[self._scope])
+        except ValueError as cause:
+            raise errors.ConnectorAnswerWrong(
+                connection=self._http.connection, reason="no token: the authority's answer is not JSON"
+            ) from cause
         return found
 
     def _credential(self) -> str | dict[str, str]:
@@ -109,6 +118,18 @@ class Tokens:
             "thumbprint": first.fingerprint(SHA1()).hex().upper(),  # noqa: S303  # a name, as Microsoft wants it
             "public_certificate": first.public_bytes(Encoding.PEM).decode(),
         }
+
+
+def _check_pair(certificate: str, key: Secret) -> None:
+    """Refuse what Microsoft would not take: an RSA key in PEM, and the certificate that goes with it."""
+    try:
+        private = load_pem_private_key(key.reveal(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as cause:
+        raise errors.Invalid(field="client-key", why="no private key in PEM that is not encrypted") from cause
+    if not isinstance(private, RSAPrivateKey):
+        raise errors.Invalid(field="client-key", why="Microsoft takes RSA keys here, and no others")
+    if certificates_in(certificate)[0].public_key() != private.public_key():
+        raise errors.Invalid(field="client-key", why="it is the key of another certificate")
 
 
 class _Answer:
@@ -134,7 +155,10 @@ class _Way:
         self._loop = loop
 
     def post(self, url: str, params: Any = None, data: Any = None, headers: Any = None, **_: Any) -> _Answer:
-        form = {name: str(value) for name, value in dict(data or {}).items()}
+        form = {
+            name: value.decode() if isinstance(value, bytes) else str(value)
+            for name, value in dict(data or {}).items()
+        }
         return self._call("POST", url, params, form, headers)
 
     def get(self, url: str, params: Any = None, headers: Any = None, **_: Any) -> _Answer:
