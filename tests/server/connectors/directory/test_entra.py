@@ -18,7 +18,7 @@ from shared.secret import Secret
 from tests.conftest import FixedClock
 from tests.contract.ca.signer import make
 from tests.contract.ca.web import Trouble
-from tests.contract.graph import SECRET, TENANT, WRITER, WRITING_SECRET, Graph
+from tests.contract.graph import SECRET, TENANT, WRITER, WRITING_SECRET, Graph, rsa_pair
 from tests.peers.slapd import people
 from tests.server.connectors.directory.built import build
 
