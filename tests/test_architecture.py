@@ -141,7 +141,7 @@ def test_help_loads_nothing_heavy(module: str) -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("name", [".constraints.txt", ".constraints-peers.txt"])
+@pytest.mark.parametrize("name", [".constraints.txt", ".constraints-ca.txt", ".constraints-peers.txt"])
 def test_pins_are_exact_and_name_no_place(name: str) -> None:
     pin = re.compile(r'[A-Za-z0-9._-]+==[A-Za-z0-9.]+(; python_version < "3\.\d+")?')
     lines = [line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")]

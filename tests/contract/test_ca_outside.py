@@ -1,6 +1,6 @@
 """What every outside certificate authority does, whatever its product: asked, found, revoked, and when things go wrong."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +26,7 @@ from shared import errors
 from shared.clock import SystemClock
 from shared.credential.certificates import check_certificate, check_names, needed_usage
 from shared.piv.ids import Slot
-from tests.contract.ca import cmp, digicert, ejbca, entrust, est, step_ca, vault
+from tests.contract.ca import cmp, digicert, django_ca, ejbca, entrust, est, step_ca, vault
 from tests.contract.ca.bench import ANNA, Bench, Key
 from tests.contract.ca.signer import make
 from tests.contract.ca.web import Double, Trouble
@@ -48,14 +48,29 @@ PRODUCTS: Final[dict[Kind, tuple[type[Double], Callable[[Any], Bench]]]] = {
 RSA_KEY: Final = rsa.generate_private_key(65537, 2048)
 
 
-def able(*abilities: Ability) -> pytest.MarkDecorator:
-    """Run a test for the products that can do all of this."""
-    chosen = [kind for kind in PRODUCTS if kind.abilities.issuperset(abilities)]
+REAL: Final = django_ca.DjangoCa.KIND
+"""A server that is no double: it makes no trouble on demand."""
+
+
+def able(*abilities: Ability, troubles: bool = False) -> pytest.MarkDecorator:
+    """Run a test for the products that can do all of this; `troubles`: for doubles alone."""
+    chosen: list[Any] = [kind for kind in PRODUCTS if kind.abilities.issuperset(abilities)]
+    if not troubles and REAL.abilities.issuperset(abilities):
+        chosen.append(pytest.param(REAL, marks=pytest.mark.xdist_group("django-ca")))
     return pytest.mark.parametrize("bench", chosen, ids=lambda kind: kind.name, indirect=True)
+
+
+@pytest.fixture(scope="module")
+def django(tmp_path_factory: pytest.TempPathFactory) -> Iterator[django_ca.Server]:
+    with django_ca.Server(tmp_path_factory.mktemp("django-ca")).running() as server:
+        yield server
 
 
 @pytest.fixture
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    if request.param is REAL:
+        yield django_ca.bench(django_ca.DjangoCa(request.getfixturevalue("django")))
+        return
     product, bench_of = PRODUCTS[request.param]
     double = product(tmp_path)
     await double.start()
@@ -89,7 +104,7 @@ async def test_it_can_do_what_its_kind_says(bench: Bench, authority: Any) -> Non
     assert authority.abilities.find == (Ability.FIND in says)
     assert isinstance(authority, CanListProfiles) == (Ability.PROFILES in says)
     assert bench.profile in authority.abilities.profiles
-    assert (await authority.trust()) == bench.double.signer.chain_der
+    assert (await authority.trust()) == bench.double.chain_der
 
 
 @able(Ability.ISSUE)
@@ -121,7 +136,7 @@ async def test_what_comes_back_passes_the_check(
 async def test_four_together_keep_their_order(bench: Bench, authority: Any) -> None:
     requests = [bench.request() for _ in range(4)]
     outcomes = await authority.issue(requests)
-    assert len(bench.double.signer.book) == 4
+    assert len(await bench.double.book()) == 4
     for request, outcome in zip(requests, outcomes, strict=True):
         assert isinstance(outcome, Issued)
         key = x509.load_der_x509_certificate(outcome.certificate).public_key()
@@ -134,20 +149,20 @@ async def test_a_key_that_did_not_sign_its_request_is_refused(bench: Bench, auth
     tampered = replace(request, request=request.request[:-1] + bytes([request.request[-1] ^ 1]))
     assert isinstance(await one(authority, tampered), Refused)
     assert isinstance(await one(authority, replace(request, request=b"")), Refused)
-    assert bench.double.signer.book == []
+    assert await bench.double.book() == []
 
 
 @able(Ability.ISSUE)
 async def test_profiles_that_are_hidden_or_not_there_are_refused(bench: Bench, authority: Any) -> None:
-    asked = len(bench.double.seen)
+    asked = bench.double.asked()
     outcome = await one(authority, bench.request(profile="Hidden/ONE"))
     assert outcome == Refused("no profile Hidden/ONE")
-    assert len(bench.double.seen) == asked, "nobody was asked"
+    assert bench.double.asked() == asked, "nobody was asked"
     assert isinstance(await one(authority, bench.request(profile=bench.unknown)), Refused)
-    assert bench.double.signer.book == []
+    assert await bench.double.book() == []
 
 
-@able(Ability.ISSUE)
+@able(Ability.ISSUE, troubles=True)
 async def test_a_denial_is_told_without_names(bench: Bench, authority: Any) -> None:
     bench.double.trouble = Trouble.DENIED
     outcome = await one(authority, bench.request())
@@ -176,20 +191,20 @@ async def test_what_was_issued_is_found_after_a_restart(bench: Bench, authority:
     await again.close()
 
 
-@able(Ability.FIND)
+@able(Ability.FIND, troubles=True)
 async def test_a_lost_answer_is_found(bench: Bench, authority: Any) -> None:
     bench.double.trouble = Trouble.LOST
     bench.double.only = bench.issuing
     request = bench.request()
     assert isinstance(await one(authority, request), Unanswered)
-    assert len(bench.double.signer.book) == 1, "asked once"
+    assert len(await bench.double.book()) == 1, "asked once"
     bench.double.trouble = Trouble.NONE
     found = await authority.find(request)
     assert isinstance(found, Issued)
-    assert found.certificate == bench.double.signer.book[0].der
+    assert found.certificate == (await bench.double.book())[0].der
 
 
-@able(Ability.PENDING)
+@able(Ability.PENDING, troubles=True)
 async def test_a_request_waits_over_a_restart(bench: Bench, authority: Any) -> None:
     bench.double.trouble = Trouble.PENDING
     request = bench.request()
@@ -203,9 +218,9 @@ async def test_a_request_waits_over_a_restart(bench: Bench, authority: Any) -> N
     bench.double.approved = True
     found = await again.find(waiting)
     assert isinstance(found, Issued)
-    assert found.certificate == bench.double.signer.book[0].der
+    assert found.certificate == (await bench.double.book())[0].der
     assert await again.find(waiting) == found, "and once more, where that answer was lost"
-    assert len(bench.double.signer.book) == 1
+    assert len(await bench.double.book()) == 1
     await again.close()
 
 
@@ -218,7 +233,7 @@ async def test_revoking(bench: Bench, authority: Any) -> None:
     certificate, other = await issued(authority, first), await issued(authority, second)
     await authority.revoke(certificate, Reason.KEY_COMPROMISE)
     await authority.revoke(certificate, Reason.SUPERSEDED)
-    entry, untouched = bench.double.signer.book
+    entry, untouched = await bench.double.book()
     assert entry.der == certificate
     assert entry.revoked
     if Ability.REASONS in bench.kind.abilities:
@@ -235,22 +250,22 @@ async def test_revoking(bench: Bench, authority: Any) -> None:
 @pytest.mark.parametrize("reason", [each for each in Reason if each is not Reason.CERTIFICATE_HOLD])
 async def test_every_reason_is_one_there(bench: Bench, authority: Any, reason: Reason) -> None:
     await authority.revoke(await issued(authority, bench.request()), reason)
-    assert bench.double.signer.book[0].revoked
+    assert (await bench.double.book())[0].revoked
 
 
 @able(Ability.REVOKE)
 async def test_foreign_certificates_are_not_revoked(bench: Bench, authority: Any) -> None:
-    asked = len(bench.double.seen)
+    asked = bench.double.asked()
     for foreign in (b"junk", make("CN=Anna Berg,O=Example").der):
         with pytest.raises(errors.ConnectorRefused):
             await authority.revoke(foreign, Reason.SUPERSEDED)
-    assert len(bench.double.seen) == asked
+    assert bench.double.asked() == asked
 
 
 @able(Ability.HOLD, Ability.RELEASE)
 async def test_hold_and_release(bench: Bench, authority: Any) -> None:
     certificate = await issued(authority, bench.request())
-    (entry,) = bench.double.signer.book
+    (entry,) = await bench.double.book()
     await authority.hold(certificate)
     await authority.hold(certificate)
     assert (entry.revoked, entry.reason) == (True, bench.words["certificateHold"])
@@ -278,14 +293,14 @@ async def test_a_credential_without_rights(bench: Bench) -> None:
     with pytest.raises(errors.ConnectorRefused) as refused:
         await stranger.greet()
     assert refused.value.facts["connection"] == stranger.connection
-    assert bench.double.signer.book == []
+    assert await bench.double.book() == []
     await stranger.close()
 
 
 @able(Ability.ISSUE)
 async def test_a_credential_that_is_good(bench: Bench, authority: Any) -> None:
     await authority.greet()
-    assert bench.double.signer.book == []
+    assert await bench.double.book() == []
 
 
 NO_ANSWER: Final = [
@@ -300,7 +315,7 @@ NO_ANSWER: Final = [
 ]
 
 
-@able(Ability.ISSUE)
+@able(Ability.ISSUE, troubles=True)
 @pytest.mark.parametrize("trouble", NO_ANSWER)
 async def test_no_answer_is_no_refusal(bench: Bench, authority: Any, trouble: Trouble) -> None:
     """It is not known what became of the request, and one trouble takes nothing from what comes after it."""
@@ -308,14 +323,14 @@ async def test_no_answer_is_no_refusal(bench: Bench, authority: Any, trouble: Tr
     outcome = await one(authority, bench.request())
     assert isinstance(outcome, Unanswered), outcome
     assert "BEGIN" not in outcome.reason
-    assert len(bench.double.signer.book) <= 1, "never sent twice after it may have arrived"
+    assert len(await bench.double.book()) <= 1, "never sent twice after it may have arrived"
     bench.double.trouble = Trouble.NONE
     fresh = bench.build()
     assert await issued(fresh, bench.request())
     await fresh.close()
 
 
-@able(Ability.ISSUE)
+@able(Ability.ISSUE, troubles=True)
 @pytest.mark.parametrize("trouble", [Trouble.OTHER_KEY, Trouble.NONSENSE])
 async def test_a_wrong_certificate_is_unfit(bench: Bench, authority: Any, trouble: Trouble) -> None:
     bench.double.trouble = trouble
@@ -324,7 +339,7 @@ async def test_a_wrong_certificate_is_unfit(bench: Bench, authority: Any, troubl
     assert outcome.why in {"another public key", "it cannot be read"}
 
 
-@able(Ability.ISSUE)
+@able(Ability.ISSUE, troubles=True)
 async def test_no_secret_and_no_name_in_an_error(bench: Bench, authority: Any) -> None:
     for trouble in (Trouble.RESET, Trouble.HTML, Trouble.DENIED, Trouble.GARBLED):
         bench.double.trouble = trouble

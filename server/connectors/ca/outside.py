@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from server.connectors.ca.requests import read_key, read_request
 from server.connectors.http import Http
 from server.connectors.tls import certificates_in
 from server.ports.ca import (
@@ -104,7 +105,7 @@ class OutsideAuthority(ABC):
         )
         self.names = _known("names", configured.texts("names") or USUAL_NAMES, NAMES)
         self.issuers = chain_of(configured.text("issuers"))
-        self._trust = tuple(each.public_bytes(Encoding.DER) for each in self.issuers)
+        self.chain = tuple(each.public_bytes(Encoding.DER) for each in self.issuers)
 
     @property
     def abilities(self) -> Abilities:
@@ -120,7 +121,7 @@ class OutsideAuthority(ABC):
 
     async def trust(self) -> Sequence[bytes]:
         """Return the configured issuers, DER, from the issuing one to the root."""
-        return self._trust
+        return self.chain
 
     async def issue(self, requests: Sequence[SignRequest]) -> Sequence[Outcome]:
         """Ask for certificates side by side; one outcome per request, in the same order."""
@@ -166,7 +167,7 @@ class OutsideAuthority(ABC):
             return Unfit("it cannot be read")
         if public_key_of(certificate) != request.public_key:
             return Unfit("another public key", certificate)
-        return Issued(certificate, issuers or self._trust)
+        return Issued(certificate, issuers or self.chain)
 
     def refused(self, request: SignRequest, words: object) -> Refused:
         """Return a refusal with the authority's own words, without what they say of a person."""
@@ -194,12 +195,22 @@ class OutsideAuthority(ABC):
             return Refused(f"no profile {request.profile}")
         if not (request.request or self.abilities.proof_by_server):
             return WITHOUT_PROOF
+        if request.request and not _proves(request):
+            return Refused("the request is not signed by its key")
         try:
             return await self.ask(request)
         except errors.ConnectorRefused as refusal:
             return Refused(str(refusal.facts["reason"]))
         except (errors.ConnectorUnreachable, errors.ConnectorAnswerWrong) as failure:
             return Unanswered(str(failure.facts["reason"]))
+
+
+def _proves(request: SignRequest) -> bool:
+    """Whether the request is for the asked key and signed by it: not every authority looks."""
+    try:
+        return read_request(request.request) == read_key(request.public_key)
+    except errors.Invalid:
+        return False
 
 
 def chain_of(pem: str) -> tuple[x509.Certificate, ...]:

@@ -17,7 +17,6 @@ from server.ports.connection import Configured, Kind, Surroundings, Value
 from shared.clock import SystemClock
 from shared.credential.model import RequestId
 from shared.credential.names import requested_extensions
-from tests.contract.ca.web import Double
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
@@ -33,7 +32,8 @@ class Bench:
     """
 
     kind: Kind
-    double: Double
+    double: Any
+    """A `Double`, or a real server, which makes no trouble."""
     build: Callable[[], Any]
     stranger: Callable[[], Any]
     profile: str

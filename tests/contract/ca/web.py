@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from server.ports.connection import Kind
-from tests.contract.ca.signer import Malformed, Pair, Signer, make
+from tests.contract.ca.signer import Entry, Malformed, Pair, Signer, make
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -74,6 +74,19 @@ class Double:
 
     def _client(self, name: str) -> Pair:
         return make(f"CN={name}", self._clients_root, purpose=ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    async def book(self) -> list[Entry]:
+        """Return what was signed, in order."""
+        return self.signer.book
+
+    def asked(self) -> int:
+        """Return how many requests were made."""
+        return len(self.seen)
+
+    @property
+    def chain_der(self) -> tuple[bytes, ...]:
+        """Its issuers, from the issuing one to the root."""
+        return self.signer.chain_der
 
     @property
     def url(self) -> str:
