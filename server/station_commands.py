@@ -77,8 +77,8 @@ def unblock(context: Context, station: str, why: str) -> None:
 def compromised(context: Context, station: str, why: str) -> None:
     """Block STATION for good, because somebody else has it or had it, and list the cards whose secrets it carried.
 
-    Their PUKs are replaced at each card's next contact with another station, without its holder. “kiosk-server keys new” has
-    their management keys replaced as well, with those of all other cards. May be said again, for the list.
+    Their PUKs and management keys are replaced at each card's next contact with another station, without its holder. May be
+    said again, for the list.
     """
     tell_compromised(context, ask(context, lambda client: client.compromise_station(station, why)))
 
@@ -94,6 +94,7 @@ def tell_compromised(context: Context, found: Any) -> None:
             "state": each.state.value,
             "carried_at": each.at.isoformat(),
             "puk_due": each.rotates_puk,
+            "key_due": each.rekeys,
         }
         for each in found.cards
     ]
@@ -103,7 +104,7 @@ def tell_compromised(context: Context, found: Any) -> None:
 
 
 def _card_line(card: dict[str, Any]) -> tuple[str, ...]:
-    due = "its PUK is due" if card["puk_due"] else ""
+    due = "due: " + ", ".join(what for what in ("puk", "key") if card[f"{what}_due"])
     serial = str(card["serial"] or "")
     return (card["card"], serial, card["holder"], card["state"], card["carried_at"], due)
 

@@ -137,8 +137,8 @@ class Fleet:
     async def compromised(self, which: str, why: str, actor: str) -> CompromisedStation:
         """Block a station for good, because somebody else has it or had it, and name every card whose secrets it carried.
 
-        The PUKs of those cards count as disclosed: each is rotated at the card's next contact with another station. A new
-        master key gives them, and all others, new management keys. May be said again, for the list.
+        The PUKs and management keys of those cards count as disclosed: each is replaced at the card's next contact with
+        another station. May be said again, for the list.
 
         Raises:
             Invalid: there is no such station, several have this name, or there is no reason.
@@ -186,6 +186,7 @@ class Fleet:
             state=record.state,
             holder=credential.holder_name if credential else "",
             rotates_puk=record.puk_disclosed,
+            rekeys=record.key_disclosed,
         )
 
     async def rename(self, which: str, name: str, why: str, actor: str) -> StationRecord:

@@ -264,7 +264,7 @@ class StationView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CarriedCard:
-    """A card whose secrets a compromised station carried, last `at` that time; `rotates_puk` at its next contact."""
+    """A card whose secrets a compromised station carried, last `at` that time; `rotates_puk` and `rekeys` at its next contact."""
 
     record_id: RecordId
     at: datetime
@@ -272,6 +272,7 @@ class CarriedCard:
     state: State
     holder: str
     rotates_puk: bool
+    rekeys: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

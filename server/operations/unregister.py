@@ -18,6 +18,7 @@ from server.operations.tasks import attempt
 from server.ports.store import (
     AuditKind,
     CertificateTaskAsked,
+    KeyDisclosed,
     ManagementAlgorithmChanged,
     OperationClosed,
     PinChanged,
@@ -148,6 +149,7 @@ async def _confirm(op: Operation, profile: Profile) -> None:
         ManagementAlgorithmChanged(algorithm=profile.factory_management),
         SecretChanged(kind=SecretKind.PUK, value=factory),
         PukDisclosed(disclosed=False),
+        KeyDisclosed(disclosed=False),
         PinChanged(pin=PinState.FACTORY),
         StateChanged(state=State.UNREGISTERED),
     )

@@ -20,6 +20,7 @@ from server.operations.withdraw import take_pin
 from server.ports.store import (
     AuditKind,
     CredentialChanged,
+    KeyDisclosed,
     OperationClosed,
     PukDisclosed,
     SecretChanged,
@@ -47,6 +48,7 @@ from shared.credential.update import (
     TakeTemplate,
     UpdateStep,
     compare,
+    next_key,
     plan_update,
 )
 from shared.iso7816.conversation import Conversation, nothing, together
@@ -163,8 +165,8 @@ async def _rekey(op: Operation, job: Update, present: SecretVersion) -> Manageme
     copied number changes nothing in the record.
     """
     secrets, algorithm = op.secrets(job.record.record_id), job.record.management_algorithm
-    wanted = SecretVersion(op.services.keystore.generation)
-    if not job.has(Rekey) or present.generation >= wanted.generation:
+    wanted = next_key(job.record, op.services.keystore.generation)
+    if not job.has(Rekey) or present >= wanted:
         _note_key(op, SecretRecord(proven=present))
         return await secrets.management_key(algorithm, present)
     _note_key(op, SecretRecord(proven=present, pending=wanted))
@@ -173,6 +175,7 @@ async def _rekey(op: Operation, job: Update, present: SecretVersion) -> Manageme
     random = op.services.keystore.random
     await op.talk.converse(together(set_management_key(key), with_new_key(key, nothing(), random)))
     _note_key(op, SecretRecord(proven=wanted))
+    op.journal.note(KeyDisclosed(disclosed=False))
     return key
 
 

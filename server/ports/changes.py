@@ -47,6 +47,13 @@ class PukDisclosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDisclosed:
+    """Somebody may know the card's management key; or not any more, once it was replaced."""
+
+    disclosed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PinChanged:
     """Whose PIN is on the card."""
 
@@ -146,6 +153,7 @@ Change = (
     | ManagementAlgorithmChanged
     | PinChanged
     | PukDisclosed
+    | KeyDisclosed
     | KeyChanged
     | CertificateChanged
     | CertificateTaskAsked

@@ -119,8 +119,8 @@ class StationStore(Protocol):
     ) -> Sequence[Carried]:
         """Write down, in one commit, that whoever has a station has what it carried; for good.
 
-        Every card in service whose secrets it carried has its PUK rotated at the next contact. Returns all cards whose
-        secrets it carried, the last first, each with evidence `about` it. May be said again.
+        Every card in service whose secrets it carried has its PUK and management key replaced at the next contact. Returns
+        all cards whose secrets it carried, the last first, each with evidence `about` it. May be said again, for the list.
 
         Raises:
             StoreConflict: there is no such station.

@@ -26,6 +26,7 @@ from server.ports.changes import CodeEnded as CodeEnded  # noqa: PLC0414  # like
 from server.ports.changes import CredentialChanged as CredentialChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import KeyChanged as KeyChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import ManagementAlgorithmChanged as ManagementAlgorithmChanged  # noqa: PLC0414  # likewise
+from server.ports.changes import KeyDisclosed as KeyDisclosed  # noqa: PLC0414  # likewise
 from server.ports.changes import OperationClosed as OperationClosed  # noqa: PLC0414  # likewise
 from server.ports.changes import OperatorRegistered as OperatorRegistered  # noqa: PLC0414  # likewise
 from server.ports.changes import PinChanged as PinChanged  # noqa: PLC0414  # likewise

@@ -123,6 +123,7 @@ def encode_compromised(compromised: CompromisedStation) -> pb.CompromisedStation
                 state=card.state.value,
                 holder=card.holder,
                 rotates_puk=card.rotates_puk,
+                rekeys=card.rekeys,
             )
             for card in compromised.cards
         ],
@@ -141,6 +142,7 @@ def decode_compromised(message: pb.CompromisedStation) -> CompromisedStation:
                 state=member(_CARD_STATES, card.state, "card's state"),
                 holder=card.holder,
                 rotates_puk=card.rotates_puk,
+                rekeys=card.rekeys,
             )
             for card in message.cards
         ),

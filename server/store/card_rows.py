@@ -41,6 +41,7 @@ _CARD: Final = Prepared(
         card.c.management_algorithm,
         card.c.pin,
         card.c.puk_disclosed,
+        card.c.key_disclosed,
         operation.c.operation_id,
         operation.c.kind,
         operation.c.holder,
@@ -141,7 +142,7 @@ def read_card(cursor: Cursor, record_id: RecordId) -> CardRecord | None:
     row = _CARD.row(cursor, record_id=record_id)
     if row is None:
         return None
-    state, profile, serial, virtual, management_algorithm, pin, puk_disclosed, *cut = row
+    state, profile, serial, virtual, management_algorithm, pin, puk_disclosed, key_disclosed, *cut = row
     kept = _CREDENTIAL.row(cursor, record_id=record_id)
     secrets = {kind: _secret(*values) for kind, *values in _SECRETS.rows(cursor, record_id=record_id)}
     return CardRecord(
@@ -162,6 +163,7 @@ def read_card(cursor: Cursor, record_id: RecordId) -> CardRecord | None:
         credential=None if kept is None else credential_of(kept),
         open_operation=_operation(tuple(cut)),
         puk_disclosed=puk_disclosed,
+        key_disclosed=key_disclosed,
         tasks=tuple(task_of(row) for row in _TASKS.rows(cursor, record_id=record_id)),
     )
 

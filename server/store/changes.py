@@ -21,6 +21,7 @@ from server.ports.store import (
     CodeEnded,
     CredentialChanged,
     KeyChanged,
+    KeyDisclosed,
     Lease,
     ManagementAlgorithmChanged,
     OperationClosed,
@@ -89,6 +90,7 @@ def _set_on_card(name: str) -> Prepared:
 _SET_STATE: Final = _set_on_card("state")
 _SET_PIN: Final = _set_on_card("pin")
 _SET_PUK_DISCLOSED: Final = _set_on_card("puk_disclosed")
+_SET_KEY_DISCLOSED: Final = _set_on_card("key_disclosed")
 _SET_MANAGEMENT_ALGORITHM: Final = _set_on_card("management_algorithm")
 
 _CLOSE_OPERATION: Final = Prepared(
@@ -131,6 +133,7 @@ def register(cursor: Cursor, card: CardRecord, clock: Clock) -> None:
             "management_algorithm": card.management_algorithm,
             "pin": card.pin,
             "puk_disclosed": card.puk_disclosed,
+            "key_disclosed": card.key_disclosed,
             "registered_at": clock.now(),
         },
     )
@@ -282,6 +285,12 @@ def _puk_disclosed(scope: Scope, change: PukDisclosed) -> None:
     )
 
 
+def _key_disclosed(scope: Scope, change: KeyDisclosed) -> None:
+    _SET_KEY_DISCLOSED.run(
+        scope.cursor, {"record_id": scope.lease.record_id, "key_disclosed": change.disclosed}
+    )
+
+
 def _key_changed(scope: Scope, change: KeyChanged) -> None:
     _put_key(scope.cursor, scope.lease.record_id, change.key)
 
@@ -347,6 +356,7 @@ EXECUTORS: Final[Mapping[type, Callable[[Scope, Any], None]]] = {
     ManagementAlgorithmChanged: _management_algorithm_changed,
     PinChanged: _pin_changed,
     PukDisclosed: _puk_disclosed,
+    KeyDisclosed: _key_disclosed,
     KeyChanged: _key_changed,
     CertificateChanged: _certificate_changed,
     CertificateTaskAsked: _task_asked,

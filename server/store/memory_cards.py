@@ -16,6 +16,7 @@ from server.ports.store import (
     CodeEnded,
     CredentialChanged,
     KeyChanged,
+    KeyDisclosed,
     Lease,
     ManagementAlgorithmChanged,
     Opening,
@@ -329,6 +330,11 @@ def _(change: PinChanged, draft: Draft, lease: Lease) -> None:
 @apply_change.register
 def _(change: PukDisclosed, draft: Draft, lease: Lease) -> None:
     _update(draft, lease, lambda card: replace(card, puk_disclosed=change.disclosed))
+
+
+@apply_change.register
+def _(change: KeyDisclosed, draft: Draft, lease: Lease) -> None:
+    _update(draft, lease, lambda card: replace(card, key_disclosed=change.disclosed))
 
 
 @apply_change.register

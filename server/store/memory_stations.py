@@ -92,9 +92,11 @@ class MemoryStations:
                 if carrier == station_id
             ]
             found.sort(key=lambda each: (-each.at.timestamp(), each.record_id))
-            for each in found:
+            for each in found if station.state is not StationState.COMPROMISED else ():
                 if draft.cards[each.record_id].state not in OUT_OF_SERVICE:
-                    draft.cards[each.record_id] = replace(draft.cards[each.record_id], puk_disclosed=True)
+                    draft.cards[each.record_id] = replace(
+                        draft.cards[each.record_id], puk_disclosed=True, key_disclosed=True
+                    )
             self._book.note(draft, audit, *(about(each.record_id) for each in found))
         return found
 

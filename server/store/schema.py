@@ -38,7 +38,7 @@ from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
 
-REVISION: Final = "0011"
+REVISION: Final = "0012"
 """The migration that makes exactly these tables."""
 
 
@@ -74,6 +74,7 @@ card: Final = Table(
     *choice("management_algorithm", ManagementAlgorithm),
     *choice("pin", PinState),
     flag("puk_disclosed"),
+    flag("key_disclosed"),
     Column("registered_at", Instant(), nullable=False),
     Index(None, "serial", "profile"),
     sqlite_with_rowid=False,

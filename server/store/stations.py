@@ -90,7 +90,7 @@ _DISCLOSE: Final = Prepared(
         ),
         *(card.c.state != state for state in sorted(OUT_OF_SERVICE)),
     )
-    .values(puk_disclosed=true())
+    .values(puk_disclosed=true(), key_disclosed=true())
 )
 _SET_NAME: Final = _set_on_station("name")
 _SET_CERTIFICATE: Final = _set_on_station("fingerprint", "not_after")
@@ -193,9 +193,12 @@ class StationTables:
         """Write down, in one commit, that whoever has a station has what it carried; for good."""
 
         def work(cursor: Cursor) -> Sequence[Carried]:
-            if _COMPROMISE.run(cursor, {"station_id": station_id, "state": StationState.COMPROMISED}) != 1:
+            row = _BY_ID.row(cursor, station_id=station_id)
+            if row is None:
                 raise errors.StoreConflict(what="station")
-            _DISCLOSE.run(cursor, {"station_id": station_id})
+            if _station(row).state is not StationState.COMPROMISED:  # it has carried nothing since
+                _COMPROMISE.run(cursor, {"station_id": station_id, "state": StationState.COMPROMISED})
+                _DISCLOSE.run(cursor, {"station_id": station_id})
             found = [
                 Carried(record_id=record_id, at=at)
                 for record_id, at in _CARRIED.rows(cursor, station_id=station_id)

@@ -230,8 +230,9 @@ class OpenOperation:
 class CardRecord:
     """Everything that the server knows of one card.
 
-    `puk_disclosed`: a person was told the PUK; it is rotated at the next contact. `tasks` are those of its certificates
-    that are still open.
+    `puk_disclosed`: a person was told the PUK; it is rotated at the next contact. `key_disclosed`: whoever has a station that
+    carried the management key may know it; it is replaced at the next contact. `tasks` are those of its certificates that
+    are still open.
     """
 
     record_id: RecordId
@@ -248,6 +249,7 @@ class CardRecord:
     credential: CredentialRecord | None = None
     open_operation: OpenOperation | None = None
     puk_disclosed: bool = False
+    key_disclosed: bool = False
     tasks: tuple[CertificateTask, ...] = ()
 
     @property

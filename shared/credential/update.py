@@ -22,7 +22,7 @@ CARRY_DUE: Final = "carry-due"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rekey:
-    """Replace the management key by the one of master key `generation`; heals a change that was cut."""
+    """Replace the management key by a newer one of master key `generation`; heals a change that was cut."""
 
     generation: int
 
@@ -73,7 +73,7 @@ def takes_pin(record: CardRecord) -> bool:
 
 def due_at_sight(record: CardRecord) -> bool:
     """Whether something waits to be carried to this card: it is done as soon as the card appears anywhere."""
-    return takes_pin(record) or record.puk_disclosed
+    return takes_pin(record) or record.puk_disclosed or (record.key_disclosed and is_ours(record))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,9 @@ def plan_update(
     """
     steps: list[UpdateStep] = []
     key, puk = record.management_key, record.puk
-    if is_ours(record) and (key.pending is not None or _older(key.proven, generation)):
+    if is_ours(record) and (
+        key.pending is not None or record.key_disclosed or _older(key.proven, generation)
+    ):
         steps.append(Rekey(generation=generation))
     if (
         is_ours(record)
@@ -144,6 +146,18 @@ def plan_update(
     if newer.ref is not None:
         steps.append(TakeTemplate(ref=newer.ref))
     return (*steps, ReadBack()) if steps else ()
+
+
+def next_key(record: CardRecord, generation: int) -> SecretVersion:
+    """Return the version that the management key of a card is to have.
+
+    One that somebody may know gives way to one that nobody has carried: of a higher count than both candidates.
+    """
+    if not record.key_disclosed:
+        return SecretVersion(generation)
+    both = (record.management_key.proven, record.management_key.pending)
+    counts = [each.count for each in both if each is not None and each.generation == generation]
+    return SecretVersion(generation, max(counts, default=-1) + 1)
 
 
 def _older(version: SecretVersion | None, generation: int) -> bool:

@@ -303,6 +303,7 @@ class CarriedCard(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
     ROTATES_PUK_FIELD_NUMBER: _builtins.int
+    REKEYS_FIELD_NUMBER: _builtins.int
     record_id: _builtins.bytes
     """16 bytes."""
     serial: _builtins.int
@@ -311,6 +312,8 @@ class CarriedCard(_message.Message):
     holder: _builtins.str
     rotates_puk: _builtins.bool
     """Its PUK is replaced at its next contact."""
+    rekeys: _builtins.bool
+    """So is its management key."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When it did so last."""
@@ -324,10 +327,11 @@ class CarriedCard(_message.Message):
         state: _builtins.str = ...,
         holder: _builtins.str = ...,
         rotates_puk: _builtins.bool = ...,
+        rekeys: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "at", b"at", "serial", b"serial"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "at", b"at", "holder", b"holder", "record_id", b"record_id", "rotates_puk", b"rotates_puk", "serial", b"serial", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "at", b"at", "holder", b"holder", "record_id", b"record_id", "rekeys", b"rekeys", "rotates_puk", b"rotates_puk", "serial", b"serial", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__serial: _TypeAlias = _typing.Literal["serial"]  # noqa: Y015
     _WhichOneofArgType__serial: _TypeAlias = _typing.Literal["_serial", b"_serial"]  # noqa: Y015

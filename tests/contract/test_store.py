@@ -13,6 +13,7 @@ from server.ports.store import (
     Change,
     CredentialChanged,
     KeyChanged,
+    KeyDisclosed,
     Lease,
     ManagementAlgorithmChanged,
     OperationClosed,
@@ -105,6 +106,7 @@ CREDENTIAL = a_credential(
         ),
         (PinChanged(pin=PinState.TRANSPORT), "pin", PinState.TRANSPORT),
         (PukDisclosed(disclosed=True), "puk_disclosed", True),
+        (KeyDisclosed(disclosed=True), "key_disclosed", True),
         (StateChanged(state=State.ACTIVE), "state", State.ACTIVE),
         (
             KeyChanged(key=a_key(Slot.RETIRED_20)),

@@ -99,7 +99,7 @@ async def test_what_a_compromised_station_carried_is_named_and_due(kept: Kept) -
     assert [each.record_id for each in found] == [gone.record_id, second.record_id, first.record_id]
     assert found[0].at - found[2].at == timedelta(minutes=2)
     for card, due in ((first, True), (second, True), (gone, False), (elsewhere, False)):
-        assert (await read(store, card)).puk_disclosed is due
+        assert (await read(store, card)).puk_disclosed is (await read(store, card)).key_disclosed is due
         assert len(await store.audit.about(str(card.record_id))) == (card is not elsewhere)
     known = await store.stations.by_fingerprint(stolen.fingerprint)
     assert known is not None

@@ -9,7 +9,7 @@ from server.authority.lines import Lines
 from server.authority.presence import Attendance
 from server.ports.store import AuditKind, AuditRecord, StationRecord, StationState
 from shared import errors
-from shared.credential.model import CardRecord
+from shared.credential.model import CardRecord, SecretRecord, SecretVersion
 from shared.piv.ids import ProfileName
 from shared.relay import OperationKind
 from tests.scenario.lab import BOB, Lab
@@ -56,7 +56,7 @@ async def test_its_cards_are_named_and_their_puks_replaced_at_another_station() 
     assert found.station.state is StationState.COMPROMISED
     (carried,) = found.cards
     assert (carried.record_id, carried.serial) == (before.record_id, 1001)
-    assert (carried.holder, carried.rotates_puk) == (BOB.name, True)
+    assert (carried.holder, carried.rotates_puk, carried.rekeys) == (BOB.name, True, True)
     events = [entry.record.event for entry in await lab.store.audit.about(str(before.record_id))]
     assert "secrets-compromised" in events
 
@@ -67,6 +67,11 @@ async def test_its_cards_are_named_and_their_puks_replaced_at_another_station() 
     assert before.puk.proven is not None
     assert after.puk.proven > before.puk.proven
     assert not after.puk_disclosed
+    assert before.management_key.proven == SecretVersion(1)
+    assert after.management_key == SecretRecord(proven=SecretVersion(1, 1))
+    assert not after.key_disclosed
+    again = await fleet.compromised("desk", "for the list", "admin")
+    assert [(each.rotates_puk, each.rekeys) for each in again.cards] == [(False, False)]
     await lab.close()
 
 

@@ -69,6 +69,7 @@ COMPROMISED = CompromisedStation(
             state=State.ACTIVE,
             holder="Bob",
             rotates_puk=True,
+            rekeys=False,
         ),
         CarriedCard(
             record_id=RecordId(uuid4()),
@@ -77,6 +78,7 @@ COMPROMISED = CompromisedStation(
             state=State.DELETED,
             holder="",
             rotates_puk=False,
+            rekeys=True,
         ),
     ),
 )
