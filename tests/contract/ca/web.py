@@ -1,6 +1,7 @@
 """The web server of a double: TLS with or without client certificates, and trouble on demand."""
 
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum, unique
 from ipaddress import IPv4Address
@@ -48,7 +49,7 @@ class Refuse(Exception):
         self.why = why
 
 
-class Double:
+class Double(ABC):
     """A server on a free port of the loopback, with a certificate authority behind it."""
 
     KIND: Kind
@@ -97,13 +98,13 @@ class Double:
         """Who vouches for its TLS certificate."""
         return self._tls_root.pem
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
         """Return the product's interface."""
-        raise NotImplementedError
 
+    @abstractmethod
     def error(self, refused: Refuse) -> web.Response:
         """Return a refusal as the product words it."""
-        raise NotImplementedError
 
     async def start(self) -> None:
         app = web.Application(middlewares=[self._middleware()])
