@@ -14,6 +14,7 @@ from server.authority.self_service import SelfServices
 from server.authority.sessions import Sessions
 from server.connectors.directory.memory import MemoryDirectory
 from server.operations.engine import OperationEngine
+from server.ports.connection import Ability
 from server.ports.store import StationRecord
 from shared import errors
 from shared.clock import Clock
@@ -61,6 +62,10 @@ class PasswordDirectory(MemoryDirectory):
         self.locked: set[HolderId] = set()
         self.asked: list[HolderId] = []
         self.silent = False
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return super().abilities | {Ability.AUTHENTICATE}
 
     async def authenticate(self, holder: HolderId, password: Secret) -> bool:
         self.asked.append(holder)

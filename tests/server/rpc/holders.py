@@ -6,6 +6,7 @@ from server.authority.access import Caller
 from server.authority.holders import HolderSessions
 from server.authority.self_service import SelfServices
 from server.connectors.directory.memory import MemoryDirectory
+from server.ports.connection import Ability
 from shared import errors
 from shared.console import CardHints, CardView
 from shared.credential.lifecycle import OperationKind
@@ -24,6 +25,10 @@ class Passwords(MemoryDirectory):
     def __init__(self) -> None:
         super().__init__([ANNA])
         self.tried = 0
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return super().abilities | {Ability.AUTHENTICATE}
 
     async def authenticate(self, holder: HolderId, password: Secret) -> bool:
         self.tried += 1
