@@ -18,6 +18,7 @@ from server import asking
 from server.application_commands import applications
 from server.approval_commands import approvals
 from server.asking import passcode_fd, passphrase_fd
+from server.connection_commands import connections
 from server.context import Commands, Context, client_of
 from server.key_commands import keys
 from server.operator_commands import operators, roles
@@ -178,7 +179,18 @@ def doctor(context: Context) -> None:
         sys.exit(errors.ConnectorError.exit_code)
 
 
-for _group in (stations, applications, approvals, operators, roles, keys, templates, tasks, jobs):
+for _group in (
+    stations,
+    applications,
+    approvals,
+    operators,
+    roles,
+    keys,
+    templates,
+    connections,
+    tasks,
+    jobs,
+):
     cli.add_command(_group)
 
 

@@ -334,6 +334,7 @@ class Server:
             OperatorAdmin(operators, unrestricted(ACTOR)),
             applications(store, operators, parts.enrolment, self._lines, self._attendance, parts.clock),
             approvals=approval_admin(services, parts.settings, ACTOR),
+            connections=parts.connections,
         )
         if parts.publishing is not None:
             await parts.publishing.start()

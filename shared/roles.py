@@ -49,6 +49,8 @@ class Area(StrEnum):
     ROLES = "roles"
     KEYS = "keys"
     """Generations of the master key."""
+    CONNECTIONS = "connections"
+    """Directories, certificate authorities: which, and with which credentials."""
     TASKS = "tasks"
     """What waits for certificate authorities, and the server's jobs."""
     SETTINGS = "settings"
@@ -91,7 +93,7 @@ SENSITIVE: Final[frozenset[Subject]] = frozenset(
         OperationKind.UNREGISTER,
         OperationKind.DELETE,
         *(Act.READ_OUT, Act.UNBLOCK_CODE),
-        *(Area.TEMPLATES, Area.STATIONS, Area.OPERATORS, Area.ROLES, Area.KEYS),
+        *(Area.TEMPLATES, Area.STATIONS, Area.OPERATORS, Area.ROLES, Area.KEYS, Area.CONNECTIONS),
     }
 )
 """What the operator's PIN is asked for again, at level *execute*: it makes a usable card, discloses a secret, cannot be taken
@@ -232,7 +234,7 @@ PRESETS: Final[Mapping[str, Role]] = MappingProxyType(
                 "elevated",
                 "Elevated",
                 _DAILY | _RUNNING | {OperationKind.DELETE, Area.SETTINGS},
-                {Area.OPERATORS, Area.ROLES, Area.KEYS},
+                {Area.OPERATORS, Area.ROLES, Area.KEYS, Area.CONNECTIONS},
             ),
             _preset("normal", "Normal", _DAILY, _RUNNING | {OperationKind.DELETE}),
             _preset("restricted", "Restricted", _LOOKING | _HELPING),

@@ -6,10 +6,11 @@ the fields that it touched, and never their values. A connection that is needed 
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from server.authority import connection_values as values_of
+from server.authority.admin import ACTOR
 from server.authority.connection_views import (
     ConnectionView,
     LinkedConnection,
@@ -53,9 +54,9 @@ class Connections:
         live: Live,
         kinds: Mapping[str, Kind],
         clock: Clock,
-        actor: str = "admin",
+        actor: Callable[[], str] = lambda: ACTOR,
     ) -> None:
-        """`kinds` are all that there are; `actor` is how evidence calls whoever changes something."""
+        """`kinds` are all that there are; `actor` tells how evidence calls whoever asks."""
         self._store = store
         self._keystore = keystore
         self._live = live
@@ -155,7 +156,7 @@ class Connections:
             else b"",
             version=before.version + 1 if before else 1,
             changed_at=self._clock.now(),
-            changed_by=self._actor,
+            changed_by=self._actor(),
         )
         facts = await self._facts(record, given, before)
         await self._store.connections.put(record, self._noted("changed" if before else "added", name, facts))
@@ -179,7 +180,7 @@ class Connections:
 
     def _noted(self, event: str, name: str, facts: dict[str, Fact]) -> AuditRecord:
         return AuditRecord(
-            kind=AuditKind.SERVER, event=f"connection-{event}", actor=self._actor, subject=name, facts=facts
+            kind=AuditKind.SERVER, event=f"connection-{event}", actor=self._actor(), subject=name, facts=facts
         )
 
     def _kind(self, name: str) -> Kind:

@@ -25,6 +25,7 @@ from server.rpc import admin_messages as messages
 from server.rpc import work_messages as work
 from server.rpc.applications import ApplicationsClient
 from server.rpc.approvals import ApprovalsClient
+from server.rpc.connections import ConnectionsClient
 from server.rpc.interceptors import Context
 from server.rpc.operators import OperatorsClient
 from shared import errors
@@ -166,6 +167,8 @@ class AdminClient:
         self.operators: Final = OperatorsClient(self._channel, self._call)
         """Operators and roles."""
         self.applications: Final = ApplicationsClient(self._channel, self._call)
+        self.connections: Final = ConnectionsClient(self._channel, self._call)
+        """Connections to outside systems."""
         self.approvals: Final = ApprovalsClient(self._channel, self._call)
         """Other systems as callers."""
 

@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from server.authority.access import Access, Listener
 from server.authority.approvals import Approvals
+from server.authority.connection_views import ConnectionsService
 from server.authority.first_start import FirstStart
 from server.authority.lines import Lines
 from server.authority.operator_admin import OperatorAdminService
@@ -39,6 +40,7 @@ from server.operations.link import Engine
 from server.rpc.admin import AdminServicer
 from server.rpc.applications import ApplicationsServicer
 from server.rpc.approvals import ApprovalAdminServicer, ApprovalsServicer
+from server.rpc.connections import ConnectionsServicer
 from server.rpc.console import ConsoleServicer
 from server.rpc.credentials import CredentialsServicer
 from server.rpc.first_start import FirstStartServicer
@@ -57,6 +59,7 @@ from shared.proto import (
     applications_pb2_grpc,
     approvals_pb2,
     approvals_pb2_grpc,
+    connections_pb2_grpc,
     console_pb2,
     console_pb2_grpc,
     credentials_pb2,
@@ -223,6 +226,7 @@ class Endpoint:
         operators: OperatorAdminService,
         applications: ApplicationsServicer,
         approvals: ApprovalAdminServicer | None = None,
+        connections: ConnectionsService | None = None,
     ) -> None:
         """Serve administration."""
         admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(service), self.server)
@@ -230,6 +234,9 @@ class Endpoint:
         applications_pb2_grpc.add_ApplicationsServicer_to_server(applications, self.server)
         if approvals is not None:
             approvals_pb2_grpc.add_ApprovalAdminServicer_to_server(approvals, self.server)
+        if connections is not None:
+            servicer = ConnectionsServicer(connections)
+            connections_pb2_grpc.add_ConnectionsServicer_to_server(servicer, self.server)
         await self.server.start()
 
     async def stop(self, grace: float = 5.0) -> None:

@@ -150,7 +150,7 @@ def test_the_presets_are_the_five() -> None:
 def test_each_preset_may_do_what_it_is_for() -> None:
     looking = {"look-up", "find-people", "find-credentials"}
     assert executes(SYSTEM_ADMINISTRATOR) == set(SUBJECTS)
-    assert executes("elevated") == set(SUBJECTS) - {"operators", "roles", "keys"}
+    assert executes("elevated") == set(SUBJECTS) - {"operators", "roles", "keys", "connections"}
     assert executes("normal") == {*OperationKind, *Act} - {"delete"}
     assert executes("restricted") == {"unblock", "read-out", "unblock-code", *looking}
     assert executes("key-recovery") == looking
@@ -159,7 +159,7 @@ def test_each_preset_may_do_what_it_is_for() -> None:
 @pytest.mark.parametrize("name", sorted(set(PRESETS) - {SYSTEM_ADMINISTRATOR}))
 def test_only_system_administrators_decide_who_may_do_what(name: str) -> None:
     may = union([PRESETS[name]])
-    for area in (Area.OPERATORS, Area.ROLES, Area.KEYS):
+    for area in (Area.OPERATORS, Area.ROLES, Area.KEYS, Area.CONNECTIONS):
         assert may.anywhere(area) < Level.EXECUTE
 
 
