@@ -143,7 +143,7 @@ class HolderProofs:
         asked = {
             name: directory
             for name, directory in self._directories.items()
-            if isinstance(directory, CanAuthenticate) and _knows_passwords(directory)
+            if isinstance(directory, CanAuthenticate) and knows_passwords(directory)
         }
         answers = await asyncio.gather(*(_called(self._directories[name], wanted) for name in asked))
         return [
@@ -216,8 +216,10 @@ class HolderProofs:
         raise errors.HolderLogonRefused
 
 
-def _knows_passwords(directory: object) -> bool:
-    """Whether a directory can do it as it is configured, where it says what it can."""
+def knows_passwords(directory: Directory) -> bool:
+    """Whether a directory can check passwords, as it is configured where it says what it can."""
+    if not isinstance(directory, CanAuthenticate):
+        return False
     return not isinstance(directory, HasAbilities) or Ability.AUTHENTICATE in directory.abilities
 
 

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from server.authority.holder_proofs import knows_passwords
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.ports.ca import CertificateAuthority
 from server.ports.directory import Directory
@@ -12,8 +13,10 @@ from shared import errors
 from shared.clock import Clock
 from shared.credential import lint
 from shared.credential.model import TemplateRef
+from shared.credential.self_service import HolderProof
 from shared.credential.template import Template
 from shared.credential.template_reading import parse_template
+from shared.errors import KioskError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,10 @@ class Templates:
             return _Planned(line, None, text.text)
         current = await self._store.latest(template.name)
         abilities = {name: authority.abilities for name, authority in self._authorities.items()}
-        problems = [*lint.check_connections(template, abilities, frozenset(self._directories))]
+        problems = [
+            *lint.check_connections(template, abilities, frozenset(self._directories)),
+            *self._check_passwords(template),
+        ]
         same = current is not None and current.ref.digest == template.digest
         version = current.ref.version if current else 0
         action = TemplateAction.CREATE if current is None else TemplateAction.UPDATE
@@ -103,6 +109,15 @@ class Templates:
             warnings=tuple(lint.warnings(template)),
         )
         return _Planned(line, template, text.text)
+
+    def _check_passwords(self, template: Template) -> Sequence[KioskError]:
+        """Return that holders are to log on with passwords that the template's directory cannot check."""
+        directory = self._directories.get(template.directory)
+        wanted = any(HolderProof.PASSWORD in proofs for proofs in template.self_service.values())
+        if not wanted or directory is None or knows_passwords(directory):
+            return ()
+        why = f"the directory {template.directory} checks no passwords: [self-service] takes card or code"
+        return (errors.TemplateImpossible(template=template.name, why=why),)
 
 
 def _difference(old: str, new: str) -> tuple[str, ...]:

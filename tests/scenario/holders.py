@@ -113,7 +113,7 @@ class Kiosk:
     def __init__(self, lab: Lab, directory: PasswordDirectory, station: StationRecord) -> None:
         services = lab.services
         self.lab, self.directory, self.record = lab, directory, station
-        self.station = self.elsewhere(station)
+        self.station = a_caller(station)
         self.sessions = HolderSessions(
             lab.store, services.directories, services.clock, names=["lab"], limits=LIMITS
         )
@@ -148,16 +148,6 @@ class Kiosk:
 
     async def close(self) -> None:
         await self.lab.close()
-
-    def elsewhere(self, station: StationRecord) -> Caller:
-        """Return another station as it calls."""
-        return Caller(
-            station_id=station.station_id,
-            name=station.name,
-            lab=station.lab,
-            fingerprint=station.fingerprint,
-            profile=station.profile,
-        )
 
     # --- logging on -------------------------------------------------------------------------------------
 
@@ -221,3 +211,14 @@ async def a_place(lab: Lab, name: str, profile: StationProfile = EVERYTHING) -> 
     station = replace(a_station(name), lab=True, not_after=until, profile=profile)
     await lab.store.stations.add_station(station, EVIDENCE)
     return station
+
+
+def a_caller(station: StationRecord) -> Caller:
+    """Return a station as it calls, with nobody logged on."""
+    return Caller(
+        station_id=station.station_id,
+        name=station.name,
+        lab=station.lab,
+        fingerprint=station.fingerprint,
+        profile=station.profile,
+    )

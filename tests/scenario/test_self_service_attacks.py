@@ -18,7 +18,7 @@ from shared.secret import Secret
 from shared.self_service import CardShown, CodeGiven, PasswordGiven
 from shared.sessions import LogonProof
 from shared.station_profile import StationProfile
-from tests.scenario.holders import ALICE, BADGE, BOBS_PIN, LIMITS, Kiosk, a_place
+from tests.scenario.holders import ALICE, BADGE, BOBS_PIN, LIMITS, Kiosk, a_caller, a_place
 from tests.scenario.lab import ALICE as SAME_NAMES
 from tests.scenario.lab import BOB, Holder
 from tests.scenario.templates import EMPLOYEE
@@ -146,7 +146,7 @@ async def test_a_signature_is_good_for_a_minute_and_at_its_station(kiosk: Kiosk,
     clock.later += LIMITS.idle
     assert await refused(kiosk, shown) == "challenge"
     shown = await kiosk.card_shown()
-    other = kiosk.elsewhere(await a_place(kiosk.lab, "other"))
+    other = a_caller(await a_place(kiosk.lab, "other"))
     with pytest.raises(errors.HolderLogonRefused):
         await kiosk.give(shown, other)
 
@@ -277,7 +277,7 @@ async def test_what_only_operators_decide_is_refused(kiosk: Kiosk, asked: dict[s
 async def test_a_station_does_what_it_is_for(kiosk: Kiosk) -> None:
     profile = StationProfile(operations=frozenset({OperationKind.UNBLOCK}))
     place: StationRecord = await a_place(kiosk.lab, "unblocking", profile)
-    kiosk.station, kiosk.record = kiosk.elsewhere(place), place
+    kiosk.station, kiosk.record = a_caller(place), place
     await kiosk.act(await kiosk.by_password())
     refusal = await kiosk.lab.perform(
         OperationKind.CHANGE_PIN, Holder(current_pins=[BOBS_PIN], new_pins=[NEW])
