@@ -45,6 +45,7 @@ from server.connectors.kinds import AUTHORITY, BY_NAME, KINDS
 from server.given import connect_given
 from server.identity import Identity, load_identity, make_identity, pem
 from server.jobs.certificate_tasks import certificate_tasks
+from server.jobs.leavers import leavers
 from server.jobs.orphans import orphans
 from server.jobs.renewal import renewal
 from server.jobs.runner import Job, Runner
@@ -57,7 +58,7 @@ from server.operations.services import ContentSigner, Services
 from server.ports.keystore import Derivation, KeyPurpose
 from server.ports.store import AuditKind, AuditRecord, Store
 from server.probes import probes
-from server.published import publication, publishing, watch
+from server.published import issuers_algorithm, publication, publishing, watch
 from server.publishing import Publishing
 from server.rpc.server import Endpoint, ServerTls, bind_admin, bind_joining, bind_stations
 from server.scratch import rehearsals
@@ -118,6 +119,7 @@ async def initialise(settings: ServerSettings, passphrase: Secret, clock: Clock)
         clock=clock,
         organisation=settings.organisation,
         names=settings.names,
+        algorithm=issuers_algorithm(settings),
     )
     return _assemble(settings, keystore, store, identity, clock)
 
@@ -377,4 +379,5 @@ def _jobs(parts: Parts, deadlines: Deadlines) -> tuple[Job, ...]:
         temporary(),
         succession(),
         renewal(store),
+        leavers(store),
     )

@@ -107,6 +107,15 @@ class Temporary:
     suspend_primary: bool = True
 
 
+@unique
+class WhenHolderLeaves(StrEnum):
+    """What becomes of a credential whose holder the directory does not know any more, or says is disabled."""
+
+    LIST = "list"
+    """It is noticed; a person decides."""
+    SUSPEND = "suspend"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """A template, read. `digest` is the SHA-256 of its canonical form: the parsed TOML as JSON with sorted keys.
@@ -116,7 +125,8 @@ class Template:
     at a time (None: any number). With `operator`, its credentials carry roles, and log their holders on; with `system_owner`, as the
     System Owner, whose unblock code the server does not know.
     `self_service` says what holders may do on their own.
-    `approvals` say what takes a second person; no way stands in two of them.
+    `approvals` say what takes a second person; no way stands in two of them. `when_holder_leaves` is for the job that looks
+    for people who have left.
     """
 
     name: str
@@ -136,3 +146,4 @@ class Template:
     system_owner: bool = False
     self_service: SelfService = field(default_factory=lambda: NO_SELF_SERVICE)
     approvals: tuple[ApprovalRule, ...] = ()
+    when_holder_leaves: WhenHolderLeaves = WhenHolderLeaves.LIST

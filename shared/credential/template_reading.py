@@ -35,6 +35,7 @@ from shared.credential.template import (
     PinSettings,
     Template,
     Temporary,
+    WhenHolderLeaves,
 )
 from shared.credential.variables import check_subject, check_variables
 from shared.piv.ids import Algorithm, PinPolicyId, ProfileName, Slot, TouchPolicyId
@@ -75,7 +76,7 @@ class _Reader:
             {
                 "name", "title", "directory", "expires-after-days", "management-key",
                 "pin", "attestation", "certificate", "reasons", "cards", "limit", "temporary", "operator", "system-owner",
-                "approval", "self-service",
+                "approval", "self-service", "when-holder-leaves",
             },
         )  # fmt: skip
         canonical = json.dumps(root, sort_keys=True, separators=(",", ":"), default=str)
@@ -110,6 +111,9 @@ class _Reader:
             system_owner=self._system_owner(root),
             self_service=self._self_service(root),
             approvals=self._approvals(root),
+            when_holder_leaves=self._choice(
+                root, "when-holder-leaves", WhenHolderLeaves, WhenHolderLeaves.LIST
+            ),
         )
 
     def _approvals(self, root: Mapping[str, Any]) -> tuple[ApprovalRule, ...]:

@@ -9,6 +9,7 @@ from typing import Self
 
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.jobs.certificate_tasks import certificate_tasks
+from server.jobs.leavers import leavers
 from server.jobs.orphans import orphans
 from server.jobs.renewal import renewal
 from server.jobs.runner import Job, Runner
@@ -176,6 +177,7 @@ def all_jobs(services: Services) -> tuple[Job, ...]:
         temporary(),
         succession(),
         renewal(store),
+        leavers(store),
     )
 
 
