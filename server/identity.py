@@ -25,7 +25,7 @@ from server.connectors.ca.bootstrap import (
 )
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.ca.stations import StationAuthority
-from server.ports.keystore import KeyStore
+from server.ports.keystore import KeyStore, SigningAlgorithm
 from server.ports.store import Store
 from shared import errors
 from shared.clock import Clock
@@ -63,15 +63,24 @@ def pem(certificate: bytes) -> bytes:
 
 
 async def make_identity(
-    folder: Path, *, keystore: KeyStore, store: Store, clock: Clock, organisation: str, names: tuple[str, ...]
+    folder: Path,
+    *,
+    keystore: KeyStore,
+    store: Store,
+    clock: Clock,
+    organisation: str,
+    names: tuple[str, ...],
+    algorithm: SigningAlgorithm = SigningAlgorithm.P256_SHA256,
 ) -> Identity:
     """Make all issuers and the server's own certificates, once, and write them below `folder`.
+
+    `algorithm` is for those who sign what holders show; stations' certificates are checked by this server alone.
 
     Raises:
         Invalid: the organisation or a name does not fit a certificate.
         StoreUnavailable: the folder cannot be written.
     """
-    issuers = await bootstrap(keystore, store.ledger, clock, organisation)
+    issuers = await bootstrap(keystore, store.ledger, clock, organisation, algorithm=algorithm)
     stations_root = await bootstrap_stations(keystore, store.ledger, clock, organisation)
     authority = BuiltinAuthority(
         connection="built-in",
@@ -81,7 +90,7 @@ async def make_identity(
         clock=clock,
         issuers=issuers,
     )
-    content = await certify_content_signer(authority.issuer, keystore, store.ledger)
+    content = await certify_content_signer(authority.issuer, keystore, store.ledger, algorithm=algorithm)
     private = ec.generate_private_key(ec.SECP256R1())
     public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     stations = StationAuthority(keystore=keystore, ledger=store.ledger, clock=clock, root=stations_root)

@@ -1,12 +1,13 @@
-"""Where the built-in certificate authority publishes, by the settings."""
+"""The built-in certificate authority as the settings have it: its keys, and where it publishes."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.ca.issuing import Publication
 from server.connectors.ca.publication import BuiltinPublication
 from server.identity import Identity
-from server.ports.keystore import KeyStore
+from server.ports.keystore import KeyStore, SigningAlgorithm
 from server.ports.publication import Published
 from server.ports.store import Store
 from server.publication_watch import published_list
@@ -15,6 +16,19 @@ from server.settings import ServerSettings
 from shared.clock import Clock
 from shared.config import Address
 from shared.errors import Fact
+
+ALGORITHMS: Final = {
+    "P-256": SigningAlgorithm.P256_SHA256,
+    "P-384": SigningAlgorithm.P384_SHA384,
+    "RSA-3072": SigningAlgorithm.RSA3072_SHA256,
+    "RSA-4096": SigningAlgorithm.RSA4096_SHA256,
+}
+"""As settings write them."""
+
+
+def issuers_algorithm(settings: ServerSettings) -> SigningAlgorithm:
+    """Return the algorithm of the issuers' keys."""
+    return ALGORITHMS[settings.ca.algorithm]
 
 
 def publication(settings: ServerSettings) -> Publication:

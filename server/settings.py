@@ -32,8 +32,12 @@ class CaSettings:
     With `listen` the server publishes revocation lists, issuers and answers to OCSP over HTTP there; `url` is how others reach
     it (by default the server's first name and that port) and goes into every certificate. `crl_url` names another place
     for the list, to which somebody copies it. Without any of them nobody is told where revocations stand.
+
+    `algorithm` is that of the issuers' own keys, which `kiosk-server init` makes once: RSA where those who check certificates know
+    nothing else (Kerberos in Samba, old controllers).
     """
 
+    algorithm: Literal["P-256", "P-384", "RSA-3072", "RSA-4096"] = "P-256"
     crl_url: str = ""
     listen: Address | None = None
     url: str = ""

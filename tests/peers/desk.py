@@ -14,7 +14,8 @@ from kiosk.devices.pcsc import PcscReaders
 from kiosk.station.core import StationCore
 from shared.clock import SystemClock
 from tests.peers.ports import free_ports
-from tests.peers.slapd import PASSWORD, Slapd
+from tests.peers.samba import Samba
+from tests.peers.slapd import Slapd
 from tests.serving import STATION, prepare, serving, write_secret
 
 DIRECTORY: Final = """\
@@ -26,7 +27,7 @@ base = "{base}"
 bind-dn = "{bind_dn}"
 password = "file:directory-password"
 ca-file = "{ca_file}"
-attributes = {{ upn = "mail" }}
+{how}
 """
 
 
@@ -42,13 +43,19 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    folder: Path, directory: Slapd, templates: Sequence[str], *, settings: str = ""
+    folder: Path, directory: Slapd | Samba, templates: Sequence[str], *, settings: str = ""
 ) -> AsyncIterator[Desk]:
     """Make a server in `folder`, join a station to it, and run both; `settings` are more tables of `kiosk.toml`."""
-    write_secret(folder / "directory-password", PASSWORD)
+    write_secret(folder / "directory-password", directory.password.reveal().decode())
     found = directory.settings()
+    how = 'schema = "active-directory"' if isinstance(directory, Samba) else 'attributes = { upn = "mail" }'
     table = DIRECTORY.format(
-        host=found.host, port=found.port, base=found.base, bind_dn=found.bind_dn, ca_file=found.ca_file
+        host=found.host,
+        port=found.port,
+        base=found.base,
+        bind_dn=found.bind_dn,
+        ca_file=found.ca_file,
+        how=how,
     )
     table += settings
     token = prepare(folder, ports=(free_ports(), free_ports()), directory=table, templates=templates)

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import ldap3
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from server.connectors.directory.ldap import LdapSettings, VerifiedTls
 from server.connectors.directory.schema import ACTIVE_DIRECTORY
 from shared.secret import Secret
 from tests.peers.certificates import server_certificates
+from tests.peers.kerberos import kdc_certificate
 from tests.peers.programs import alive, need, run, running, wait_until
 from tests.peers.slapd import LdapPerson
 
@@ -82,6 +85,15 @@ KERBEROS = """\
  }}
 """
 
+PKINIT = """\
+[kdc]
+ enable-pkinit = yes
+ pkinit_identity = FILE:{folder}/kdc.pem,{folder}/kdc.key
+ pkinit_anchors = FILE:{folder}/anchors.pem
+ pkinit_principal_in_certificate = yes
+ pkinit_win2k_require_binding = no
+"""
+
 
 def password_of(user: str) -> str:
     """Return a person's password."""
@@ -135,7 +147,6 @@ class Samba:
 @contextlib.contextmanager
 def samba(folder: Path, who: Sequence[LdapPerson]) -> Iterator[Samba]:
     """Provision a domain in `folder` (new) and run its controller until the block ends."""
-    program = need("samba", "samba")
     folder.mkdir(parents=True, exist_ok=True)
     host = _free_host()
     run(
@@ -149,25 +160,39 @@ def samba(folder: Path, who: Sequence[LdapPerson]) -> Iterator[Samba]:
     server_certificates(folder, host, names=("dc1.ad.lab.test",))
     values = {"realm": REALM, "domain": DOMAIN, "host": host, "folder": folder}
     (folder / "etc" / "smb.conf").write_text(SETTINGS.format(**values))
-    kerberos = folder / "krb5.conf"
-    kerberos.write_text(KERBEROS.format(**values))
     for name in ("ncalrpc", "ntp", "winbindd"):
         (folder / "run" / name).mkdir(parents=True, exist_ok=True)
-    log = folder / "samba.log"
-    argv: list[str | Path] = [
-        need("env", "coreutils"), f"KRB5_CONFIG={kerberos}", program,
-        "-F", "-M", "single", "--no-process-group", "-s", folder / "etc" / "smb.conf", "--debug-stdout",
-    ]  # fmt: skip
     server = Samba(
         host=host, folder=folder, ca_file=folder / "ca.pem", other_ca_file=folder / "other-ca.pem", people=who
     )
-    with running(argv, log=log) as process:
-        wait_until(
-            lambda: alive(process, log) and _accepts(host, LDAPS_PORT), "samba", timeout_s=START_TIMEOUT_S
-        )
+    with controlling(server):
         with server.administrator() as connection:
             _fill(connection, who)
         yield server
+
+
+@contextlib.contextmanager
+def controlling(server: Samba, *, issuers: Sequence[x509.Certificate] = ()) -> Iterator[None]:
+    """Run the controller of a domain that was provisioned; with `issuers`, their certificates log people on."""
+    folder, settings = server.folder, server.folder / "krb5.conf"
+    text = KERBEROS.format(realm=REALM, host=server.host)
+    if issuers:
+        kdc_certificate(folder, REALM, host=server.host)
+        (folder / "anchors.pem").write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in issuers))
+        text += PKINIT.format(folder=folder)
+    settings.write_text(text)
+    log = folder / "samba.log"
+    argv: list[str | Path] = [
+        need("env", "coreutils"), f"KRB5_CONFIG={settings}", need("samba", "samba"),
+        "-F", "-M", "single", "--no-process-group", "-s", folder / "etc" / "smb.conf", "--debug-stdout",
+    ]  # fmt: skip
+    with running(argv, log=log) as process:
+        wait_until(
+            lambda: alive(process, log) and _accepts(server.host, LDAPS_PORT),
+            "samba",
+            timeout_s=START_TIMEOUT_S,
+        )
+        yield
 
 
 def _fill(connection: Any, who: Sequence[LdapPerson]) -> None:
@@ -219,6 +244,12 @@ def _fill(connection: Any, who: Sequence[LdapPerson]) -> None:
     add(f"CN=Engineers,{GROUPS_BASE}", ("top", "group"), sAMAccountName="Engineers", member=members)
     inner = [f"CN=Engineers,{GROUPS_BASE}"]
     add(f"CN=Card holders,{GROUPS_BASE}", ("top", "group"), sAMAccountName="Card holders", member=inner)
+
+
+def disable(connection: Any, person: LdapPerson) -> None:
+    """Disable an account, as an administrator does when somebody leaves."""
+    changes = {"userAccountControl": [(ldap3.MODIFY_REPLACE, [NORMAL_ACCOUNT | DISABLED])]}
+    assert connection.modify(person_dn(person), changes), connection.result
 
 
 def person_dn(person: LdapPerson) -> str:

@@ -1,7 +1,8 @@
 """A card that this project issued logs its holder on by Kerberos, and does not after it was revoked.
 
 Nothing is replaced: a server process with its directory over LDAPS and its published revocation lists, pcscd, OpenSC's
-PKCS#11 module under MIT's `kinit`, and a Kerberos server that checks the lists.
+PKCS#11 module under MIT's `kinit`; an Active Directory domain controller, and a Kerberos server that checks the lists
+(which Samba 4.17 does not).
 """
 
 import os
@@ -17,10 +18,12 @@ from shared.piv.ids import ProfileName
 from shared.relay import OperationKind
 from shared.virtual.card import VirtualCard
 from tests.peers.desk import Desk, desk
-from tests.peers.kerberos import Kdc
+from tests.peers.kerberos import Kdc, client
 from tests.peers.pcscd import PcscReader
 from tests.peers.plugged import plugged
 from tests.peers.ports import free_ports
+from tests.peers.samba import REALM as DOMAIN
+from tests.peers.samba import controlling, disable, samba
 from tests.peers.slapd import people, slapd
 from tests.scenario.lab import Holder, Notes
 
@@ -46,10 +49,41 @@ profile = "smart-card-logon"
 subject = "CN=${user.name},O=Peers"
 upn = "${user.user}@PEERS.TEST"
 """
+IN_THE_DOMAIN: Final = TEMPLATE.replace("${user.user}@PEERS.TEST", "${user.upn}") + 'sid = "${user.sid}"\n'
+WITH_RSA: Final = '\n[server.ca]\nalgorithm = "RSA-3072"\n'
+"""Heimdal in Samba 4.17 verifies nothing on curves."""
 PUBLISHED: Final = """
 [server.ca]
 listen = "127.0.0.1:{port}"
 """
+
+
+@pytest.mark.needs_samba
+async def test_a_card_logs_on_somebody_of_an_active_directory(
+    pcsc_reader: PcscReader, tmp_path: Path
+) -> None:
+    card = VirtualCard.new(ProfileName.YUBIKEY_5_4, serial=20114323, random=os.urandom)
+    with plugged(card, pcsc_reader):
+        with samba(tmp_path / "samba", people(6)) as directory:
+            async with desk(tmp_path, directory, [IN_THE_DOMAIN], settings=WITH_RSA) as whole:
+                user = await _issue_and_activate(whole, pcsc_reader.name)
+        with controlling(directory, issuers=[whole.root, whole.issuing]):
+            folder = tmp_path / "client"
+            folder.mkdir()
+            kdc = x509.load_pem_x509_certificate((directory.folder / "kdc.pem").read_bytes())
+            anchors = [kdc, whole.root, whole.issuing]
+            domain = client(folder, DOMAIN, host=directory.host, port=88, anchors=anchors)
+            status, screen = domain.log_on(user, PIN)
+            assert status == 0, f"{screen}\n{domain.trace}"
+            assert "PKINIT client verified DH reply" in domain.trace
+            assert f"{user}@{DOMAIN}" in domain.tickets()
+            status, screen = domain.log_on("u0006", PIN)
+            assert status != 0, "somebody else's card"
+            with directory.administrator() as administrator:
+                disable(administrator, directory.people[0])
+            status, screen = domain.log_on(user, PIN)
+            assert status != 0, screen
+            assert "revoked" in screen + domain.trace, f"{screen}\n{domain.trace}"
 
 
 async def test_a_card_logs_its_holder_on_until_it_is_revoked(pcsc_reader: PcscReader, tmp_path: Path) -> None:
