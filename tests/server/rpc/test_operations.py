@@ -155,6 +155,27 @@ async def test_reflection_names_what_is_served(world: World) -> None:
         "kiosk.v1.Rehearsals",
         "kiosk.v1.Sessions",
         "kiosk.v1.Stations",
+        "kiosk.v1.Approvals",
+        "kiosk.v1.FirstStart",
+        "kiosk.v1.SelfService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
+
+
+async def test_nothing_is_described_unless_that_is_wanted(world: World) -> None:
+    from grpc_reflection.v1alpha import reflection_pb2
+
+    await world.stop()
+    world.port, world.describe = 0, False
+    await world.start()
+    pair = world.pair()
+    await world.register(pair, lab=False)
+    request = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
+    async with world.raw(pair) as channel:
+        call = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")(
+            say(request), timeout=10
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call.read()
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
