@@ -89,7 +89,8 @@ class _Desk:
             return await self._settle(item, Issued(known.certificate))
         authority = self._authority(item.spec.ca)
         if not known.reference and not authority.abilities.find:
-            return self._anew(item, unconfirmed=True)
+            self._leave_open(item)
+            return self._anew(item)
         return await self._settle(item, await authority.find(self._request(item)))
 
     async def _settle(self, item: Wanted, earlier: Outcome | None) -> CertificateRecord | Wanted:
@@ -104,6 +105,9 @@ class _Desk:
                     return await self._accept(item, certificate)
                 except errors.CertificateRejected:
                     await self._disown(item, certificate)
+            case Unfit(why=why, certificate=b""):
+                self._leave_open(item)
+                raise errors.CertificateRejected(connection=item.spec.ca, why=why)
             case Unfit(certificate=certificate):
                 await self._disown(item, certificate)
             case Refused():
@@ -114,16 +118,22 @@ class _Desk:
                 raise self._waits(item, reference)
         return self._anew(item)
 
-    def _anew(self, item: Wanted, *, unconfirmed: bool = False) -> Wanted:
-        """Return the same wish under another request id; one that nobody can look for goes on the list of tasks."""
-        lease = self._op.journal.lease
-        if unconfirmed and item.known is not None and lease is not None:
-            now = self._op.services.clock.now()
-            task = revocation(lease.record_id, item.known, Reason.SUPERSEDED, now)
-            self._op.journal.note(CertificateTaskAsked(task=task))
+    def _anew(self, item: Wanted) -> Wanted:
+        """Return the same wish under another request id."""
         renewed = replace(item, request_id=RequestId(uuid4()), known=None)
         self._op.journal.note(intent(renewed))
         return renewed
+
+    def _leave_open(self, item: Wanted) -> None:
+        """Put a request on the list of tasks: there may be a certificate that nobody has seen, to be found and revoked.
+
+        Its key is never sent again: from now on the record says that it is to be revoked.
+        """
+        lease = self._op.journal.lease
+        assert lease is not None
+        asked = certificate_record(item, CertificateState.REQUESTED)
+        task = revocation(lease.record_id, asked, Reason.SUPERSEDED, self._op.services.clock.now())
+        self._op.journal.note(CertificateTaskAsked(task=task))
 
     async def ask(self, connection: str, items: Sequence[Wanted]) -> dict[Slot, CertificateRecord]:
         """Ask for certificates together; every answer is noted before the first bad one is raised."""
@@ -198,11 +208,18 @@ class _Desk:
     async def _instead(
         self, item: Wanted, certificate: bytes, rejected: errors.CertificateRejected
     ) -> CertificateRecord:
-        """Put a wrong answer away; where it is for another key (answers were mixed up), look for the right one."""
+        """Put a wrong answer away; where it is for another key (answers were mixed up), look for the right one.
+
+        What nobody can look for, or what cannot be read there either, is left to an administrator.
+        """
         if not _is_for(certificate, item.public_key):
-            found = await self._authority(item.spec.ca).find(self._request(item))
+            authority = self._authority(item.spec.ca)
+            found = await authority.find(self._request(item)) if authority.abilities.find else Unfit("")
             if isinstance(found, Issued) and _is_for(found.certificate, item.public_key):
                 return await self._take(item, found)
+            if isinstance(found, Unfit):
+                self._leave_open(item)
+                raise rejected
         await self._disown(item, certificate)
         raise rejected
 
