@@ -240,7 +240,7 @@ def read_out(options: Options, credential: str) -> None:
 @_WHOSE
 @click.pass_obj
 def unblock_code(options: Options, credential: str) -> None:
-    """Make a code with which the holder unblocks the card at a station, once."""
+    """Make a code with which the holder unblocks the card at a station, or activates one that was issued, once."""
     finish(options, asyncio.run(codes.make_unblock_code(options.config, credential)))
 
 
