@@ -162,7 +162,7 @@ async def test_a_certificate_for_another_key_is_not_stored(
     token = await enrolment.create_token("Gate", lab=True, valid_for=HOUR)
     wrong = world.pair()
 
-    async def mixed_up(*_: object) -> bytes:
+    async def mixed_up(*_: object, **_named: object) -> bytes:
         return wrong.der
 
     monkeypatch.setattr("tests.server.rpc.world.Authority.issue_station", mixed_up)
