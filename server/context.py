@@ -1,6 +1,8 @@
 """What the commands of `kiosk-server` share: settings, the line to the running server, the form of results."""
 
 import asyncio
+import os
+import stat
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -10,7 +12,10 @@ from typing import Any
 import click
 
 from server.settings import Settings, read_settings
+from shared import errors
 from shared.display import json_line, visible, visible_lines
+from shared.secret import Secret
+from shared.sessions import TOKEN_LENGTH
 
 
 @dataclass(slots=True)
@@ -19,6 +24,16 @@ class Context:
 
     config: Path | None = None
     as_json: bool = False
+    session: Path | None = None
+
+    def token(self) -> Secret | None:
+        """Read the token of the session of who asks; None where none is shown.
+
+        Raises:
+            ConfigMissing: there is no such file: nobody is logged on there.
+            ConfigInvalid: others may read it, or it is damaged.
+        """
+        return None if self.session is None else read_token(self.session)
 
     def settings(self) -> Settings:
         """Read `kiosk.toml`."""
@@ -27,6 +42,22 @@ class Context:
     def result(self, values: dict[str, Any], text: str, *, ok: bool = True) -> None:
         """Print the result: one object, or words."""
         click.echo(json_line({"ok": ok, **values}) if self.as_json else visible_lines(text))
+
+
+def read_token(path: Path) -> Secret:
+    """Read the token of a session that `kiosk log-on` keeps; raises as `Context.token`."""
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise errors.ConfigInvalid(file=str(path), why="others may read it (it needs mode 0600)")
+            token = file.read(TOKEN_LENGTH + 1)
+    except FileNotFoundError as cause:
+        raise errors.ConfigMissing(file=str(path), what="nobody is logged on there; kiosk log-on") from cause
+    except OSError as cause:
+        raise errors.ConfigInvalid(file=str(path), why=cause.strerror or "cannot be read") from cause
+    if len(token) != TOKEN_LENGTH:
+        raise errors.ConfigInvalid(file=str(path), why="damaged; log on again")
+    return Secret(token)
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
@@ -43,7 +74,7 @@ def _noted(ctx: click.Context, param: click.Parameter, value: object) -> None:
     """Keep an option, wherever on the line it stood."""
     options = ctx.find_root().ensure_object(Context)
     if value is not None and value is not False:
-        setattr(options, "as_json" if param.name == "json" else "config", value)
+        setattr(options, "as_json" if param.name == "json" else str(param.name), value)
 
 
 class _Everywhere(click.Command):
@@ -65,7 +96,14 @@ class _Everywhere(click.Command):
             callback=_noted,
             help="Print one JSON object on one line.",
         )
-        return [config, as_json, *super().get_params(ctx)]
+        session = click.Option(
+            ["--session"],
+            type=click.Path(dir_okay=False, path_type=Path),
+            expose_value=False,
+            callback=_noted,
+            help="Act as the operator who logged on with `kiosk log-on`: the file `session` of the station's state folder.",
+        )
+        return [config, as_json, session, *super().get_params(ctx)]
 
 
 class Commands(_Everywhere, click.Group):
@@ -80,14 +118,14 @@ def ask(context: Context, question: Callable[[Any], Coroutine[Any, Any, Any]]) -
     settings = context.settings()
 
     async def run() -> Any:
-        async with client_of(settings) as client:
+        async with client_of(settings, context.token()) as client:
             return await question(client)
 
     return asyncio.run(run())
 
 
-def client_of(settings: Settings) -> Any:
-    """Return the line to the running server."""
+def client_of(settings: Settings, token: Secret | None = None) -> Any:
+    """Return the line to the running server; `token` is of the session of who asks."""
     from server.rpc.admin import AdminClient  # noqa: PLC0415  # only what a command needs is loaded
 
-    return AdminClient(settings.server.admin_socket_file)
+    return AdminClient(settings.server.admin_socket_file, token)

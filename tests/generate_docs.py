@@ -34,7 +34,7 @@ BEGIN: Final = "<!-- made by python -m tests.generate_docs -->"
 END: Final = "<!-- end -->"
 WIDTH: Final = 1000
 """No line is broken by the width of whoever runs this."""
-COMMON_OPTIONS: Final = frozenset({"--config", "--json", "--version", "--help"})
+COMMON_OPTIONS: Final = frozenset({"--config", "--json", "--session", "--version", "--help"})
 """Said once, above the list of commands."""
 
 ERRORS_INTRODUCTION: Final = """\

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 from uuid import UUID
 
+from server.authority.administrator import needs_operator
 from server.authority.overlap import take
 from server.authority.policy import Principal, authorise_call, unrestricted
 from server.authority.throttle import Limit, Throttle
@@ -165,6 +166,8 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Admin/ServerStatus": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/ListKeyGenerations": Rule.ADMINISTRATOR,
         "/kiosk.v1.Admin/NewKeyGeneration": Rule.ADMINISTRATOR,
+        "/kiosk.v1.People/TestTemplate": Rule.ADMINISTRATOR,
+        "/kiosk.v1.People/ListLeavers": Rule.ADMINISTRATOR,
         "/kiosk.v1.Connections/ListConnections": Rule.ADMINISTRATOR,
         "/kiosk.v1.Connections/AddConnection": Rule.ADMINISTRATOR,
         "/kiosk.v1.Connections/EditConnection": Rule.ADMINISTRATOR,
@@ -201,6 +204,10 @@ class Identities(Protocol):
 
     async def of(self, caller: Caller, token: bytes | None, holder: bytes | None = None) -> Caller:
         """Return the caller with session and principal; `SessionEnded` where a token does not count here."""
+        ...
+
+    async def at_server(self, token: bytes, method: str) -> Caller:
+        """Return the operator whose session this is, who may make this call at the server's own machine."""
         ...
 
     async def anybody(self) -> bool:
@@ -270,6 +277,8 @@ class Access:
         rule = RULES.get(method)
         if rule is None or _LISTENER_OF[rule] is not listener:
             raise errors.NotAllowed(what=method)
+        if listener is Listener.ADMIN:
+            return await self._administrator(method, tokens)
         if listener is not Listener.STATIONS:
             if tokens != (None, None):
                 raise errors.SessionEnded
@@ -284,6 +293,17 @@ class Access:
             raise errors.NotAllowed(what="this face at this station")
         authorise_call(caller.principal, method)
         return caller
+
+    async def _administrator(self, method: str, tokens: tuple[bytes | None, bytes | None]) -> Caller | None:
+        """Return the operator whose session is shown; None for the server's own user, while that is enough."""
+        token, holder = tokens
+        if holder is not None:
+            raise errors.SessionEnded
+        if token is not None:
+            return await self._acting.at_server(token, method)
+        if needs_operator(method) and await self._acting.anybody():
+            raise errors.LogonNeeded
+        return None
 
     async def _note(self, refused: errors.PolicyError, method: str, fingerprint: str) -> None:
         """Leave evidence of a refusal."""

@@ -17,6 +17,7 @@ from server.authority.policy import (
     Needs,
     Principal,
     authorise,
+    authorise_call,
     holder_principal,
     principal_of,
     unrestricted,
@@ -104,6 +105,26 @@ class Acting:
         if caller.session is None:
             return caller
         return await self._as(caller, await self._sessions.recheck(caller))
+
+    async def at_server(self, token: bytes, method: str) -> Caller:
+        """Return the operator with this session, who asks at the server's own machine, and may make this call.
+
+        The session stays its station's: whoever shows it here is the server's own user besides.
+
+        Raises:
+            SessionEnded: it does not count (any more).
+            NotAllowed: no permission.
+            StepUpNeeded, CardNeeded: the PIN was not asked for recently.
+        """
+        session = await self._sessions.of_token(token)
+        caller = Caller(
+            station_id=session.station_id, name="server", lab=False, fingerprint=session.fingerprint
+        )
+        caller = await self._as(caller, await self._sessions.admit(token, caller))
+        rule = authorise_call(caller.principal, method)
+        if isinstance(rule, Needs):
+            require_proof(caller, rule)
+        return caller
 
     async def anybody(self) -> bool:
         """Whether there are operators, so that somebody can log on."""

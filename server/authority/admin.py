@@ -1,14 +1,17 @@
 """What an administrator asks of the running server, on its own machine.
 
-Until operators exist, the server's own Unix user is the administrator: who can open the socket may ask.
+Until operators exist, the server's own Unix user is the administrator: who can open the socket may ask. From then on, what changes
+something takes the session of an operator.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
+from server.authority.administrator import administrator
 from server.authority.fleet import Fleet
 from server.authority.keys import MasterKeyGenerations
+from server.authority.policy import unrestricted
 from server.authority.services import (
     Check,
     CompromisedStation,
@@ -33,6 +36,7 @@ from shared.errors import Fact
 from shared.station_profile import StationProfile
 
 ACTOR: Final = "admin"
+_OWN_USER: Final = unrestricted(ACTOR)
 
 
 class Probe(Protocol):
@@ -89,23 +93,23 @@ class Admin:
         Raises:
             Invalid: there is no such station, several have this name, or there is no reason.
         """
-        return await self._fleet.block(which, why, ACTOR)
+        return await self._fleet.block(which, why, _actor())
 
     async def unblock_station(self, which: str, why: str) -> StationRecord:
         """Let a blocked station work again; `Invalid` as above, or where it is not blocked."""
-        return await self._fleet.unblock(which, why, ACTOR)
+        return await self._fleet.unblock(which, why, _actor())
 
     async def compromise_station(self, which: str, why: str) -> CompromisedStation:
         """Block a station for good and name every card whose secrets it carried; `Invalid` as above."""
-        return await self._fleet.compromised(which, why, ACTOR)
+        return await self._fleet.compromised(which, why, _actor())
 
     async def set_station_profile(self, which: str, profile: StationProfile, why: str) -> StationRecord:
         """Say what a station may be used for; `Invalid` as above, or where there is no such template."""
-        return await self._fleet.set_profile(which, profile, why, ACTOR)
+        return await self._fleet.set_profile(which, profile, why, _actor())
 
     async def rename_station(self, which: str, name: str, why: str) -> StationRecord:
         """Call a station by another name; `Invalid` as above, or where the name is not acceptable."""
-        return await self._fleet.rename(which, name, why, ACTOR)
+        return await self._fleet.rename(which, name, why, _actor())
 
     async def plan_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
         """Say what applying these texts would do; changes nothing."""
@@ -113,7 +117,7 @@ class Admin:
 
     async def apply_templates(self, texts: Sequence[TemplateText]) -> Sequence[TemplateLine]:
         """Apply all texts or, where one has problems, none."""
-        return await self._templates.apply(texts, ACTOR)
+        return await self._templates.apply(texts, _actor())
 
     async def status(self) -> ServerStatus:
         """Check everything that the server needs, outside systems included."""
@@ -140,7 +144,7 @@ class Admin:
         Raises:
             Invalid: there is no reason, or a very long one.
         """
-        return await self._keys.make(why, ACTOR)
+        return await self._keys.make(why, _actor())
 
     async def tasks(self) -> WaitingTasks:
         """Return what certificate authorities still have to do, the oldest first."""
@@ -152,7 +156,7 @@ class Admin:
         Raises:
             Invalid: there is no such connection.
         """
-        return await self._work.retry(connection, ACTOR, given_up=given_up)
+        return await self._work.retry(connection, _actor(), given_up=given_up)
 
     async def give_up_task(self, request_id: RequestId, why: str) -> TaskView:
         """Stop trying a task; it is kept.
@@ -161,8 +165,12 @@ class Admin:
             Invalid: there is no such task, or no reason, or a very long one.
             StoreConflict: it was done just now.
         """
-        return await self._work.give_up(request_id, why, ACTOR)
+        return await self._work.give_up(request_id, why, _actor())
 
     async def jobs(self) -> Sequence[JobView]:
         """Return the server's jobs, by name."""
         return await self._work.jobs()
+
+
+def _actor() -> str:
+    return administrator(_OWN_USER).actor

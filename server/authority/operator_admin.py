@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+from server.authority.administrator import administrator
 from server.authority.operators import Operators, OperatorSession, RoleView
 from server.authority.policy import Principal
 from server.ports.operators import OperatorId, OperatorKind, OperatorRecord, OperatorState
@@ -86,9 +87,13 @@ class OperatorAdmin:
     """Implements `OperatorAdminService` for whoever asks over one line, with what this one may do."""
 
     def __init__(self, operators: Operators, by: Principal) -> None:
-        """Ask `operators` in the name of `by`."""
+        """Ask `operators` in the name of who is logged on, else of `by`."""
         self._operators = operators
-        self._by = by
+        self._default = by
+
+    @property
+    def _by(self) -> Principal:
+        return administrator(self._default)
 
     async def all(self) -> Sequence[OperatorView]:
         """Return every operator, by name."""

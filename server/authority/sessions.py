@@ -190,6 +190,10 @@ class Sessions:
         """
         return await self._judge(_sha256(token), caller)
 
+    async def of_token(self, token: bytes) -> SessionRecord:
+        """Return the session with this token, whether or not it counts; `SessionEnded` where there is none."""
+        return (await self._read(_sha256(token))).session
+
     async def recheck(self, caller: Caller) -> LoggedOn:
         """Judge the caller's session again, in the middle of something long.
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import grpc.aio
 
@@ -26,14 +26,16 @@ from server.rpc import work_messages as work
 from server.rpc.applications import ApplicationsClient
 from server.rpc.approvals import ApprovalsClient
 from server.rpc.connections import ConnectionsClient
-from server.rpc.interceptors import Context
+from server.rpc.interceptors import SESSION, Context
 from server.rpc.operators import OperatorsClient
+from server.rpc.people import PeopleClient
 from shared import errors
 from shared.credential.model import RequestId
 from shared.proto import admin_pb2 as pb
 from shared.proto import admin_pb2_grpc
 from shared.proto.convert_facts import MAX_NAME, bounded
 from shared.proto.status import from_trailer
+from shared.secret import Secret
 from shared.station_profile import MAX_DOCUMENT as MAX_PROFILE
 from shared.station_profile import StationProfile, from_document, to_document
 
@@ -150,6 +152,18 @@ def _act(
     return which, bounded(request.why, messages.MAX_WHY, "why")
 
 
+class _Showing(grpc.aio.UnaryUnaryClientInterceptor):
+    """Shows the token of a session with every call."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        """Add the token to what goes with a call."""
+        shown = grpc.aio.Metadata(*(client_call_details.metadata or ()), (SESSION, self._token.reveal()))
+        return await continuation(client_call_details._replace(metadata=shown), request)
+
+
 class AdminClient:
     """The running server as an `AdminService`, for `kiosk-server` commands.
 
@@ -157,16 +171,20 @@ class AdminClient:
         ServerUnreachable: no server listens on this socket, or it is not ours to enter.
     """
 
-    def __init__(self, socket: Path) -> None:
-        """Connect to the server's Unix socket at the first call."""
+    def __init__(self, socket: Path, token: Secret | None = None) -> None:
+        """Connect to the server's Unix socket at the first call; `token` is of the session of who asks."""
         self._socket = socket
         self._channel = grpc.aio.insecure_channel(
-            f"unix:{socket.absolute()}", options=[("grpc.enable_http_proxy", 0)]
+            f"unix:{socket.absolute()}",
+            options=[("grpc.enable_http_proxy", 0)],
+            interceptors=[] if token is None else [_Showing(token)],
         )
         self._stub = admin_pb2_grpc.AdminStub(self._channel)
         self.operators: Final = OperatorsClient(self._channel, self._call)
         """Operators and roles."""
         self.applications: Final = ApplicationsClient(self._channel, self._call)
+        self.people: Final = PeopleClient(self._channel, self._call)
+        """What directories say of people."""
         self.connections: Final = ConnectionsClient(self._channel, self._call)
         """Connections to outside systems."""
         self.approvals: Final = ApprovalsClient(self._channel, self._call)

@@ -6,6 +6,7 @@ from typing import Final, Protocol, TypeVar
 
 import grpc.aio
 
+from server.authority.administrator import administrator
 from server.authority.applications import Applications, ApplicationView
 from server.authority.policy import Principal
 from server.authority.services import CompromisedStation
@@ -32,9 +33,13 @@ class ApplicationsServicer(applications_pb2_grpc.ApplicationsServicer):
     """Turn messages into values and back."""
 
     def __init__(self, service: Applications, by: Principal) -> None:
-        """Ask `service` in the name of `by`."""
+        """Ask `service` in the name of who is logged on, else of `by`."""
         self._service = service
-        self._by = by
+        self._default = by
+
+    @property
+    def _by(self) -> Principal:
+        return administrator(self._default)
 
     async def CreateApplicationToken(
         self, request: pb.CreateApplicationTokenRequest, context: Context

@@ -7,8 +7,10 @@ from uuid import UUID
 
 import grpc.aio
 
+from server.authority.administrator import administrator
 from server.authority.approvals import Approvals
 from server.authority.approved import ApprovalPolicy
+from server.authority.policy import unrestricted
 from server.rpc.interceptors import Context, present_caller
 from shared.approvals import ApprovalView
 from shared.credential.approval import Way
@@ -83,10 +85,14 @@ class ApprovalAdminServicer(approvals_pb2_grpc.ApprovalAdminServicer):
     """Turn messages into values and back, for an administrator on the server's own machine."""
 
     def __init__(self, service: Approvals, policy: ApprovalPolicy, actor: str) -> None:
-        """Ask `service`; what is declined here is declined by `actor`."""
+        """Ask `service`; what is declined here is declined by who is logged on, else by `actor`."""
         self._service = service
         self._policy = policy
-        self._actor = actor
+        self._default = unrestricted(actor)
+
+    @property
+    def _actor(self) -> str:
+        return administrator(self._default).actor
 
     async def ListAllApprovals(
         self, request: pb.ListAllApprovalsRequest, context: Context

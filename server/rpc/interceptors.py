@@ -21,6 +21,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from server.authority.access import Access, Caller, Listener
+from server.authority.administrator import note_administrator
 from server.authority.lines import Lines
 from shared import errors
 from shared.proto.status import status_of, to_trailer
@@ -135,6 +136,7 @@ class Gate(grpc.aio.ServerInterceptor):
                     await _hear_out(context)
                 raise
             _CALLER.set(caller)
+            note_administrator(caller.principal if caller is not None else None)
             return await (act() if caller is None else self._lines.answer(caller, act))
         except errors.PolicyError as error:
             log.warning("refused %s from %s: %s", method, context.peer(), error.code)

@@ -13,6 +13,7 @@ from server.settings import read_settings
 from shared.clock import SystemClock
 from shared.roles import PRESETS, SUBJECTS
 from shared.secret import Secret
+from tests.logged_on import keep, log_on
 from tests.peers.ports import free_ports
 from tests.scenario.templates import EMPLOYEE
 from tests.server.store.examples import EVIDENCE, a_key, an_operator
@@ -40,7 +41,8 @@ WRONG_USAGE: Final[tuple[tuple[str, ...], ...]] = (
 
 
 def run(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
-    argv = [*command(folder), *words]
+    session = folder / "session"
+    argv = [*command(folder), *words, *([f"--session={session}"] if session.exists() else [])]
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
     return done.returncode, json.loads(done.stdout or "{}")
 
@@ -60,6 +62,7 @@ def hire(folder: Path) -> None:
         root = an_operator(a_key(), name="Root", roles=frozenset({"system-administrator"}))
         for operator in (root, an_operator(name="Berg", failed_logons=2)):
             await parts.store.operators.add(operator, EVIDENCE)
+        keep(await log_on(parts.store, SystemClock(), root), folder / "session")
         await parts.store.close()
 
     asyncio.run(work())
@@ -134,7 +137,12 @@ def test_operators_get_roles_and_are_let_in_or_not(folder: Path) -> None:
         for words in (["deactivate", "Root"], ["roles", "Root", "normal"]):
             code, refused = run(folder, "operators", *words, *WHY)
             assert (code, refused["error"]) == (3, "not-allowed")
-        assert say(folder, "operators", "list") == [
-            "Berg  active  no role               0 of 0 keys  never logged on",
-            "Root  active  system-administrator  1 of 1 keys  never logged on",
-        ]
+        berg_line, root_line = say(folder, "operators", "list")
+        assert berg_line == "Berg  active  no role               0 of 0 keys  never logged on"
+        assert root_line.startswith("Root  active  system-administrator  1 of 1 keys  last ")
+        assert root_line.endswith("now at office")
+        (folder / "session").unlink()
+        code, refused = run(folder, "operators", "activate", "Berg", *WHY)
+        assert (code, refused["error"]) == (3, "logon-needed")
+        code, refused = run(folder, "operators", "list", f"--session={folder / 'nobody'}")
+        assert (code, refused["error"]) == (2, "config-missing")

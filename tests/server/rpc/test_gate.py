@@ -57,6 +57,7 @@ METHODS: dict[str, MethodDescriptor] = {
 
 PROOF = sessions_pb2.LogonProof(text=b"t", certificate=b"c", signature=b"s")
 VALID: dict[str, bytes] = {
+    "/kiosk.v1.FirstStart/Begin": first_start_pb2.BeginFirstStartRequest(passcode=b"?").SerializeToString(),
     "/kiosk.v1.Operations/Run": operations_pb2.StationTurn(
         begin=operations_pb2.Begin(operation=operations_pb2.OPERATION_KIND_ISSUE)
     ).SerializeToString(),
@@ -106,9 +107,12 @@ VALID: dict[str, bytes] = {
 }
 
 
-REFUSED_IN_THE_END: dict[str, type[KioskError]] = {
+REFUSED_IN_THE_END: dict[str, type[KioskError] | tuple[type[KioskError], ...]] = {
     "/kiosk.v1.SelfService/LogOn": errors.HolderLogonRefused,
     "/kiosk.v1.Sessions/LogOn": errors.LogonRefused,
+    "/kiosk.v1.FirstStart/Begin": errors.PasscodeRejected,
+    "/kiosk.v1.FirstStart/View": (errors.LogonNeeded, errors.NotAllowed),
+    "/kiosk.v1.FirstStart/End": (errors.LogonNeeded, errors.NotAllowed),
     "/kiosk.v1.Sessions/StepUp": errors.LogonNeeded,
     "/kiosk.v1.Sessions/LogOff": errors.LogonNeeded,
     "/kiosk.v1.Sessions/WhoIs": errors.LogonNeeded,

@@ -274,7 +274,9 @@ async def test_a_proof_altered_in_one_bit_is_refused(town: Town, at: int) -> Non
     assert line.token.value is None
 
 
-async def test_a_token_opens_neither_joining_nor_administration(town: Town, tmp_path: Path) -> None:
+async def test_a_token_opens_no_joining_and_what_its_roles_allow_on_the_socket(
+    town: Town, tmp_path: Path
+) -> None:
     line = await town.logged_on()
     assert line.token.value is not None
     token = (("kiosk-session-bin", line.token.value.reveal()),)
@@ -283,8 +285,12 @@ async def test_a_token_opens_neither_joining_nor_administration(town: Town, tmp_
     await endpoint.serve_admin(cast("Any", None), operators_of(town.world), applications_of(town.world))
     try:
         async with grpc.aio.insecure_channel(f"unix:{tmp_path}/admin/admin.sock") as channel:
-            refused = await told(channel, "/kiosk.v1.Operators/ListOperators", token)
-            assert isinstance(refused, errors.SessionEnded)
+            refused = await told(channel, "/kiosk.v1.Operators/ActivateOperator", token)
+            assert isinstance(refused, errors.NotAllowed)
+            wrong = (("kiosk-session-bin", bytes(32)),)
+            assert isinstance(
+                await told(channel, "/kiosk.v1.Operators/ListOperators", wrong), errors.SessionEnded
+            )
         async with town.world.raw(None, town.world.joining_port) as channel:
             assert isinstance(await told(channel, "/kiosk.v1.Stations/Join", token), errors.SessionEnded)
     finally:
