@@ -51,6 +51,7 @@ _NEXT_ACTIONS: Final[dict[str, str]] = {
     "continue": "Choose the operation again; it goes on where it stopped.",
     "ask-administrator-template": "Ask an administrator to correct the template, or choose another one.",
     "continue-first": "Go on for the person that it was begun for, or use another card.",
+    "ask-for-approval": "Ask for an approval, and do it again when somebody has approved it.",
     "choose-again": "Choose another person or another template.",
     "none": "There is nothing more to do.",
 }

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from server.jobs.runner import Job
-from server.operations.decide import Decisions
+from server.operations.away import Decisions
 from server.operations.services import Services
 from shared import errors
 

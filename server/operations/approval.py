@@ -105,9 +105,11 @@ async def doing_with(
 
 async def rule_of(services: Services, doing: Doing) -> ApprovalRule | None:
     """Return what this takes: by its own version of the template, and by the newest one. None: no approval."""
+    rules = doing.template.approvals
     latest = await services.store.templates.latest(doing.ref.name)
-    newest = parse_template(latest.text).approvals if latest is not None else ()
-    return rule_for((*newest, *doing.template.approvals), doing.way, roles=bool(doing.roles))
+    if latest is not None and latest.ref != doing.ref:
+        rules = (*parse_template(latest.text).approvals, *rules)
+    return rule_for(rules, doing.way, roles=bool(doing.roles))
 
 
 async def intent_of(services: Services, doing: Doing, rule: ApprovalRule) -> Intent:

@@ -7,43 +7,35 @@ next appears. So a stolen card is worth nothing although nobody has it.
 Source: card-rules, "Certificate authorities"; [FIPS 201-3] 2.9.4 (18 hours).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
-from uuid import uuid4
 
-from server.authority.access import ITSELF, Caller
+from server.authority.access import Caller
 from server.authority.operator_cards import check_not_owners
-from server.operations.approval import Cleared, cleared, doing_with, spent_evidence
 from server.operations.journal import Journal
 from server.operations.services import Services
-from server.operations.tasks import HEAD_START, attempt
+from server.operations.tasks import HEAD_START
 from server.ports.store import (
-    ApprovalSpent,
     AuditKind,
     AuditRecord,
     CertificateTaskAsked,
     Change,
     CodeEnded,
     CredentialChanged,
-    Opening,
-    OperationClosed,
     SessionEnd,
     StateChanged,
 )
 from shared import errors
-from shared.credential.approval import WAY_OF
-from shared.credential.lifecycle import WITHOUT_CARD, OperationKind, target
+from shared.credential.lifecycle import OperationKind, target
 from shared.credential.model import (
     CardRecord,
     CertificateAction,
     CertificateRecord,
     CertificateState,
     CertificateTask,
-    OperationId,
-    PinState,
     RecordId,
     RequestId,
     State,
@@ -109,7 +101,7 @@ async def decision(services: Services, record: CardRecord, operation: OperationK
     if operation not in FOR_GOOD and is_being_retired(record):
         raise errors.OperationInterrupted(operation=OperationKind.RETIRE.value)
     cause = None if operation is OperationKind.RESUME else read_cause(reason)
-    return await _decision(services, record, operation, cause)
+    return await decided_about(services, record, operation, cause)
 
 
 def is_being_retired(record: CardRecord) -> bool:
@@ -117,9 +109,10 @@ def is_being_retired(record: CardRecord) -> bool:
     return record.open_operation is not None and record.open_operation.kind == OperationKind.RETIRE
 
 
-async def _decision(
+async def decided_about(
     services: Services, record: CardRecord, operation: OperationKind, cause: Cause | None
 ) -> Decision:
+    """Return what `operation` means for a card and its credential, for a cause that is one; raises as `decision`."""
     state = target(operation, record.state)
     if record.credential is None and operation is not OperationKind.DELETE:
         raise errors.UnknownCard
@@ -240,133 +233,7 @@ async def _template(services: Services, record: CardRecord) -> Template | None:
     return parse_template(stored.text) if stored is not None else None
 
 
-# --- without the card -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """How a decision without the card ended. `waiting` counts what certificate authorities have yet to do."""
-
-    state: State
-    facts: dict[str, errors.Fact]
-    waiting: int
-
-
-class Decisions:
-    """Decide about credentials whose cards are not here."""
-
-    def __init__(self, services: Services) -> None:
-        """Work with `services`."""
-        self._services = services
-
-    async def decide(
-        self,
-        caller: Caller,
-        record_id: RecordId,
-        operation: OperationKind,
-        reason: str,
-        *,
-        before: Callable[[CardRecord], Awaitable[None]],
-    ) -> Decided:
-        """Take a decision, and have the certificate authorities carry it out as far as they answer.
-
-        An operation that was cut gives way: what it left is revoked, and the card is healed when it is seen again.
-        `before` is done to the record when the decision may be taken, and before it is.
-
-        Raises:
-            UnknownCard: there is no such card.
-            TransitionForbidden: not in this state.
-            OperationInterrupted: its retirement was cut, which ends it for good.
-            Invalid: an operation that needs the card, or no reason, or an unknown one.
-            CardNeeded: the suspension has reached the card, whose holder has to choose a PIN.
-            CardLeased: a station is working on the card.
-            ApprovalNeeded: a second person has to approve it first.
-        """
-        if operation not in WITHOUT_CARD:
-            raise errors.CardNeeded(operation=operation.value)
-        cards = self._services.store.cards
-        record = await cards.card(record_id)
-        if record is None:
-            raise errors.UnknownCard
-        decided = await decision(self._services, record, operation, reason)
-        if operation is OperationKind.RESUME and record.pin is not PinState.HOLDER:
-            raise errors.CardNeeded(operation=operation.value)
-        way = WAY_OF[operation]
-        clear = None
-        if way is not None:
-            clear = await cleared(self._services, caller, await doing_with(self._services, way, record))
-        await before(record)
-        return await self._carry_out(caller, record, decided, clear=clear)
-
-    async def follow(
-        self, caller: Caller, record: CardRecord, operation: OperationKind, cause: Cause, because: Facts
-    ) -> Decided:
-        """Take a decision that another credential makes necessary; `because` goes into its evidence.
-
-        Raises:
-            CardLeased: a station is working on the card.
-            StoreConflict: something was done to it since its record was read.
-        """
-        decided = await _decision(self._services, record, operation, cause)
-        return await self._carry_out(caller, record, decided, because)
-
-    async def _carry_out(
-        self,
-        caller: Caller,
-        record: CardRecord,
-        decided: Decision,
-        because: Facts = NOTHING_MORE,
-        clear: Cleared | None = None,
-    ) -> Decided:
-        facts = await self._take(caller, record, decided, because, clear)
-        waiting = await attempt(self._services, decided.record.tasks)
-        return Decided(state=decided.record.state, facts={**facts, "waiting": waiting}, waiting=waiting)
-
-    async def end(self, record: CardRecord) -> None:
-        """Revoke a credential whose time is over; what authorities have to do is left for later.
-
-        Raises:
-            CardLeased: a station is working on the card.
-            StoreConflict: something was done to it since its record was read.
-        """
-        decided = await _decision(self._services, record, OperationKind.REVOKE, Cause.ENDED)
-        await self._take(ITSELF, record, decided)
-
-    async def _take(
-        self,
-        caller: Caller,
-        record: CardRecord,
-        decided: Decision,
-        because: Facts = NOTHING_MORE,
-        clear: Cleared | None = None,
-    ) -> dict[str, errors.Fact]:
-        """Write a decision down, in one commit, which spends what it was approved by; return what faces are told of it."""
-        journal, operation_id = Journal(self._services.store.cards, caller), OperationId(uuid4())
-        if (way := WAY_OF[decided.operation]) is not None and clear is None:
-            raise errors.ApprovalNeeded(operation=way.value, why="nobody asked whether it takes one")
-        if clear is not None and clear.spends is not None:
-            evidence = spent_evidence(clear.spends, caller, operation_id, self._services.clock.now())
-            journal.note(ApprovalSpent(request_id=clear.spends), evidence)
-        journal.note(*decided.changes)
-        facts = note_evidence(journal, decided, because)
-        journal.note(OperationClosed(code="done"))
-        cut = record.open_operation
-        await journal.open(
-            Opening(
-                operation_id=operation_id,
-                kind=decided.operation.value,
-                record_id=record.record_id,
-                station=caller.station_id,
-                holder=record.credential.holder if record.credential else "",
-                template=record.credential.template if record.credential else None,
-                seen=record,
-                firm=True,
-                supersedes=cut.operation_id if cut else None,
-                reason=decided.cause.value if decided.cause else "",
-            )
-        )
-        await end_sessions(self._services, caller, decided)
-        return facts
+# --- what is written of it ------------------------------------------------------------------------------
 
 
 async def end_sessions(services: Services, caller: Caller, decided: Decision) -> None:

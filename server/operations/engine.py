@@ -197,6 +197,7 @@ _ACTIONS: Final[Mapping[type[errors.KioskError], str]] = {
     errors.HolderDisabled: "choose-again",
     errors.UnknownTemplate: "choose-again",
     errors.OperationInterrupted: "continue-first",
+    errors.ApprovalNeeded: "ask-for-approval",
     errors.PinNotAccepted: "try-again",
     errors.Invalid: "call-administrator",
     errors.ConnectorUnreachable: "try-again",

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from server.authority.access import ITSELF, Caller
-from server.operations.decide import Decided, Decisions
+from server.operations.away import Decided, Decisions
 from server.operations.services import Services
 from shared import errors
 from shared.credential.lifecycle import OperationKind

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from server.operations.decide import Decisions
+from server.operations.away import Decisions
 from server.operations.succession import Succession
 from server.ports.ca import Reason
 from server.ports.store import Opening
