@@ -10,7 +10,7 @@ from typing import Final
 from server.authority.access import ITSELF
 from server.jobs.once import Once
 from server.jobs.runner import ACTOR, Job
-from server.operations.decide import Decisions
+from server.operations.away import Decisions
 from server.operations.leavers import Leaver, Looked, look
 from server.operations.services import Services
 from server.ports.store import AuditKind, AuditRecord, Store
