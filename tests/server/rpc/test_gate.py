@@ -117,6 +117,11 @@ REFUSED_IN_THE_END: dict[str, type[KioskError] | tuple[type[KioskError], ...]] =
     "/kiosk.v1.Sessions/LogOff": errors.LogonNeeded,
     "/kiosk.v1.Sessions/WhoIs": errors.LogonNeeded,
     "/kiosk.v1.Stations/Renew": errors.Invalid,
+    "/kiosk.v1.Approvals/RequestApproval": (errors.UnknownCard, errors.NotAllowed),
+    **{
+        f"/kiosk.v1.Approvals/{name}": (errors.Invalid, errors.NotAllowed)  # there is no such request
+        for name in ("ShowApproval", "ChallengeApproval", "Approve", "DeclineApproval", "WithdrawApproval")
+    },
 }
 """What a station without an operator may ask, and is told."""
 
