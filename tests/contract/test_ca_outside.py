@@ -21,7 +21,7 @@ from server.ports.ca import (
     Unanswered,
     Unfit,
 )
-from server.ports.connection import Ability, Kind
+from server.ports.connection import Ability, Aspect, Kind, Verdict
 from shared import errors
 from shared.clock import SystemClock
 from shared.credential.certificates import check_certificate, check_names, needed_usage
@@ -301,6 +301,30 @@ async def test_a_credential_without_rights(bench: Bench) -> None:
 async def test_a_credential_that_is_good(bench: Bench, authority: Any) -> None:
     await authority.greet()
     assert await bench.double.book() == []
+
+
+@able(Ability.ISSUE)
+async def test_a_test_says_what_works(bench: Bench, authority: Any) -> None:
+    found = {each.aspect: each for each in await authority.test()}
+    assert found[Aspect.CREDENTIALS].verdict is Verdict.WORKS
+    assert found[Aspect.CLOCK].verdict is Verdict.WORKS
+    if bench.offered:
+        assert found[Aspect.PROFILES].verdict is Verdict.FAILS
+        assert bench.unknown in found[Aspect.PROFILES].detail
+    assert (await bench.double.book()) == [], "nothing was issued for it"
+    stranger = bench.stranger()
+    refused = {each.aspect: each for each in await stranger.test()}
+    assert refused[Aspect.CREDENTIALS].verdict is Verdict.FAILS
+    assert refused[Aspect.ENROL].verdict is Verdict.SKIPPED
+    await stranger.close()
+
+
+@able(Ability.ISSUE, troubles=True)
+async def test_a_test_of_what_is_down(bench: Bench, authority: Any) -> None:
+    bench.double.trouble = Trouble.RESET
+    found = {each.aspect: each.verdict for each in await authority.test()}
+    assert found[Aspect.CONNECTION] is Verdict.FAILS
+    assert found[Aspect.CREDENTIALS] is Verdict.SKIPPED
 
 
 NO_ANSWER: Final = [

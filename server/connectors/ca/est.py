@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 
 from server.connectors.ca.outside import COMMON_FIELDS, OutsideAuthority, public_key_of
+from server.connectors.ca.revoked_by import REVOKED_BY, REVOKED_BY_FIELD, revoked_by
 from server.connectors.fields import CLIENT_HTTP_FIELDS
 from server.connectors.http import Http
 from server.connectors.reply import Reply
@@ -146,8 +147,10 @@ KIND: Final = Kind(
             name="user", kind=FieldKind.TEXT, title="Name", help="Where it knows us by a name and a password."
         ),
         Field(name="password", kind=FieldKind.SECRET, title="Password"),
+        REVOKED_BY_FIELD,
     ),
     abilities=frozenset({Ability.ISSUE, Ability.PENDING}),
-    build=EstAuthority,
+    build=revoked_by(EstAuthority),
+    refers=(REVOKED_BY,),
     page="est.md",
 )

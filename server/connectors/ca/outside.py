@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from server.connectors.ca.findings import findings_of
 from server.connectors.ca.requests import read_key, read_request
 from server.connectors.http import Http
 from server.connectors.tls import certificates_in
@@ -33,7 +34,7 @@ from server.ports.ca import (
     Unanswered,
     Unfit,
 )
-from server.ports.connection import Configured, Field, FieldKind, Surroundings
+from server.ports.connection import Configured, Field, FieldKind, Finding, Surroundings
 from shared import errors
 from shared.piv.ids import Algorithm
 
@@ -130,6 +131,10 @@ class OutsideAuthority(ABC):
     async def find(self, request: SignRequest) -> Outcome | None:
         """Look for what became of a request after a lost answer; None where nothing is known of it."""
         return await self.look_for(request) if self.FINDS or request.reference else None
+
+    async def test(self) -> Sequence[Finding]:
+        """Return what works."""
+        return await findings_of(self)
 
     async def credential_ends(self) -> datetime | None:
         """Return until when our TLS certificate is good; None where there is none."""
