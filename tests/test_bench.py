@@ -119,3 +119,16 @@ def test_the_first_paint_is_seen_from_outside() -> None:
     found = first_paint(1)
     assert 0 < found["floor_ms_p50"] < found["paint_ms_p50"]
     assert found["ratio_to_floor"] > 1
+
+
+@pytest.mark.needs_slapd
+async def test_connectors_are_measured_beside_bare_requests() -> None:
+    from tests.bench.connectors import connectors
+
+    async with asyncio.timeout(60):
+        report = await connectors(3)
+    assert set(report) == {"http", "ldap", "slow"}
+    assert report["http"]["times"] == report["ldap"]["times"] == 3
+    assert min(report["http"]["bare_ms_p50"], report["ldap"]["bare_ms_p50"]) > 0
+    assert report["slow"]["cards"] == 50
+    assert report["slow"]["seconds"] >= report["slow"]["latency_s"]

@@ -47,6 +47,13 @@ async def _first_paint(starts: int) -> Report:
     return await asyncio.to_thread(first_paint, starts)
 
 
+async def _connectors(times: int) -> Report:
+    """Measure our clients of outside systems beside bare requests, and issuing through a slow authority."""
+    from tests.bench.connectors import connectors
+
+    return await connectors(times)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """What is measured, and how often unless told otherwise."""
@@ -60,6 +67,7 @@ BENCHMARKS: Final[Mapping[str, Benchmark]] = {
     "issue": Benchmark(run=_issue, times=200),
     "unblock": Benchmark(run=_unblock, times=200),
     "logon": Benchmark(run=_logon, times=20),
+    "connectors": Benchmark(run=_connectors, times=200),
     "first-paint": Benchmark(run=_first_paint, times=15),
 }
 
