@@ -47,6 +47,16 @@ class Able(Protocol):
         """Whether it can put a certificate on hold."""
         ...
 
+    @property
+    def revoke(self) -> bool:
+        """Whether it can revoke."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The alternative names that its certificates carry; empty where it does not say."""
+        ...
+
 
 def management_algorithm(template: Template | None, profile: Profile) -> ManagementAlgorithm:
     """Return the algorithm of the management key: the template's, else the strongest that the card holds."""
@@ -116,7 +126,13 @@ def _check_authority(spec: CertificateSpec, authority: Able) -> Sequence[str]:
         reasons.append(f"{spec.ca} certifies no {spec.algorithm.text} keys")
     if not spec.algorithm.can_sign and not authority.proof_by_server:
         reasons.append(f"{spec.ca} wants a signed request, and {spec.algorithm.text} keys do not sign")
-    return reasons
+    if not authority.revoke and not spec.accept_unrevocable:
+        reasons.append(f"{spec.ca} cannot revoke (accept-unrevocable, or a connection that revokes for it)")
+    wanted = {"upn": spec.upn, "mail": spec.mail, "sid": spec.sid}
+    lacking = [
+        name for name, text in wanted.items() if text and authority.names and name not in authority.names
+    ]
+    return [*reasons, *(f"{spec.ca} puts no {name} into certificates" for name in lacking)]
 
 
 def warnings(template: Template) -> list[str]:
@@ -140,6 +156,10 @@ def _replacement_warnings(template: Template) -> list[str]:
             )
         elif spec.accept_loss:
             found.append(f"accept-loss in {spec.slot.text}: nothing is encrypted for this key")
+        if spec.accept_unrevocable:
+            found.append(
+                f"accept-unrevocable in {spec.slot.text}: its certificate stays good until it ends, whatever happens"
+            )
         if spec.renew_before_days >= spec.days:
             found.append(f"renew-before-days in {spec.slot.text}: due from the day on which it is issued")
     return found

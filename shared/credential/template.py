@@ -64,7 +64,7 @@ class CertificateSpec:
     `subject`, `upn`, `mail` and `sid` are texts with `${variables}`; `days` counts days of validity. `reasons` goes
     before the template's. A certificate is due for renewal `renew_before_days` before it ends: thirty, or a third of a
     shorter life, where the template does not say. `accept_loss`: the key may be replaced although what was encrypted
-    for it can then no longer be read.
+    for it can then no longer be read. `accept_unrevocable`: its authority may be one that cannot revoke.
     """
 
     slot: Slot
@@ -81,6 +81,7 @@ class CertificateSpec:
     reasons: Consequences = field(default_factory=dict)
     renew_before_days: int = 30
     accept_loss: bool = False
+    accept_unrevocable: bool = False
 
     @property
     def decrypts(self) -> bool:

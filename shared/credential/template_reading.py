@@ -228,6 +228,7 @@ class _Reader:
             reasons=self._reasons(table),
             renew_before_days=self._number(table, "renew-before-days", min(30, days // 3), 0, 3650),
             accept_loss=self._flag(table, "accept-loss", default=False),
+            accept_unrevocable=self._flag(table, "accept-unrevocable", default=False),
         )
 
     def _pin(self, table: Mapping[str, Any]) -> PinSettings:

@@ -108,7 +108,7 @@ def _of_the_card(template: Template) -> Template:
     return replace(
         template,
         certificates=tuple(
-            replace(spec, reasons={}, renew_before_days=0, accept_loss=False)
+            replace(spec, reasons={}, renew_before_days=0, accept_loss=False, accept_unrevocable=False)
             for spec in template.certificates
         ),
         digest=plain.digest,

@@ -20,6 +20,8 @@ class Authority:
     algorithms: tuple[str, ...] = ("P-256",)
     proof_by_server: bool = False
     hold: bool = False
+    revoke: bool = True
+    names: tuple[str, ...] = ()
 
 
 def small(old: str = "", new: str = "") -> Template:
@@ -96,6 +98,24 @@ def test_pins_that_a_card_may_refuse_itself_are_said(key: str) -> None:
 def test_a_key_that_the_card_does_not_make() -> None:
     template = small('"P-256"', '"RSA-4096"')
     assert "no RSA-4096 keys" in reasons(lint.check_card(template, PROFILES[ProfileName.YUBIKEY_5_4]))
+
+
+def test_an_authority_that_cannot_revoke_has_to_be_accepted() -> None:
+    here, cannot = frozenset({"people"}), {"built-in": Authority(revoke=False)}
+    assert "cannot revoke" in reasons(lint.check_connections(small(), cannot, here))
+    accepting = small("[[certificate]]", "[[certificate]]\naccept-unrevocable = true")
+    assert lint.check_connections(accepting, cannot, here) == []
+    (warning,) = [each for each in lint.warnings(accepting) if "accept-unrevocable" in each]
+    assert "stays good until it ends" in warning
+    assert not any("accept-unrevocable" in each for each in lint.warnings(small()))
+
+
+def test_names_that_an_authority_does_not_carry_are_said() -> None:
+    here, template = frozenset({"people"}), small("[[certificate]]", '[[certificate]]\nupn = "${user.upn}"')
+    assert lint.check_connections(template, {"built-in": Authority()}, here) == []
+    assert lint.check_connections(template, {"built-in": Authority(names=("upn",))}, here) == []
+    found = reasons(lint.check_connections(template, {"built-in": Authority(names=("mail",))}, here))
+    assert "puts no upn into certificates" in found
 
 
 def test_connections_are_checked() -> None:
