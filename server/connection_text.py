@@ -112,7 +112,7 @@ def _certificates(field: Field, text: str, folder: Path) -> str:
 
 
 def read_document(text: str, kinds: Mapping[str, Kind], folder: Path) -> list[Written]:
-    """Read tables `[connection.NAME]`, each with its `kind` and values; files are looked for in `folder`.
+    """Read tables `[[connection]]`, each with `name`, `kind` and values; files are looked for in `folder`.
 
     Raises:
         Invalid: it is no TOML, or says something that no connection has.
@@ -121,19 +121,23 @@ def read_document(text: str, kinds: Mapping[str, Kind], folder: Path) -> list[Wr
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as cause:
         raise errors.Invalid(field="document", why=str(cause)) from cause
-    tables = document.pop("connection", {})
-    if document or not isinstance(tables, dict):
-        raise errors.Invalid(field="document", why="it has only tables [connection.NAME]")
-    return [_written(name, table, kinds, folder) for name, table in tables.items()]
+    tables = document.pop("connection", [])
+    if document or not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        raise errors.Invalid(field="document", why="it has only tables [[connection]]")
+    return [_written(table, kinds, folder) for table in tables]
 
 
-def _written(name: str, table: Any, kinds: Mapping[str, Kind], folder: Path) -> Written:
-    if not isinstance(table, dict) or table.get("kind") not in kinds:
+def _written(table: Mapping[str, Any], kinds: Mapping[str, Kind], folder: Path) -> Written:
+    name, kind = str(table.get("name", "")), kinds.get(str(table.get("kind", "")))
+    if not name:
+        raise errors.Invalid(field="name", why="every connection has one")
+    if kind is None:
         raise errors.Invalid(field=name, why=f"its kind is one of {', '.join(kinds)}")
-    kind = kinds[table["kind"]]
     values = {
         field.name: _from_toml(field, value, folder)
-        for field, value in ((field_of(kind, key), each) for key, each in table.items() if key != "kind")
+        for field, value in (
+            (field_of(kind, key), each) for key, each in table.items() if key not in {"name", "kind"}
+        )
     }
     return Written(name=name, kind=kind, values=values)
 
@@ -157,12 +161,12 @@ def to_document(views: Sequence[ConnectionView]) -> str:
 
 
 def _table(view: ConnectionView) -> str:
-    lines = [f"[connection.{view.name}]", f"kind = {_quoted(view.kind)}"]
+    lines = ["[[connection]]", f"name = {_quoted(view.name)}", f"kind = {_quoted(view.kind)}"]
     lines += [f"# {name}: a secret, kept by the server" for name in view.secrets]
     tables: list[str] = []
     for name, value in view.values.items():
         if isinstance(value, Mapping):
-            tables += ["", f"[connection.{view.name}.{name}]"]
+            tables += ["", f"[connection.{name}]"]
             tables += [f"{_quoted(key)} = {_quoted(each)}" for key, each in value.items()]
         else:
             lines.append(f"{name} = {_literal(value)}")

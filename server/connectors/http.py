@@ -7,7 +7,6 @@ the connection's name. No body and no header of either side is ever part of an e
 """
 
 import json as json_text
-import os
 import ssl
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -18,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from server.connectors.reply import Reply, date_of, refusal, retry_after
-from server.connectors.tls import client_context, credential_ends
+from server.connectors.tls import client_context, credential_ends, why_not
 from server.ports.connection import Configured, Surroundings
 from server.ports.line import NoAnswer
 from shared import errors
@@ -185,10 +184,10 @@ class Http:
                 self._compare_clocks(found)
                 return Reply(connection=self.connection, status=answer.status, headers=found, body=content)
         except aiohttp.ClientConnectorCertificateError as cause:
-            reason = f"its certificate is not trusted: {_why(cause.certificate_error)}"
+            reason = f"its certificate is not trusted: {why_not(cause.certificate_error)}"
             raise errors.ConnectorRefused(connection=self.connection, reason=reason) from cause
         except aiohttp.ClientConnectorError as cause:
-            raise NoAnswer(reason=f"no connection: {_why(cause.os_error)}", sent=False) from cause
+            raise NoAnswer(reason=f"no connection: {why_not(cause.os_error)}", sent=False) from cause
         except aiohttp.ClientHttpProxyError as cause:
             raise NoAnswer(reason=f"the proxy answers {cause.status}", sent=False) from cause
         except (aiohttp.ClientError, OSError, ValueError) as cause:
@@ -278,12 +277,3 @@ def _content(
 
 def _plain(value: str | Secret) -> str:
     return value.reveal().decode() if isinstance(value, Secret) else value
-
-
-def _why(cause: BaseException) -> str:
-    """Return what the machine says of a failure, in a few words."""
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return cause.verify_message
-    if isinstance(cause, OSError) and cause.errno:
-        return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
-    return type(cause).__name__

@@ -67,3 +67,12 @@ def credential_ends(certificate: str) -> datetime | None:
     """Return until when our own certificate (the first in PEM) is good; None where there is none."""
     found = certificates_in(certificate)
     return found[0].not_valid_after_utc if found else None
+
+
+def why_not(cause: BaseException) -> str:
+    """Return what the machine says of a failure, in a few words."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_message
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
+    return type(cause).__name__
