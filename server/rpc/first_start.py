@@ -1,4 +1,4 @@
-"""`FirstStart`: the passcode, and the session that it opens."""
+"""`FirstStart`: the passcode of the first start, and the session that it opens."""
 
 from server.authority.first_start import FirstStart
 from server.rpc.interceptors import Context, present_caller
