@@ -21,6 +21,7 @@ from server.asking import passcode_fd, passphrase_fd
 from server.connection_commands import connections
 from server.context import Commands, Context, client_of
 from server.key_commands import keys
+from server.leaver_commands import leavers
 from server.operator_commands import operators, roles
 from server.settings import Settings
 from server.station_commands import DEFAULT_TOKEN_HOURS, stations
@@ -188,6 +189,7 @@ for _group in (
     keys,
     templates,
     connections,
+    leavers,
     tasks,
     jobs,
 ):

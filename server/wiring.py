@@ -28,6 +28,7 @@ from server.authority.lines import Lines
 from server.authority.logons import Logons
 from server.authority.operator_admin import OperatorAdmin
 from server.authority.operators import Operators
+from server.authority.people import People
 from server.authority.policy import unrestricted
 from server.authority.presence import Attendance
 from server.authority.renewal import Renewals
@@ -337,6 +338,7 @@ class Server:
             applications(store, operators, parts.enrolment, self._lines, self._attendance, parts.clock),
             approvals=approval_admin(services, parts.settings, ACTOR),
             connections=parts.connections,
+            people=People(services),
         )
         if parts.publishing is not None:
             await parts.publishing.start()

@@ -170,6 +170,8 @@ CALL_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.Admin/ServerStatus": _view(Area.SETTINGS),
         "/kiosk.v1.Admin/ListKeyGenerations": _view(Area.KEYS),
         "/kiosk.v1.Admin/NewKeyGeneration": _execute(Area.KEYS),
+        "/kiosk.v1.People/TestTemplate": _view(Act.FIND_PEOPLE),
+        "/kiosk.v1.People/ListLeavers": _view(Act.FIND_PEOPLE),
         "/kiosk.v1.Connections/ListConnections": _view(Area.CONNECTIONS),
         "/kiosk.v1.Connections/AddConnection": _execute(Area.CONNECTIONS),
         "/kiosk.v1.Connections/EditConnection": _execute(Area.CONNECTIONS),

@@ -25,6 +25,7 @@ from server.authority.connection_views import ConnectionsService
 from server.authority.first_start import FirstStart
 from server.authority.lines import Lines
 from server.authority.operator_admin import OperatorAdminService
+from server.authority.people import PeopleService
 from server.authority.presence import Attendance
 from server.authority.self_service_calls import SelfServiceCalls
 from server.authority.services import (
@@ -48,6 +49,7 @@ from server.rpc.health import HealthServicer
 from server.rpc.interceptors import Gate
 from server.rpc.operations import OperationsServicer
 from server.rpc.operators import OperatorsServicer
+from server.rpc.people import PeopleServicer
 from server.rpc.rehearsals import RehearsalsServicer
 from server.rpc.self_service import SelfServiceServicer
 from server.rpc.sessions import SessionsServicer
@@ -69,6 +71,7 @@ from shared.proto import (
     operations_pb2,
     operations_pb2_grpc,
     operators_pb2_grpc,
+    people_pb2_grpc,
     rehearsals_pb2,
     rehearsals_pb2_grpc,
     self_service_pb2,
@@ -227,6 +230,7 @@ class Endpoint:
         applications: ApplicationsServicer,
         approvals: ApprovalAdminServicer | None = None,
         connections: ConnectionsService | None = None,
+        people: PeopleService | None = None,
     ) -> None:
         """Serve administration."""
         admin_pb2_grpc.add_AdminServicer_to_server(AdminServicer(service), self.server)
@@ -237,6 +241,8 @@ class Endpoint:
         if connections is not None:
             servicer = ConnectionsServicer(connections)
             connections_pb2_grpc.add_ConnectionsServicer_to_server(servicer, self.server)
+        if people is not None:
+            people_pb2_grpc.add_PeopleServicer_to_server(PeopleServicer(people), self.server)
         await self.server.start()
 
     async def stop(self, grace: float = 5.0) -> None:
