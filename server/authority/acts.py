@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection
 from typing import Final
 from uuid import UUID, uuid4
 
-from server.authority.approved import ApprovalPolicy, approvers
+from server.authority.approved import ApprovalPolicy, approvers, intent_in
 from server.ports.approvals import ApprovalRecord, ApprovalState
 from server.ports.store import AuditKind, AuditRecord, Store
 from shared import errors
-from shared.approval import NONCE_LENGTH, Intent, differences, read_intent
+from shared.approval import NONCE_LENGTH, Intent, differences
 from shared.clock import Clock
 from shared.credential.approval import ADMINISTRATIVE, Approvers, Way
 from shared.credential.effects import PERMITTED
@@ -65,8 +65,8 @@ class Acts:
         await self._store.approvals.expire(now)
         wanted = self._intent(way, by, about=about, name=name, roles=roles, detail=detail)
         for kept in await self._store.approvals.waiting(now):
-            intent = read_intent(kept.intent)
-            if intent.requester != by or intent.request_id != kept.request_id or differences(intent, wanted):
+            intent = intent_in(kept)
+            if intent is None or intent.requester != by or differences(intent, wanted):
                 continue
             if intent.expires_at <= now or await self._is_over(kept.request_id):
                 continue

@@ -23,6 +23,7 @@ from server.authority.approved import (
     approvers,
     check_may_approve,
     colleague_with,
+    intent_in,
     needs_for,
     person_of,
     requester_person,
@@ -125,7 +126,7 @@ class Approvals:
         """Return the requests that wait and that the caller may approve, or asked for, the oldest first."""
         now = self._services.clock.now()
         await self._store.approvals.expire(now)
-        views = [await self._view(caller, each) for each in await self._store.approvals.waiting(now)]
+        views = await self._views(caller, await self._store.approvals.waiting(now))
         return [view for view in views if view.mine or view.open_to_me][:MOST_LISTED]
 
     async def show(self, caller: Caller, request_id: UUID) -> ApprovalView:
@@ -145,7 +146,13 @@ class Approvals:
     async def all(self) -> Sequence[ApprovalView]:
         """Return the newest requests, for an administrator."""
         await self._store.approvals.expire(self._services.clock.now())
-        return [await self._view(None, each) for each in await self._store.approvals.newest(MOST_LISTED)]
+        return await self._views(None, await self._store.approvals.newest(MOST_LISTED))
+
+    async def _views(
+        self, caller: Caller | None, records: Sequence[ApprovalRecord]
+    ) -> Sequence[ApprovalView]:
+        """Return requests as somebody may see them; a damaged row is none, and hides no other."""
+        return [await self._view(caller, each) for each in records if intent_in(each) is not None]
 
     async def _view(self, caller: Caller | None, record: ApprovalRecord) -> ApprovalView:
         intent = read_intent(record.intent)

@@ -26,7 +26,7 @@ from server.ports.approvals import ApprovalRecord, ApprovalSignature
 from server.ports.operators import OperatorId, OperatorKind, OperatorRecord
 from server.ports.store import Store
 from shared import errors
-from shared.approval import Intent
+from shared.approval import Intent, read_intent
 from shared.credential.approval import ADMINISTRATIVE, Approvers, Way
 from shared.credential.model import (
     CardRecord,
@@ -73,6 +73,15 @@ _SUBJECTS: Final[dict[Way, Subject]] = {
     Way.CHANGE_ROLE: Area.ROLES,
     Way.NEW_KEY_GENERATION: Area.KEYS,
 }
+
+
+def intent_in(record: ApprovalRecord) -> Intent | None:
+    """Return the intent of a request; None where the row is damaged, or holds another request's."""
+    try:
+        intent = read_intent(record.intent)
+    except errors.Garbled:
+        return None
+    return intent if intent.request_id == record.request_id else None
 
 
 def needs_for(way: Way) -> Needs:

@@ -16,13 +16,13 @@ from typing import Final
 from uuid import UUID
 
 from server.authority.access import Caller
-from server.authority.approved import ApprovalPolicy, Approver, approvers, person_of
+from server.authority.approved import ApprovalPolicy, Approver, approvers, intent_in, person_of
 from server.authority.operator_cards import carried
 from server.operations.services import Services
 from server.ports.approvals import ApprovalRecord
 from server.ports.store import AuditKind, AuditRecord
 from shared import errors
-from shared.approval import NONCE_LENGTH, Intent, differences, read_intent
+from shared.approval import NONCE_LENGTH, Intent, differences
 from shared.credential.approval import WITH_ROLES, ApprovalRule, Way, rule_for
 from shared.credential.effects import PERMITTED, Effect, desired_state
 from shared.credential.model import (
@@ -205,7 +205,7 @@ async def _counts(
     services: Services, caller: Caller, kept: ApprovalRecord, wanted: Intent, *, by: OperationId | None
 ) -> bool:
     """Whether this spent approval covers what is wanted, and the evidence says that it was spent by this operation."""
-    intent = _read(kept)
+    intent = intent_in(kept)
     if intent is None or differences(intent, wanted):
         return False
     entries = await services.store.audit.about(str(kept.request_id))
@@ -226,7 +226,7 @@ async def _open(services: Services, caller: Caller, wanted: Intent) -> UUID:
     await services.store.approvals.expire(now)
     why = "nobody was asked yet"
     for kept in await services.store.approvals.waiting(now):
-        intent = _read(kept)
+        intent = intent_in(kept)
         if intent is None or (intent.way, intent.holder) != (wanted.way, wanted.holder):
             continue
         missing = differences(intent, wanted)
@@ -269,15 +269,6 @@ async def _is_over(services: Services, request_id: UUID) -> bool:
     """Whether the evidence says that a request was spent, declined, withdrawn or has expired."""
     entries = await services.store.audit.about(str(request_id))
     return any(each.record.event in _OVER for each in entries)
-
-
-def _read(kept: ApprovalRecord) -> Intent | None:
-    """Return the intent of a request; None where it is not this request's, or damaged."""
-    try:
-        intent = read_intent(kept.intent)
-    except errors.Garbled:
-        return None
-    return intent if intent.request_id == kept.request_id else None
 
 
 def needed(wanted: Intent, why: str) -> errors.ApprovalNeeded:

@@ -240,6 +240,10 @@ async def test_one_byte_of_the_record_that_was_edited_gives_nothing(
 
     edit(lab, approved, change)
     assert await issue(lab)
+    if part == "intent":  # it hides no other
+        another = await carol.ask(Way.ISSUE, **BADGE)
+        newest, *_ = await carol.approvals.all()
+        assert newest.request_id == another.request_id
 
 
 @pytest.mark.parametrize(
