@@ -323,6 +323,11 @@ async def test_a_test_says_what_works(bench: Bench, authority: Any) -> None:
 async def test_a_test_of_what_is_down(bench: Bench, authority: Any) -> None:
     bench.double.trouble = Trouble.RESET
     found = {each.aspect: each.verdict for each in await authority.test()}
+    assert found[Aspect.TLS] is Verdict.WORKS
+    assert found[Aspect.CREDENTIALS] is Verdict.FAILS
+    assert found[Aspect.PROFILES] is Verdict.SKIPPED
+    await bench.double.stop()
+    found = {each.aspect: each.verdict for each in await authority.test()}
     assert found[Aspect.CONNECTION] is Verdict.FAILS
     assert found[Aspect.CREDENTIALS] is Verdict.SKIPPED
 

@@ -1,9 +1,9 @@
 """What works of a certificate authority that is somewhere else; nothing is issued to find it out."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from server.connectors.examining import examine
 from server.ports.ca import CanListProfiles, CanRevoke
 from server.ports.connection import Aspect, Finding, Verdict
 from shared import errors
@@ -11,41 +11,32 @@ from shared import errors
 if TYPE_CHECKING:
     from server.connectors.ca.outside import OutsideAuthority
 
-CLOCK_S: Final = 60.0
-"""How far clocks may be apart: one-time tokens and certificates that begin now depend on it."""
+ORDER: Final = list(Aspect)
 
 
 async def findings_of(authority: "OutsideAuthority") -> Sequence[Finding]:
     """Return what works, in the order of `Aspect`; whatever fails is a finding."""
-    try:
+
+    async def ask() -> str:
         await authority.greet()
-    except errors.ConnectorError as problem:
-        where = Aspect.CREDENTIALS if isinstance(problem, errors.ConnectorRefused) else Aspect.CONNECTION
-        after = [each for each in Aspect if _order(each) > _order(where)]
-        return (
-            Finding(aspect=where, verdict=Verdict.FAILS, detail=str(problem.facts["reason"])),
-            *(Finding(aspect=each, verdict=Verdict.SKIPPED) for each in after if each is not Aspect.SEARCH),
-        )
-    return (
-        Finding(aspect=Aspect.CREDENTIALS, verdict=Verdict.WORKS),
-        _clock(authority.http.clock_ahead_s),
-        await _profiles(authority),
-        Finding(aspect=Aspect.ENROL, verdict=Verdict.UNKNOWN, detail="it shows with the first certificate"),
-        _revoke(authority),
-        await _expiry(authority),
-    )
+        return ""
+
+    found = list(await examine(authority.http, authority.clock, ask))
+    if any(each.verdict in {Verdict.FAILS, Verdict.SKIPPED} for each in found if _is_before(each)):
+        skipped = (Aspect.PROFILES, Aspect.ENROL, Aspect.REVOKE)
+        found += [Finding(aspect=each, verdict=Verdict.SKIPPED) for each in skipped]
+    else:
+        detail = "it shows with the first certificate"
+        enrol = Finding(aspect=Aspect.ENROL, verdict=Verdict.UNKNOWN, detail=detail)
+        found += [await _profiles(authority), enrol, _revoke(authority)]
+        if all(each.aspect is not Aspect.EXPIRY for each in found):
+            found += await _expiry(authority)
+    return sorted(found, key=lambda each: ORDER.index(each.aspect))
 
 
-def _order(aspect: Aspect) -> int:
-    return list(Aspect).index(aspect)
-
-
-def _clock(ahead_s: float | None) -> Finding:
-    if ahead_s is None:
-        return Finding(aspect=Aspect.CLOCK, verdict=Verdict.UNKNOWN, detail="it does not tell its time")
-    detail = f"{abs(ahead_s):.0f} s {'before' if ahead_s > 0 else 'behind'} ours"
-    verdict = Verdict.WORKS if abs(ahead_s) <= CLOCK_S else Verdict.FAILS
-    return Finding(aspect=Aspect.CLOCK, verdict=verdict, detail=detail)
+def _is_before(finding: Finding) -> bool:
+    """Whether the rest needs this to work; a clock that is off is no reason not to look further."""
+    return ORDER.index(finding.aspect) <= ORDER.index(Aspect.CREDENTIALS)
 
 
 async def _profiles(authority: "OutsideAuthority") -> Finding:
@@ -71,14 +62,14 @@ def _revoke(authority: "OutsideAuthority") -> Finding:
     return Finding(aspect=Aspect.REVOKE, verdict=Verdict.NOT_THERE, detail="another connection may do it")
 
 
-async def _expiry(authority: "OutsideAuthority") -> Finding:
-    aspect = Aspect.EXPIRY
+async def _expiry(authority: "OutsideAuthority") -> Sequence[Finding]:
+    """Say until when a credential that is no TLS certificate is good; nothing where that cannot be told."""
     try:
-        ends: datetime | None = await authority.credential_ends()
+        ends = await authority.credential_ends()
     except errors.ConnectorError as problem:
-        return Finding(aspect=aspect, verdict=Verdict.UNKNOWN, detail=str(problem.facts["reason"]))
+        detail = str(problem.facts["reason"])
+        return [Finding(aspect=Aspect.EXPIRY, verdict=Verdict.UNKNOWN, detail=detail)]
     if ends is None:
-        return Finding(aspect=aspect, verdict=Verdict.NOT_THERE, detail="it does not say that it ends")
-    good = ends > authority.clock.now()
-    verdict = Verdict.WORKS if good else Verdict.FAILS
-    return Finding(aspect=aspect, verdict=verdict, detail=f"{ends:%Y-%m-%d}")
+        return ()
+    verdict = Verdict.WORKS if ends > authority.clock.now() else Verdict.FAILS
+    return [Finding(aspect=Aspect.EXPIRY, verdict=verdict, detail=f"until {ends:%Y-%m-%d}")]
