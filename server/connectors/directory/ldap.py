@@ -14,10 +14,10 @@ from ldap3.utils.conv import escape_filter_chars
 
 from server.connectors.directory.entry import person_from
 from server.connectors.directory.ldap_check import CURRENT_TIME, Root, look
+from server.connectors.directory.ldap_settings import LdapSettings as LdapSettings  # noqa: PLC0414  # what it is made from
+from server.connectors.directory.ldap_settings import TlsMode as TlsMode  # noqa: PLC0414  # a word of the settings
 from server.connectors.directory.memory import EXACT_ATTRIBUTES, PREFIX_ATTRIBUTES, by_name
 from server.connectors.directory.wire import SUCCESS, Entry, Wire
-from server.connectors.directory.wire import LdapSettings as LdapSettings  # noqa: PLC0414  # what it is made from
-from server.connectors.directory.wire import TlsMode as TlsMode  # noqa: PLC0414  # a word of the settings
 from server.connectors.directory.wire import VerifiedTls as VerifiedTls  # noqa: PLC0414  # as above
 from server.ports.connection import Ability, Finding, Surroundings
 from server.ports.line import NoAnswer

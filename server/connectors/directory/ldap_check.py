@@ -5,7 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from server.connectors.directory.wire import LdapSettings
+from server.connectors.directory.ldap_settings import LdapSettings
 from server.ports.connection import Aspect, Finding, Verdict
 from shared import errors
 from shared.clock import Clock

@@ -7,9 +7,9 @@ from ldap3.core.exceptions import LDAPInvalidFilterError
 from ldap3.operation.search import parse_filter
 
 from server.connectors.directory.ldap import LdapDirectory
+from server.connectors.directory.ldap_settings import LdapSettings, TlsMode
 from server.connectors.directory.ldap_write import WritingLdapDirectory, WritingSettings
 from server.connectors.directory.schema import Schema
-from server.connectors.directory.wire import LdapSettings, TlsMode
 from server.connectors.fields import TLS_FIELDS
 from server.ports.connection import Ability, Configured, Field, FieldKind, Kind, Port, Surroundings
 from shared import errors

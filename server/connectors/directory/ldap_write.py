@@ -10,8 +10,9 @@ from typing import Final
 import ldap3
 
 from server.connectors.directory.ldap import NO_ATTRIBUTES, LdapDirectory
+from server.connectors.directory.ldap_settings import LdapSettings
 from server.connectors.directory.mapping import issuer_and_serial
-from server.connectors.directory.wire import LdapSettings, Wire
+from server.connectors.directory.wire import Wire
 from server.ports.connection import Ability, Surroundings
 from shared import errors
 from shared.credential.model import HolderId

@@ -12,16 +12,14 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum, unique
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import ldap3
 from ldap3.core import exceptions as ldap_errors
 from pyasn1.error import PyAsn1Error
 
-from server.connectors.directory.schema import OPENLDAP, Schema
+from server.connectors.directory.ldap_settings import LdapSettings, TlsMode
 from server.connectors.tls import client_context
 from shared import errors
 from shared.secret import Secret
@@ -45,55 +43,6 @@ LATER: Final = frozenset({3, 51, 52})
 
 NOT_LDAP: Final = (PyAsn1Error, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What the library raises of its own where an answer is not LDAP."""
-
-
-@unique
-class TlsMode(StrEnum):
-    """How the wire is encrypted; there is no third way."""
-
-    LDAPS = "ldaps"
-    STARTTLS = "starttls"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LdapSettings:
-    """One directory.
-
-    `bases` are where people are searched; `base` is the first of them, and may be empty at a global catalogue. `bind_dn`
-    is who asks (Active Directory also takes a UPN); with `keytab` a Kerberos principal, which needs no password. Where a
-    host of several is down, the next is asked. Trust roots are `ca_file` or `roots` (PEM); without either the
-    system's count. `attributes` are departures from the schema's. Where there are `groups`, only their members are people.
-    """
-
-    connection: str
-    host: str
-    base: str
-    bind_dn: str
-    other_hosts: tuple[str, ...] = ()
-    other_bases: tuple[str, ...] = ()
-    port: int = 636
-    tls: TlsMode = TlsMode.LDAPS
-    ca_file: Path | None = None
-    roots: str = ""
-    keytab: Path | None = None
-    schema: Schema = OPENLDAP
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    groups: tuple[str, ...] = ()
-    timeout_s: int = 5
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """Every host, in the order in which they are tried."""
-        return (self.host, *self.other_hosts)
-
-    def as_user(self, user: str) -> "LdapSettings":
-        """Return the same directory for another account, by password."""
-        return replace(self, bind_dn=user, keytab=None)
-
-    @property
-    def bases(self) -> tuple[str, ...]:
-        """Every base."""
-        return (self.base, *self.other_bases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,11 +27,13 @@ from shared.proto import (
     admin_pb2,
     applications_pb2,
     approvals_pb2,
+    connections_pb2,
     console_pb2,
     credentials_pb2,
     first_start_pb2,
     operations_pb2,
     operators_pb2,
+    people_pb2,
     rehearsals_pb2,
     self_service_pb2,
     sessions_pb2,
@@ -46,7 +48,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     for module in (
         *(operations_pb2, console_pb2, credentials_pb2, rehearsals_pb2, sessions_pb2),
         *(stations_pb2, admin_pb2, operators_pb2, applications_pb2),
-        *(first_start_pb2, self_service_pb2, approvals_pb2),
+        *(first_start_pb2, self_service_pb2, approvals_pb2, connections_pb2, people_pb2),
         *(health_pb2, reflection_pb2),
     )
     for service in module.DESCRIPTOR.services_by_name.values()

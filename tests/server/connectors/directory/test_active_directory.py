@@ -12,9 +12,9 @@ from ldap3 import MODIFY_REPLACE
 
 from server.connectors.directory.active_directory import KIND
 from server.connectors.directory.ldap import LdapDirectory, TlsMode
+from server.connectors.directory.ldap_settings import LdapSettings
 from server.connectors.directory.ldap_write import WritingLdapDirectory
 from server.connectors.directory.mapping import issuer_and_serial
-from server.connectors.directory.wire import LdapSettings
 from server.ports.connection import Ability
 from shared import errors
 from shared.clock import SystemClock
