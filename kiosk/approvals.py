@@ -6,7 +6,6 @@ from typing import Final
 from uuid import UUID
 
 from kiosk.asking import shown
-from kiosk.backend.approvals import GrpcApprovals
 from kiosk.commands import Result, opened, say
 from kiosk.credentials import one_credential
 from kiosk.operate import Given, one_holder, one_reader
@@ -39,7 +38,7 @@ async def request(config: Path | None, wish: ApprovalWish) -> Result:
             wish = replace(wish, replaces=await _one(parts, wish.replaces, REVOKE))
         if wish.primary:
             wish = replace(wish, primary=await _one(parts, wish.primary, REVOKE))
-        return shown(await GrpcApprovals(parts.backend).request_approval(wish))
+        return shown(await parts.approvals.request_approval(wish))
 
 
 async def _one(parts: Parts, wanted: str, operation: OperationKind) -> str:
@@ -50,7 +49,7 @@ async def _one(parts: Parts, wanted: str, operation: OperationKind) -> str:
 async def waiting(config: Path | None) -> Result:
     """List what waits: what whoever is logged on may approve, and what they asked for."""
     async with opened(config) as parts:
-        views = await GrpcApprovals(parts.backend).approvals()
+        views = await parts.approvals.approvals()
     lines = [approval_words.summary(view) for view in views] or ["Nothing waits for an approval."]
     return Result(
         lines=lines, document={"ok": True, "approvals": [approval_words.document(view) for view in views]}
@@ -60,7 +59,7 @@ async def waiting(config: Path | None) -> Result:
 async def show(config: Path | None, request_id: UUID) -> Result:
     """Say all that whoever approves has to know."""
     async with opened(config) as parts:
-        return shown(await GrpcApprovals(parts.backend).approval(request_id))
+        return shown(await parts.approvals.approval(request_id))
 
 
 async def approve(config: Path | None, request_id: UUID, reader: str, given: Given) -> Result:
@@ -70,7 +69,7 @@ async def approve(config: Path | None, request_id: UUID, reader: str, given: Giv
         KioskError: as `kiosk.station.approving.approve`.
     """
     async with opened(config) as parts:
-        line = GrpcApprovals(parts.backend)
+        line = parts.approvals
         seen = await line.approval(request_id)
         for each in approval_words.lines(seen):
             say(each)
@@ -81,10 +80,10 @@ async def approve(config: Path | None, request_id: UUID, reader: str, given: Giv
 async def decline(config: Path | None, request_id: UUID, why: str) -> Result:
     """Decline a request for good."""
     async with opened(config) as parts:
-        return shown(await GrpcApprovals(parts.backend).decline(request_id, why))
+        return shown(await parts.approvals.decline(request_id, why))
 
 
 async def withdraw(config: Path | None, request_id: UUID) -> Result:
     """Take back one's own request."""
     async with opened(config) as parts:
-        return shown(await GrpcApprovals(parts.backend).withdraw(request_id))
+        return shown(await parts.approvals.withdraw(request_id))

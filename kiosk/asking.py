@@ -2,38 +2,22 @@
 
 from dataclasses import replace
 
-from kiosk.backend.approvals import GrpcApprovals
-from kiosk.backend.client import GrpcBackend
 from kiosk.commands import Result
+from kiosk.station.approving import ApprovalLine
+from kiosk.station.approving import wish_for
 from kiosk.station.faces import Job
 from shared import approval_words, errors
-from shared.approvals import ApprovalView, ApprovalWish
-from shared.credential.approval import Way
+from shared.approvals import ApprovalView
 
 
-async def asked_for(line: GrpcBackend, error: errors.ApprovalNeeded, job: Job) -> Result:
+async def asked_for(line: ApprovalLine, error: errors.ApprovalNeeded, job: Job) -> Result:
     """Ask for what `job` was refused for want of; it is done again once somebody has approved it."""
-    view = await GrpcApprovals(line).request_approval(wish_for(error, job))
+    view = await line.request_approval(wish_for(error, job))
     result = shown(view)
     return replace(
         result,
         document={**result.document, "ok": False, "error": error.code, "facts": error.facts},
         exit_code=error.exit_code,
-    )
-
-
-def wish_for(error: errors.ApprovalNeeded, job: Job) -> ApprovalWish:
-    """Return what to ask for; the refusal says which way and which card, the job for whom."""
-    way = Way(str(error.facts["operation"]))
-    if way is not Way.ISSUE:
-        return ApprovalWish(way=way, card=str(error.facts.get("card", "")))
-    return ApprovalWish(
-        way=way,
-        holder=job.holder,
-        template=job.template,
-        replaces=job.replaces,
-        primary=job.primary,
-        roles=job.roles,
     )
 
 

@@ -76,7 +76,7 @@ async def operate(config: Path | None, job: Job, given: Given = NOBODY, *, ask: 
         )
         outcome = await parts.core.perform(job, given.person, Lines())
         if ask and isinstance(outcome.error, errors.ApprovalNeeded):
-            return await asked_for(parts.backend, outcome.error, job)
+            return await asked_for(parts.approvals, outcome.error, job)
         return _result(job, outcome)
 
 

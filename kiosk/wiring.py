@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
+from kiosk.backend.approvals import GrpcApprovals
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity, load_identity
 from kiosk.backend.renewal import Renewal
@@ -16,6 +17,7 @@ from kiosk.devices.virtual.image import ImageFile
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.ports import Readers
 from kiosk.settings import ReaderKind, Settings
+from kiosk.station.approving import ApprovalLine
 from kiosk.station.core import StationCore
 from kiosk.station.logon import Logon
 from shared.clock import Clock
@@ -38,6 +40,7 @@ class Parts:
     backend: GrpcBackend
     core: StationCore
     logon: Logon
+    approvals: ApprovalLine
     virtual: VirtualReaders | None
     name: str
 
@@ -115,6 +118,7 @@ async def open_station(settings: Settings, clock: Clock, face: Face = Face.CLI) 
         backend=backend,
         core=core,
         logon=Logon(readers, backend, clock, SshAgent.forwarded(os.environ)),
+        approvals=GrpcApprovals(backend),
         virtual=virtual,
         name=settings.station.name or identity.name,
     )
