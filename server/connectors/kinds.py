@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 from server.connectors.ca import (
     digicert_one,
     digicert_platform,
+    django_ca,
     ejbca,
     entrust,
     est,
@@ -14,6 +15,7 @@ from server.connectors.ca import (
     step_ca,
     vault,
 )
+from server.connectors.ca.adcs import wstep as adcs_wstep
 from server.connectors.ca.cmp import connector as cmp
 from server.connectors.directory import (
     active_directory,
@@ -63,9 +65,11 @@ BY_NAME: Final = Kind(
 _KINDS: Final = (
     AUTHORITY,
     BY_NAME,
+    adcs_wstep.KIND,
     cmp.KIND,
     digicert_one.KIND,
     digicert_platform.KIND,
+    django_ca.KIND,
     ejbca.KIND,
     entrust.KIND,
     est.KIND,

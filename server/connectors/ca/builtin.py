@@ -32,7 +32,7 @@ CRL_REFRESH: Final = timedelta(minutes=10)
 class BuiltinAuthority:
     """Issue, revoke, hold and publish with keys of our own.
 
-    It is a `CertificateAuthority`, `CanRevoke`, `CanHold` and `PublishesCrl`.
+    It is a `CertificateAuthority`, `CanRevoke`, `CanHold`, `CanListProfiles` and `PublishesCrl`.
     """
 
     def __init__(
@@ -88,6 +88,10 @@ class BuiltinAuthority:
     def issuer(self) -> Issuer:
         """The issuing certificate with its key, for the server's own certificates."""
         return self._issuer
+
+    async def offered_profiles(self) -> Sequence[str]:
+        """Return every profile that templates may name."""
+        return sorted(HOLDER_PROFILES)
 
     async def trust(self) -> Sequence[bytes]:
         """Return the configured issuers, DER, from the issuing one to the root."""
