@@ -161,7 +161,7 @@ async def _prepare(op: Operation) -> Issue:
     )
     personal_texts(template.pin.not_from, values)  # what is missing is missed now, not when the holder comes
     names = {
-        spec.slot: naming.names_for(spec, values, record.record_id, bytes(FASCN))
+        spec.slot: naming.names_for(spec, values, record.record_id, bytes(FASCN), abilities[spec.ca].names)
         for spec in template.certificates
     }
     op.ends_at = op.services.clock.now() + template.temporary.lasts if template.temporary else None

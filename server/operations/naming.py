@@ -1,6 +1,6 @@
 """The names in a certificate: from a template, a person and a card; and what of them its request asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from cryptography import x509
@@ -35,8 +35,14 @@ def values_for(
     return values
 
 
-def names_for(spec: CertificateSpec, values: Mapping[str, str], record_id: RecordId, fascn: bytes) -> Names:
-    """Fill in the names of one certificate.
+def names_for(
+    spec: CertificateSpec,
+    values: Mapping[str, str],
+    record_id: RecordId,
+    fascn: bytes,
+    carried: Collection[str] = (),
+) -> Names:
+    """Fill in the names of one certificate; the card's own are left out where its authority says that it carries others.
 
     Raises:
         VariableMissing: the directory lacks a value that the template needs.
@@ -46,8 +52,9 @@ def names_for(spec: CertificateSpec, values: Mapping[str, str], record_id: Recor
         upn=fill(spec.upn, values),
         mail=fill(spec.mail, values),
         sid=fill(spec.sid, values),
-        card=f"urn:uuid:{record_id}",
-        fascn=fascn,
+        card=f"urn:uuid:{record_id}" if not carried or "card" in carried else "",
+        fascn=fascn if not carried or "fascn" in carried else b"",
+        account=fill(spec.account, values),
     )
 
 

@@ -157,7 +157,9 @@ async def prepare(op: Operation) -> Replacement:
         template=template,
         present=present,
         names={
-            spec.slot: naming.names_for(spec, values, record.record_id, bytes(FASCN))
+            spec.slot: naming.names_for(
+                spec, values, record.record_id, bytes(FASCN), abilities[spec.ca].names
+            )
             for spec in template.certificates
         },
         identity=await identity_objects(op, record.record_id, steps, facts, expires),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import pytest
+from cryptography import x509
 
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.operations.tasks import UNCONFIRMED, attempt
@@ -25,6 +26,7 @@ from shared.credential.model import CertificateState, State
 from shared.relay import OperationKind
 from tests.scenario.judging import PIN, SLOTS, WatchedCard, active_card, issue, judge, put, said
 from tests.scenario.lab import BOB, Holder, Lab
+from tests.scenario.templates import EMPLOYEE
 
 
 @pytest.fixture
@@ -226,3 +228,32 @@ async def test_what_cannot_be_read_is_told_with_the_authority_and_the_reason(lab
     assert await attempt(lab.services, credential.tasks) == 0
     assert max(authority.keys.values()) == 1
     await judge(lab)
+
+
+@dataclass
+class Selective(Outside):
+    """Its certificates carry log-on names and mail addresses, and nothing of a card."""
+
+    asked: list[SignRequest] = field(default_factory=list)
+
+    @property
+    def abilities(self) -> Abilities:
+        return replace(super().abilities, names=("upn", "mail", "sid"))
+
+    async def answer(self, request: SignRequest) -> Outcome:
+        self.asked.append(request)
+        return await super().answer(request)
+
+
+async def test_a_card_is_not_named_where_its_name_is_not_carried(lab: Lab) -> None:
+    await lab.apply(EMPLOYEE.replace("card-authentication", "signature"), version=2)
+    await put(lab, WatchedCard.fresh())
+    authority = connect(lab, Selective(lab.ca))
+    await issue(lab)
+    assert authority.asked
+    for request in authority.asked:
+        assert (request.names.card, request.names.fascn) == ("", b"")
+        if request.request:
+            asked = x509.load_der_x509_csr(request.request).extensions
+            names = asked.get_extension_for_class(x509.SubjectAlternativeName).value if list(asked) else ()
+            assert not any(isinstance(name, x509.UniformResourceIdentifier) for name in names)
