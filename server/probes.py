@@ -10,7 +10,6 @@ from server.jobs.renewal import due_now
 from server.jobs.runner import Job
 from server.operations.lateness import Deadlines, Lateness, lateness
 from server.operations.services import Services
-from server.ports.directory import Directory
 from server.ports.keystore import MasterKeys
 from server.ports.store import JobRecord, Store
 from shared import errors
@@ -40,7 +39,6 @@ def probes(
         "store": _store(services.store),
         "key-store": _keystore(keystore),
         f"ca:{connection}": _authority(issuing),
-        **{f"directory:{name}": _directory(each) for name, each in services.directories.items()},
         "certificate-tasks": _tasks(services, deadlines),
         "renewal": _renewal(services),
         **{f"job:{job.name}": _job(services, job, started_at) for job in jobs},
@@ -66,13 +64,6 @@ def _authority(issuing: bytes) -> Probe:
         certificate = x509.load_der_x509_certificate(issuing)
         until = certificate.not_valid_after_utc.isoformat()
         return {"issuer": certificate.subject.rfc4514_string(), "until": until}
-
-    return probe
-
-
-def _directory(directory: Directory) -> Probe:
-    async def probe() -> dict[str, Fact]:
-        return {"answers": len(await directory.search("", 1))}
 
     return probe
 

@@ -51,7 +51,7 @@ class Switchboard:
         """Begin with none."""
         self._clock = clock
         self._linked: dict[tuple[Port, str], Linked] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], Linked] = {}
         self.authorities: Final[Mapping[str, CertificateAuthority]] = _Live(self._linked, Port.CA)
         self.directories: Final[Mapping[str, Directory]] = _Live(self._linked, Port.DIRECTORY)
 
@@ -123,10 +123,11 @@ class Switchboard:
 
     async def close(self) -> None:
         """Let go of all of them."""
-        for task in self._leaving:
+        leaving = dict(self._leaving)
+        for task in leaving:
             task.cancel()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
-        for linked in self._linked.values():
+        await asyncio.gather(*leaving, return_exceptions=True)
+        for linked in (*leaving.values(), *self._linked.values()):
             await _close(linked)
 
     def _exchange(self, built: Linked) -> None:
@@ -141,16 +142,14 @@ class Switchboard:
         if old.connector is None:
             return
         task = asyncio.get_running_loop().create_task(self._left(old))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._leaving[task] = old
+        task.add_done_callback(self._leaving.pop)
 
     async def _left(self, old: Linked) -> None:
         ends = self._clock.monotonic() + LEAVE_AFTER_S
-        try:
-            while old.line and old.line.state.running and self._clock.monotonic() < ends:  # noqa: ASYNC110  # a line counts, and wakes nobody
-                await asyncio.sleep(LOOK_AGAIN_S)
-        finally:
-            await _close(old)
+        while old.line and old.line.state.running and self._clock.monotonic() < ends:  # noqa: ASYNC110  # a line counts, and wakes nobody
+            await asyncio.sleep(LOOK_AGAIN_S)
+        await _close(old)
 
     def _finder(self, port: Port) -> Callable[[str], Any]:
         def find(name: str) -> Any:

@@ -37,6 +37,7 @@ from server.authority.sessions import SessionLimits, Sessions
 from server.authority.stations import Enrolment, JoinAddress
 from server.authority.templates import Templates
 from server.authority.work import Work
+from server.connection_probes import connection_probes
 from server.connectors.ca.bootstrap import CONTENT_SIGNING_KEY
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.ca.stations import StationAuthority
@@ -46,6 +47,7 @@ from server.connectors.kinds import AUTHORITY, BY_NAME, KINDS
 from server.given import connect_given
 from server.identity import Identity, load_identity, make_identity, pem
 from server.jobs.certificate_tasks import certificate_tasks
+from server.jobs.credentials import credentials
 from server.jobs.leavers import leavers
 from server.jobs.orphans import orphans
 from server.jobs.renewal import renewal
@@ -291,6 +293,17 @@ class Server:
             lambda: parts.keystore.generation,
             services.clock,
         )
+        standing = {
+            **probes(
+                services,
+                parts.keystore,
+                connection=BUILT_IN,
+                issuing=parts.identity.issuers.issuing,
+                deadlines=self._deadlines,
+                jobs=self._jobs,
+            ),
+            **watch(parts.settings, parts.identity.issuers.issuing, parts.clock),
+        }
         admin = Admin(
             name=name,
             version=self._version,
@@ -299,17 +312,7 @@ class Server:
             templates=parts.templates,
             keys=MasterKeyGenerations(parts.keystore, store.cards, store.audit, acts),
             work=Work(services, self._deadlines, {job.name: job.every for job in self._jobs}),
-            probes={
-                **probes(
-                    services,
-                    parts.keystore,
-                    connection=BUILT_IN,
-                    issuing=parts.identity.issuers.issuing,
-                    deadlines=self._deadlines,
-                    jobs=self._jobs,
-                ),
-                **watch(parts.settings, parts.identity.issuers.issuing, parts.clock),
-            },
+            probes=lambda: {**standing, **connection_probes(parts.switchboard, parts.clock)},
             clock=parts.clock,
         )
         await self._stations.serve_stations(
@@ -382,4 +385,5 @@ def _jobs(parts: Parts, deadlines: Deadlines) -> tuple[Job, ...]:
         succession(),
         renewal(store),
         leavers(store),
+        credentials(store),
     )

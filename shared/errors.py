@@ -554,6 +554,12 @@ class NotSupported(ConnectorError):
     code = "not-supported"
 
 
+class CredentialEnds(ConnectorError):
+    """The credential by which an outside system knows us ends soon, or has. Facts: `connection`, `until`, `days`."""
+
+    code = "credential-ends"
+
+
 class TasksLate(ConnectorError):
     """Certificate authorities have not done in time what was decided. Facts: `late`, `overdue` (how many), `hours`."""
 

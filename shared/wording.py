@@ -91,6 +91,7 @@ _FAILURES: Final[dict[str, str]] = {
     "passphrase-rejected": "The key store does not open with this passphrase.",
     "key-store-damaged": "The key store's file is damaged: {why}.",
     "not-supported": "The connection “{connection}” cannot do what the configuration needs: {what}.",
+    "credential-ends": "The credential with which “{connection}” knows this server ends on {until} (in {days} days).",
     "tasks-late": "Certificate authorities let what was decided wait: {late} for too long, {overdue} of them for more than "
     "{hours} hours.",
     "job-failed": "The job “{job}” was not done: {reason}.",

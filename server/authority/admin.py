@@ -4,7 +4,8 @@ Until operators exist, the server's own Unix user is the administrator: who can 
 something takes the session of an operator.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -47,6 +48,13 @@ class Probe(Protocol):
         ...
 
 
+async def _check(subject: str, probe: Probe) -> Check:
+    try:
+        return Check(subject=subject, facts=await probe())
+    except errors.KioskError as error:
+        return Check(subject=subject, error=error)
+
+
 class Admin:
     """Answer `kiosk-server` commands."""
 
@@ -60,10 +68,10 @@ class Admin:
         templates: Templates,
         keys: MasterKeyGenerations,
         work: Work,
-        probes: Mapping[str, Probe],
+        probes: Callable[[], Mapping[str, Probe]],
         clock: Clock,
     ) -> None:
-        """`probes` are what `doctor` tries, by subject."""
+        """`probes` returns what `doctor` tries at that time, by subject."""
         self._name = name
         self._version = version
         self._enrolment = enrolment
@@ -121,12 +129,7 @@ class Admin:
 
     async def status(self) -> ServerStatus:
         """Check everything that the server needs, outside systems included."""
-        checks = []
-        for subject, probe in self._probes.items():
-            try:
-                checks.append(Check(subject=subject, facts=await probe()))
-            except errors.KioskError as error:
-                checks.append(Check(subject=subject, error=error))
+        checks = await asyncio.gather(*(_check(*each) for each in self._probes().items()))
         return ServerStatus(
             server=self._name,
             version=self._version,

@@ -121,7 +121,7 @@ class GuardedLine:
             ConnectorUnreachable: it is not asked just now.
         """
         breaker = self._breaker
-        if breaker.asked_for and self._clock.monotonic() + breaker.rest_s < ends:
+        if breaker.asked_for and 0 < breaker.rest_s < ends - self._clock.monotonic():
             await self._sleep(breaker.rest_s)
         if not breaker.admits():
             reason = f"{what}: it is let alone for a while; {self._counts.reason}"

@@ -237,6 +237,7 @@ class Http:
                 max_line_size=MAX_HEADERS,
                 max_field_size=MAX_HEADERS,
             )
+            self._session._retry_connection = False  # noqa: SLF001  # it would repeat PUT and DELETE; there is no setting
         return self._session
 
 

@@ -312,7 +312,7 @@ async def test_what_can_never_succeed_is_given_up_and_kept(working: Working) -> 
 async def test_jobs_are_listed(working: Working) -> None:
     before = await work(working).jobs()
     assert [job.name for job in before] == [
-        "certificate-tasks", "orphans", "renewal", "succession", "temporary",
+        "certificate-tasks", "credentials", "leavers", "orphans", "renewal", "succession", "temporary",
     ]  # fmt: skip
     assert {job.last_run_at for job in before} == {None}
     await working.pass_time(timedelta(minutes=1))

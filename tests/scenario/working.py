@@ -9,6 +9,7 @@ from typing import Self
 
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.jobs.certificate_tasks import certificate_tasks
+from server.jobs.credentials import credentials
 from server.jobs.leavers import leavers
 from server.jobs.orphans import orphans
 from server.jobs.renewal import renewal
@@ -178,6 +179,7 @@ def all_jobs(services: Services) -> tuple[Job, ...]:
         succession(),
         renewal(store),
         leavers(store),
+        credentials(store),
     )
 
 

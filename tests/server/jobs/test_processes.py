@@ -194,6 +194,7 @@ def test_an_administrator_sees_what_waits_and_gives_up_what_cannot_be_done(folde
         assert checks["certificate-tasks"]["facts"] == {"waiting": 0, "given-up": 1}
         assert {name for name in checks if name.startswith("job:")} == {
             "job:certificate-tasks",
+            "job:credentials",
             "job:leavers",
             "job:orphans",
             "job:renewal",
