@@ -59,13 +59,21 @@ async def obtain(op: Operation, wanted: Sequence[Wanted], object_max: int) -> di
     found: dict[Slot, CertificateRecord] = {}
     asked: dict[str, list[Wanted]] = {}
     renewed = False
+    waits: list[errors.KioskError] = []
     for item in wanted:
-        match await desk.from_before(item):
+        try:
+            settled = await desk.from_before(item)
+        except errors.ConnectorError as wait:
+            waits.append(wait)  # the others are looked for all the same: each may have been granted meanwhile
+            continue
+        match settled:
             case CertificateRecord() as record:
                 found[item.spec.slot] = record
             case now:
                 asked.setdefault(item.spec.ca, []).append(now)
                 renewed |= now is not item
+    if waits:
+        raise waits[0]
     if renewed:
         await op.journal.commit()  # requests under new ids: stored before anybody is asked
     for connection, items in asked.items():

@@ -13,7 +13,7 @@ from server.operations import naming
 from server.operations.attest import trust_for
 from server.operations.objects import FASCN, IdentityObjects, identity_objects, only_ours
 from server.operations.operation import Operation
-from server.ports.ca import Names, SignRequest
+from server.ports.ca import CanGreet, Names, SignRequest
 from shared import errors
 from shared.credential import lint, plan
 from shared.credential.lifecycle import CONTINUED, OperationKind, target
@@ -211,7 +211,9 @@ async def _check_authorities(op: Operation, job: Replacement) -> None:
     some_key = job.before.certificates[-1].public_key
     for spec in {spec.ca: spec for spec in job.made}.values():
         authority = op.services.authorities[spec.ca]
-        await authority.trust()
+        if isinstance(authority, CanGreet):
+            await authority.greet()
+            continue
         await authority.find(
             SignRequest(
                 request_id=RequestId(uuid4()),

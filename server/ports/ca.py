@@ -142,6 +142,19 @@ class CertificateAuthority(Protocol):
 
 
 @runtime_checkable
+class CanGreet(Protocol):
+    """Be asked whether it is there and knows us."""
+
+    async def greet(self) -> None:
+        """Ask something that changes nothing and needs our credential.
+
+        Raises:
+            ConnectorUnreachable, ConnectorRefused, ConnectorAnswerWrong: what is wrong.
+        """
+        ...
+
+
+@runtime_checkable
 class CanRevoke(Protocol):
     """Revoke certificates."""
 

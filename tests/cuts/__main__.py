@@ -1,4 +1,4 @@
-"""`python -m tests.cuts [--operations …] [--profiles …] [--seed S] [--sample N] [--jobs N] [--json]`: cut, heal, judge.
+"""`python -m tests.cuts [--operations …] [--profiles …] [--authority MOOD] [--seed S] [--sample N] [--jobs N] [--json]`.
 
 One line on standard output; every case that did not heal on standard error, and exit code 1.
 """
@@ -23,11 +23,27 @@ import click
     default=lambda: len(os.sched_getaffinity(0)),
     help="So many processes; as many as there are processors where it is left out.",
 )
+@click.option(
+    "--authority",
+    "mood",
+    type=click.Choice(["answers", "late", "twice", "never"]),
+    default="answers",
+    show_default=True,
+    help="The certificate authority: lets requests wait, signs as often as asked and loses answers, or cannot be searched.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One object on one line.")
 def main(
-    operations: str | None, profiles: str | None, seed: int, sample: int | None, jobs: int, *, as_json: bool
+    operations: str | None,
+    profiles: str | None,
+    seed: int,
+    sample: int | None,
+    jobs: int,
+    mood: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Cut operations at every command, message and commit, and heal them at another station."""
+    from tests.cuts.authority import Mood
     from tests.cuts.operations import OPERATIONS, PROFILES
     from tests.cuts.run import Wanted, quiet, report
 
@@ -38,6 +54,7 @@ def main(
         seed=seed,
         sample=sample,
         jobs=jobs,
+        mood=Mood(mood),
     )
     figures, problems = asyncio.run(report(wanted))
     click.echo(json.dumps(figures, indent=None if as_json else 2))

@@ -9,6 +9,7 @@ from kiosk.station.faces import Outcome
 from shared import errors
 from shared.relay import OperationKind
 from tests.cuts import judge
+from tests.cuts.authority import Mood
 from tests.cuts.cut import Counts, Cut
 from tests.cuts.operations import OPERATIONS, PROFILES, Row, reason_for
 from tests.cuts.world import World
@@ -27,10 +28,13 @@ class Case:
     operation: str
     profile: str
     cut: Cut
+    mood: Mood = Mood.ANSWERS
+    """How the certificate authority is, from the operation that is cut on."""
 
     def __str__(self) -> str:
         """Return it as reports name it."""
-        return f"{self.operation} on {self.profile}, {self.cut}"
+        odd = "" if self.mood is Mood.ANSWERS else f", authority {self.mood}"
+        return f"{self.operation} on {self.profile}, {self.cut}{odd}"
 
 
 @dataclass(slots=True)
@@ -101,6 +105,7 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
     row = OPERATIONS[case.operation]
     await prepare(world, row, case.profile, chance)
     before = judge.shape(world.card.memory, await world.books()) if row.once else None
+    world.begin(case.mood)
     wanted = [case.cut, *_more_cuts(world, uncut.counts, chance)]
     cuts: list[Cut] = []
     again = 0
@@ -119,6 +124,7 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
         outcomes.append(str(ran.outcome.error))
     else:
         problems.append(f"not healed: {outcomes}")
+    world.begin(Mood.ANSWERS)
     if not cuts:
         return Tally()
     found, orphans = await _judged(world, row, uncut.shape)

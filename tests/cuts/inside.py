@@ -12,6 +12,7 @@ from server.authority.access import Caller
 from server.authority.policy import unrestricted
 from server.connectors.ca.builtin import BuiltinAuthority
 from server.connectors.keystore.memory import MemoryKeyStore
+from server.operations.engine import OperationEngine
 from server.operations.services import Services
 from server.operations.succession import Succession
 from server.operations.tasks import attempt
@@ -21,7 +22,7 @@ from shared.piv.ids import ProfileName
 from shared.relay import OperationKind, StationTurn
 from shared.virtual.card import VirtualCard
 from shared.virtual.memory import Memory
-from tests.cuts.authority import MoodyAuthority
+from tests.cuts.authority import Mood, MoodyAuthority
 from tests.cuts.cut import FAULTS, MESSAGES, Counts, Cut, DyingWire
 from tests.cuts.holder import Holder
 from tests.cuts.world import DESKS, Books, Line, Place, World
@@ -80,6 +81,11 @@ class Inside(World):
         """Begin with a card from the factory, and a server that never saw one."""
         self._lab.store._book.state = self._new.copy()
         await super().new_card(profile, chance)
+
+    def begin(self, mood: Mood) -> None:
+        """Have the certificate authority be in a mood, and the server know no more than what it has stored."""
+        self.authority.begin(mood)
+        self._lab.engine = OperationEngine(self._lab.services)
 
     def remember(self, name: str) -> None:
         """Keep card, holder and store as they are."""

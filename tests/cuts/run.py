@@ -14,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from tests.cuts.authority import Mood
 from tests.cuts.case import Case, Tally, Uncut, try_case, uncut_run
 from tests.cuts.cut import COMMITS, Cut
 from tests.cuts.inside import Inside
@@ -31,6 +32,8 @@ class Wanted:
     seed: int = 0
     sample: int | None = None
     jobs: int = 1
+    mood: Mood = Mood.ANSWERS
+    """How the certificate authority is; an odd one is only looked at inside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ async def run(wanted: Wanted, *, inside: bool = True, outside: bool = True) -> T
             for operation, profile in product(wanted.operations, wanted.profiles)
         }
         plan = [
-            Case(operation=operation, profile=profile, cut=Cut(kind=kind, at=at))
+            Case(operation=operation, profile=profile, cut=Cut(kind=kind, at=at), mood=wanted.mood)
             for (side, operation, profile), each in uncut.items()
             for kind in worlds[side].kinds
             for at in range(1, each.counts.of(kind) + 1)
@@ -119,7 +122,7 @@ async def _work(share: Share) -> Tally:
 async def report(wanted: Wanted) -> tuple[dict[str, Any], list[str]]:
     """Run, and return what is printed, and the problems."""
     begun = time.monotonic()
-    tally = await run(wanted)
+    tally = await run(wanted, outside=wanted.mood is Mood.ANSWERS)
     figures = {
         "operations": list(wanted.operations),
         "cuts": tally.cuts,

@@ -16,6 +16,7 @@ from shared.secret import Secret
 from shared.virtual.memory import Memory
 from tests.cuts import judge
 from tests.cuts.__main__ import main
+from tests.cuts.authority import ODD, Mood
 from tests.cuts.case import prepare
 from tests.cuts.inside import Inside
 from tests.cuts.operations import OPERATIONS
@@ -24,6 +25,8 @@ from tests.cuts.run import Wanted, run
 SEED = 20260302
 INSIDE = 80
 """Cases of each operation: cuts at commands and messages."""
+ASKING = ("issue", "issue-registered", "issue-again", "issue-replacing", "renew", "reissue")
+"""What asks a certificate authority for certificates."""
 OUTSIDE = 16
 """Cases of all operations: kills of the server at its commits."""
 
@@ -35,6 +38,15 @@ async def test_a_card_that_is_pulled_and_a_line_that_dies(operation: str) -> Non
     assert (tally.healed, tally.lost, tally.orphans) == (tally.cuts, 0, 0)
     assert tally.cuts >= INSIDE / 2
     assert tally.again > 0, "no healing was cut again"
+
+
+@pytest.mark.parametrize("mood", ODD)
+async def test_a_certificate_authority_that_is_late_or_lost(mood: Mood) -> None:
+    wanted = Wanted(operations=ASKING, seed=SEED, sample=INSIDE, mood=mood)
+    tally = await run(wanted, outside=False)
+    assert tally.problems == []
+    assert (tally.healed, tally.lost, tally.orphans) == (tally.cuts, 0, 0)
+    assert tally.cuts >= INSIDE / 2
 
 
 async def test_a_server_that_is_killed() -> None:

@@ -24,6 +24,7 @@ from shared.relay import Begin, OperationKind
 from shared.virtual.card import VirtualCard
 from shared.virtual.faults import Fault
 from shared.virtual.memory import Memory
+from tests.cuts.authority import Mood
 from tests.cuts.cut import FAULTS, Counts, Cut, CutKind
 from tests.cuts.holder import Holder
 from tests.scenario.lab import Notes
@@ -104,6 +105,10 @@ class World(ABC):
     def _factory_card(self, profile: ProfileName, chance: random.Random) -> None:
         serial = chance.randint(1, 0xFFFFFFFF)
         self.put_on_table(VirtualCard.new(profile, serial=serial, random=os.urandom), Holder(chance))
+
+    def begin(self, mood: Mood) -> None:
+        """Have the certificate authority be in a mood; a server that was started again goes on with the same cards."""
+        assert mood is Mood.ANSWERS, "only where the authority is in this process"
 
     def remember(self, name: str) -> None:
         """Keep this moment to come back to; where that cannot be done, nothing happens."""
