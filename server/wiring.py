@@ -18,6 +18,7 @@ from server.authority.access import Access
 from server.authority.acting import Acting
 from server.authority.acts import Acts
 from server.authority.admin import ACTOR, Admin
+from server.authority.administrator import administrator
 from server.authority.connections import Connections
 from server.authority.console import Console
 from server.authority.credentials import Credentials
@@ -197,7 +198,14 @@ def _assemble(
         identity=identity,
         services=services,
         switchboard=switchboard,
-        connections=Connections(store, keystore, switchboard, KINDS, clock),
+        connections=Connections(
+            store,
+            keystore,
+            switchboard,
+            KINDS,
+            clock,
+            actor=lambda: administrator(unrestricted(ACTOR)).actor,
+        ),
         templates=templates,
         enrolment=enrolment,
         stations=stations,

@@ -307,7 +307,8 @@ async def test_a_credential_that_is_refused_is_a_finding(http: Http) -> None:
 
 async def test_a_certificate_of_ours_that_ends_soon_is_a_finding(server: Anything) -> None:
     soon = make("CN=kiosk", days=20)
-    http = http_to(server, **{"client-certificate": soon.pem, "client-key": Secret.from_text(soon.key_pem)})
+    ours: dict[str, Any] = {"client-certificate": soon.pem, "client-key": Secret.from_text(soon.key_pem)}
+    http = http_to(server, **ours)
     found = verdicts(await examine(http, SystemClock(), ask_nothing))
     assert found[Aspect.EXPIRY] is Verdict.FAILS
     await http.close()
