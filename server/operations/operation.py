@@ -17,7 +17,7 @@ from server.operations.journal import Journal
 from server.operations.secrets import CardSecrets
 from server.operations.services import Services
 from server.operations.talk import Talk
-from server.ports.store import ApprovalSpent, AuditKind, Opening, SecretChanged
+from server.ports.store import ApprovalSpent, AuditKind, AuditRecord, Change, Opening, SecretChanged
 from shared import errors
 from shared.credential import plan
 from shared.credential.approval import WAY_OF
@@ -262,13 +262,12 @@ class Operation:
                 raise errors.OperationInterrupted(operation=cut.kind)
             seen = await claim(self, partial(self.journal.abandon, seen, cut))
         operation_id = cut.operation_id if cut and same else OperationId(uuid4())
-        await self._spend(operation_id)
-        self.journal.evidence(
-            AuditKind.OPERATION,
-            "continued" if same else "began",
-            record_id,
-            operation=self.begin.operation.value,
-            reader=self.begin.reader,
+        began = AuditRecord(
+            kind=AuditKind.OPERATION,
+            event="continued" if same else "began",
+            actor=self.caller.actor,
+            subject=str(record_id),
+            facts={"operation": self.begin.operation.value, "reader": self.begin.reader},
         )
         opening = Opening(
             operation_id=operation_id,
@@ -284,27 +283,29 @@ class Operation:
             primary=self.primary,
             roles=self.roles,
             supersedes=cut.operation_id if cut and supersede and not same else None,
+            changes=(*await self._spending(operation_id), began),
         )
         lease = await claim(self, partial(self.journal.open, opening))
         self.talk.epoch = lease.epoch
 
-    async def _spend(self, operation_id: OperationId) -> None:
-        """Note that an approval is spent, for the commit that opens the operation.
+    async def _spending(self, operation_id: OperationId) -> tuple[Change, ...]:
+        """Return what spends an approval; it is written with the opening, or, where that is refused, not at all.
 
         Raises:
             ApprovalNeeded: there is none that covers it (any more), or nobody said what is done.
         """
         way = WAY_OF[self.begin.operation]
         if way is None:
-            return
+            return ()
         if not self._judged:
             raise errors.ApprovalNeeded(operation=way.value, why="it was not said what is done")
         if self.doing is None:
-            return
+            return ()
         spends = (await cleared(self.services, self.caller, self.doing)).spends
-        if spends is not None:
-            evidence = spent_evidence(spends, self.caller, operation_id, self.services.clock.now())
-            self.journal.note(ApprovalSpent(request_id=spends), evidence)
+        if spends is None:
+            return ()
+        evidence = spent_evidence(spends, self.caller, operation_id, self.services.clock.now())
+        return ApprovalSpent(request_id=spends), evidence
 
     async def template(self, ref: TemplateRef | None, name: str = "") -> tuple[TemplateRef, Template]:
         """Return a template: the version in `ref`, else the newest of `name`.
