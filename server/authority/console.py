@@ -279,7 +279,7 @@ def template_view(template: Template, version: int) -> TemplateView:
     needs = {
         name
         for spec in template.certificates
-        for text in (spec.subject, spec.upn, spec.mail, spec.sid)
+        for text in (spec.subject, spec.upn, spec.mail, spec.sid, spec.account)
         for name in variables_in(text)
         if name.startswith("user.")
     } | {name for name in required(template.pin.not_from) if name.startswith("user.")}

@@ -15,6 +15,7 @@ from server.connectors.ca import (
     step_ca,
     vault,
 )
+from server.connectors.ca.adcs import wstep as adcs_wstep
 from server.connectors.ca.cmp import connector as cmp
 from server.connectors.directory import (
     active_directory,
@@ -64,6 +65,7 @@ BY_NAME: Final = Kind(
 _KINDS: Final = (
     AUTHORITY,
     BY_NAME,
+    adcs_wstep.KIND,
     cmp.KIND,
     digicert_one.KIND,
     digicert_platform.KIND,

@@ -30,7 +30,8 @@ class Names:
     """Subject and alternative names of a certificate. Empty fields are left out.
 
     `subject` is an RFC 4514 string; `sid` goes into Microsoft's security extension (OID 1.3.6.1.4.1.311.25.2);
-    `card` is the card's GUID as a URN (urn:uuid:…).
+    `card` is the card's GUID as a URN (urn:uuid:…). `account` (domain, backslash, name) is in no certificate: it says
+    for whom an enrolment agent asks.
     """
 
     subject: str
@@ -39,6 +40,7 @@ class Names:
     sid: str = ""
     card: str = ""
     fascn: bytes = b""
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,8 @@ class Abilities:
     proof_by_server: bool = False
     """It accepts the server's word that the key is held, without a signed request."""
     names: tuple[str, ...] = field(default_factory=tuple)
+    for_accounts: bool = False
+    """It asks as an enrolment agent, on behalf of an account that a template has to name."""
 
 
 class CertificateAuthority(Protocol):

@@ -57,6 +57,11 @@ class Able(Protocol):
         """The alternative names that its certificates carry; empty where it does not say."""
         ...
 
+    @property
+    def for_accounts(self) -> bool:
+        """Whether it asks on behalf of accounts."""
+        ...
+
 
 def management_algorithm(template: Template | None, profile: Profile) -> ManagementAlgorithm:
     """Return the algorithm of the management key: the template's, else the strongest that the card holds."""
@@ -128,6 +133,8 @@ def _check_authority(spec: CertificateSpec, authority: Able) -> Sequence[str]:
         reasons.append(f"{spec.ca} wants a signed request, and {spec.algorithm.text} keys do not sign")
     if not authority.revoke and not spec.accept_unrevocable:
         reasons.append(f"{spec.ca} cannot revoke (accept-unrevocable, or a connection that revokes for it)")
+    if authority.for_accounts and not spec.account:
+        reasons.append(f"{spec.ca} asks on behalf of accounts, and the certificate names none (account)")
     wanted = {"upn": spec.upn, "mail": spec.mail, "sid": spec.sid}
     lacking = [
         name for name, text in wanted.items() if text and authority.names and name not in authority.names
@@ -143,6 +150,12 @@ def warnings(template: Template) -> list[str]:
     slots = {spec.slot for spec in template.certificates}
     if Slot.AUTHENTICATION not in slots:
         found.append("no key for authentication (9A)")
+    found += [
+        f"upn without sid in {spec.slot.text}: Active Directory logs nobody on by it (KB5014754), unless their "
+        "account names the certificate (altSecurityIdentities)"
+        for spec in template.certificates
+        if spec.slot is Slot.AUTHENTICATION and spec.upn and not spec.sid
+    ]
     return [*found, *_replacement_warnings(template), *_pin_warnings(template.pin.policy)]
 
 

@@ -61,7 +61,8 @@ class PinSettings:
 class CertificateSpec:
     """One `[[certificate]]` table: a key in a slot and its certificate.
 
-    `subject`, `upn`, `mail` and `sid` are texts with `${variables}`; `days` counts days of validity. `reasons` goes
+    `subject`, `upn`, `mail`, `sid` and `account` are texts with `${variables}`; `account` says for whom an enrolment agent
+    asks, and is in no certificate. `days` counts days of validity. `reasons` goes
     before the template's. A certificate is due for renewal `renew_before_days` before it ends: thirty, or a third of a
     shorter life, where the template does not say. `accept_loss`: the key may be replaced although what was encrypted
     for it can then no longer be read. `accept_unrevocable`: its authority may be one that cannot revoke.
@@ -75,6 +76,7 @@ class CertificateSpec:
     upn: str = ""
     mail: str = ""
     sid: str = ""
+    account: str = ""
     days: int = 730
     pin_policy: PinPolicyId = PinPolicyId.DEFAULT
     touch_policy: TouchPolicyId = TouchPolicyId.DEFAULT

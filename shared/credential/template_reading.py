@@ -222,6 +222,7 @@ class _Reader:
             upn=self._filled(table, "upn"),
             mail=self._filled(table, "mail"),
             sid=self._filled(table, "sid"),
+            account=self._filled(table, "account"),
             days=days,
             pin_policy=self._named(table, "pin-policy", PinPolicyId, PinPolicyId.DEFAULT),
             touch_policy=self._named(table, "touch-policy", TouchPolicyId, TouchPolicyId.DEFAULT),

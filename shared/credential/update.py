@@ -108,7 +108,9 @@ def _of_the_card(template: Template) -> Template:
     return replace(
         template,
         certificates=tuple(
-            replace(spec, reasons={}, renew_before_days=0, accept_loss=False, accept_unrevocable=False)
+            replace(
+                spec, reasons={}, renew_before_days=0, accept_loss=False, accept_unrevocable=False, account=""
+            )
             for spec in template.certificates
         ),
         digest=plain.digest,

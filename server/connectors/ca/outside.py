@@ -277,7 +277,7 @@ def own_words(words: object, names: Names) -> str:
     """Return what an authority says as one short line, without the names that it repeats."""
     text = " ".join(str(words).split()) if words else ""
     text = "".join(each for each in text if each.isprintable())
-    told = [names.subject, names.upn, names.mail, names.sid, names.card]
+    told = [names.subject, names.upn, names.mail, names.sid, names.card, names.account]
     if names.subject:
         told += [str(each.value) for each in x509.Name.from_rfc4514_string(names.subject)]
     for each in sorted(filter(None, told), key=len, reverse=True):

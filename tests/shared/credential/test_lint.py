@@ -22,6 +22,7 @@ class Authority:
     hold: bool = False
     revoke: bool = True
     names: tuple[str, ...] = ()
+    for_accounts: bool = False
 
 
 def small(old: str = "", new: str = "") -> Template:
@@ -98,6 +99,22 @@ def test_pins_that_a_card_may_refuse_itself_are_said(key: str) -> None:
 def test_a_key_that_the_card_does_not_make() -> None:
     template = small('"P-256"', '"RSA-4096"')
     assert "no RSA-4096 keys" in reasons(lint.check_card(template, PROFILES[ProfileName.YUBIKEY_5_4]))
+
+
+def test_an_enrolment_agent_needs_an_account() -> None:
+    here, agent = frozenset({"people"}), {"built-in": Authority(for_accounts=True)}
+    assert "names none (account)" in reasons(lint.check_connections(small(), agent, here))
+    named = small("[[certificate]]", '[[certificate]]\naccount = "EXAMPLE\\\\${user.user}"')
+    assert named.certificates[0].account == "EXAMPLE\\${user.user}"
+    assert lint.check_connections(named, agent, here) == []
+
+
+def test_a_log_on_that_does_not_map_strongly_is_said() -> None:
+    weak = small("[[certificate]]", '[[certificate]]\nupn = "${user.upn}"')
+    (warning,) = lint.warnings(weak)
+    assert "upn without sid in 9A" in warning
+    strong = small("[[certificate]]", '[[certificate]]\nupn = "${user.upn}"\nsid = "${user.sid}"')
+    assert lint.warnings(strong) == []
 
 
 def test_an_authority_that_cannot_revoke_has_to_be_accepted() -> None:

@@ -1,0 +1,1 @@
+"""Microsoft Active Directory Certificate Services, by the interfaces that it offers over HTTPS."""
