@@ -1,6 +1,6 @@
 """Write the pages that the code knows best: `python -m tests.generate_docs`.
 
-`docs/reference/errors.md` is made whole, from the docstrings of `shared.errors`. In `commands.md`,
+`docs/reference/errors.md` is made whole, from the docstrings of `shared.errors`. In `commands.md`, `connections.md`,
 `card-support.md`, `drift.md`, `lifecycle.md` and `roles.md` only what stands between the two marks is made, from the
 commands' own help, from `shared.piv.profiles`, from the kinds of drift, from the table of the life cycle, and from presets
 and rules. `tests/test_documents.py` fails when a page does not say the same as the code.
@@ -28,6 +28,7 @@ from shared.errors import KioskError
 from shared.piv.ids import ProfileName
 from shared.piv.profiles import PROFILES, Features, Profile
 from shared.roles import PRESETS, SENSITIVE, SUBJECTS, Permissions, union
+from tests.connection_pages import connections_block
 
 REFERENCE: Final = Path(__file__).parents[1] / "docs" / "reference"
 BEGIN: Final = "<!-- made by python -m tests.generate_docs -->"
@@ -247,6 +248,7 @@ def pages() -> dict[Path, str]:
                 (REFERENCE / "drift.md", drift_block()),
                 (REFERENCE.parent / "lifecycle.md", lifecycle_block()),
                 (REFERENCE.parent / "roles.md", roles_block()),
+                (REFERENCE / "connections.md", connections_block()),
             )
         },
     }
