@@ -19,6 +19,7 @@ import ldap3
 from ldap3.core import exceptions as ldap_errors
 from pyasn1.error import PyAsn1Error
 
+from server.connectors.directory.bounded import ENDLESS, NOT_ONE, PATIENCE, BoundedSocket
 from server.connectors.directory.ldap_settings import LdapSettings, TlsMode
 from server.connectors.tls import client_context
 from shared import errors
@@ -28,11 +29,6 @@ T = TypeVar("T")
 
 PAGE: Final = 200
 """Entries asked for at a time."""
-ANSWER_MAX: Final = 32 * 1024 * 1024
-"""Bytes of one answer: a page of people with photos, and far more than that."""
-PATIENCE: Final = 4
-"""How many time-outs a whole answer may take, however busily it drips."""
-
 PAGED_RESULTS: Final = "1.2.840.113556.1.4.319"
 
 BIND: Final = "bind"
@@ -51,27 +47,6 @@ class Entry:
 
     dn: str
     values: Mapping[str, Sequence[bytes]]
-
-
-class BoundedSocket(ssl.SSLSocket):
-    """A socket that stops an answer that has no end."""
-
-    _left = ANSWER_MAX
-    _until = float("inf")
-
-    def allow(self, seconds: float) -> None:
-        """Begin a new answer, which may take this long."""
-        self._left = ANSWER_MAX
-        self._until = time.monotonic() + seconds
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Receive within the bounds."""
-        if self._left <= 0 or time.monotonic() > self._until:
-            message = "an answer without an end"
-            raise OSError(message)
-        data = super().recv(buflen, flags)
-        self._left -= len(data)
-        return data
 
 
 class VerifiedTls(ldap3.Tls):
@@ -224,7 +199,7 @@ class Wire:
             raise errors.ConnectorRefused(connection=self._settings.connection, reason=reason) from cause
         except NOT_LDAP as cause:
             self.close()
-            raise self._unreachable(reason="its answer is not LDAP") from cause
+            raise self._unreachable(reason=NOT_ONE) from cause
         except errors.ConnectorUnreachable:
             self.close()
             raise
@@ -310,8 +285,8 @@ class Wire:
             return errors.ConnectorRefused(connection=name, reason=why)
         nonsense = ldap_errors.LDAPStartTLSError | ldap_errors.LDAPExtensionError
         if isinstance(cause, ldap_errors.LDAPCommunicationError | nonsense):
-            endless = "without an end" in text
-            return self._unreachable("an answer without an end" if endless else type(cause).__name__)
+            known = next((why for why in (ENDLESS, NOT_ONE) if why in text), type(cause).__name__)
+            return self._unreachable(known)
         return errors.ConnectorRefused(connection=name, reason=type(cause).__name__)
 
     def _unreachable(self, reason: str) -> errors.ConnectorUnreachable:
