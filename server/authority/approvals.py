@@ -25,8 +25,8 @@ from server.authority.approved import (
     colleague_with,
     intent_in,
     needs_for,
+    people_in,
     person_of,
-    requester_person,
 )
 from server.authority.operator_cards import authorise_carried
 from server.authority.policy import authorise
@@ -180,8 +180,7 @@ class Approvals:
             return False
         if intent.by is Approvers.COLLEAGUES:
             return True
-        barred = {await requester_person(self._store, intent.requester), intent.holder, *already}
-        return person_of(operator) not in barred
+        return person_of(operator) not in {*await people_in(self._store, intent), *already}
 
     # --- answering --------------------------------------------------------------------------------------
 
@@ -229,9 +228,10 @@ class Approvals:
             await check_may_approve(self._store, operator, intent)
             person = person_of(operator)
             signature = replace(signature, operator_id=operator.operator_id)
-        if person == await requester_person(self._store, intent.requester):
+        asked_by, about = await people_in(self._store, intent)
+        if person == asked_by:
             raise errors.ApprovalRefused(why="whoever asked does not approve")
-        if person == intent.holder:
+        if person == about:
             raise errors.ApprovalRefused(why="nobody approves for themselves")
         if not policy.same_station and caller.station_id == intent.station:
             raise errors.ApprovalRefused(why="it is not approved at the station where it was asked for")

@@ -94,13 +94,18 @@ def person_of(operator: OperatorRecord) -> str:
     return str(operator.holder or operator.operator_id)
 
 
-async def requester_person(store: Store, requester: str) -> str:
-    """Return which person asked; a station or the server is nobody's."""
+async def people_in(store: Store, intent: Intent) -> tuple[str, str]:
+    """Return which person asked, and which it is about: neither of them approves it. A station or the server is nobody's."""
+    return await _person_named(store, intent.requester), await _person_named(store, intent.holder)
+
+
+async def _person_named(store: Store, who: str) -> str:
+    """Return the person that an intent names: by an operator's id, where it is an act about one, else by the holder's."""
     try:
-        operator = await store.operators.by_id(OperatorId(UUID(requester)))
+        operator = await store.operators.by_id(OperatorId(UUID(who)))
     except ValueError:
-        return requester
-    return person_of(operator) if operator is not None else requester
+        return who
+    return person_of(operator) if operator is not None else who
 
 
 async def approvers(
@@ -110,11 +115,11 @@ async def approvers(
 
     Without `standing` it does not matter whether they may still approve: for going on with what spent the approval.
     """
-    asked_by = await requester_person(store, intent.requester)
+    barred = await people_in(store, intent)
     found: dict[str, Approver] = {}
     for signature in record.signatures:
         approver = await _approver(store, signature, intent, now, standing=standing)
-        if approver is not None and approver.person not in {asked_by, intent.holder, *found}:
+        if approver is not None and approver.person not in {*barred, *found}:
             found[approver.person] = approver
     return tuple(found.values())
 

@@ -16,6 +16,7 @@ from server.ports.approvals import ApprovalState
 from shared import errors
 from shared.approvals import ApprovalView
 from shared.credential.approval import ADMINISTRATIVE, Way
+from shared.credential.model import HolderId
 from shared.roles import Area, Grant, Level
 from tests.server.authority.logons import Clerk, Office, Person
 from tests.server.rpc.world import approvals_of
@@ -107,6 +108,19 @@ async def test_whoever_tried_it_does_not_approve_it() -> None:
         await room.operators.clone("normal", "desk", "Desk", WHY, carol)
     (asked,) = await room.waiting()
     with pytest.raises(errors.ApprovalRefused):
+        await room.approve(asked)
+
+
+async def test_whom_it_is_about_does_not_approve_it() -> None:
+    """By the directory she is somebody, by the act an operator; she is the same person."""
+    room = await Room.open()
+    who = room.carol.operator.operator_id
+    operators = room.office.store._book.state.operators  # type: ignore[attr-defined]  # the store in memory
+    operators[who] = replace(operators[who], holder=HolderId("carol"))
+    with pytest.raises(errors.ApprovalNeeded):
+        await room.operators.set_roles(str(who), ["system-administrator", "key-recovery"], WHY, ADMIN)
+    (asked,) = await room.waiting()
+    with pytest.raises(errors.ApprovalRefused, match="themselves"):
         await room.approve(asked)
 
 
