@@ -5,7 +5,7 @@ Every operation of the lifecycle is decided here (`WAY_OF`): a new one belongs t
 Source: card-rules section 7 (approvals).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum, unique
@@ -66,6 +66,10 @@ WAY_OF: Final[Mapping[OperationKind, Way | None]] = MappingProxyType(
 TOGETHER: Final = frozenset({Way.UNBLOCK, Way.READ_OUT, Way.UNBLOCK_CODE})
 """Ways around each other: where one of them takes an approval, all of them do."""
 
+AROUND: Final[Mapping[Way, frozenset[Way]]] = MappingProxyType({Way.RESUME: TOGETHER})
+"""Ways that do what others do, and more: without a rule of their own they take the approval of those. Whoever suspends a credential
+and resumes it sets another PIN."""
+
 WITH_ROLES: Final = frozenset(
     {
         Way.ISSUE,
@@ -102,13 +106,14 @@ class ApprovalRule:
     valid_for: timedelta = timedelta(hours=24)
 
 
-def rule_for(rules: Iterable[ApprovalRule], way: Way, *, roles: bool) -> ApprovalRule | None:
+def rule_for(rules: Collection[ApprovalRule], way: Way, *, roles: bool) -> ApprovalRule | None:
     """Return what a way takes by these rules of a template; `roles`: the credential gives some. None: no approval.
 
     A credential with roles takes an operator's approval at the least, whatever its template says.
     """
     ways = TOGETHER if way in TOGETHER else frozenset({way})
     found = next((rule for rule in rules if rule.ways & ways), None)
+    found = found or next((rule for rule in rules if rule.ways & AROUND.get(way, frozenset())), None)
     if not roles or way not in WITH_ROLES:
         return found
     found = found or ApprovalRule(ways=frozenset({way}))

@@ -198,6 +198,13 @@ def test_ways_around_each_other_take_an_approval_together() -> None:
         assert rule_for(rules, Way.ISSUE, roles=False) is None
 
 
+def test_to_suspend_and_to_resume_is_no_way_around_unblocking() -> None:
+    resume, unblock = (ApprovalRule(ways=frozenset({way})) for way in (Way.RESUME, Way.UNBLOCK))
+    assert rule_for([unblock], Way.RESUME, roles=False) is unblock
+    assert rule_for([unblock, resume], Way.RESUME, roles=False) is resume, "its own rule comes first"
+    assert rule_for([resume], Way.UNBLOCK, roles=False) is None
+
+
 def test_roles_take_an_operator_whatever_the_template_says() -> None:
     colleagues = [ApprovalRule(ways=TOGETHER, count=2, by=Approvers.COLLEAGUES)]
     for way in set(Way) - ADMINISTRATIVE:
