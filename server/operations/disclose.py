@@ -131,9 +131,9 @@ class Disclosures:
             AuditRecord(
                 kind=AuditKind.OPERATION,
                 event="unblock code made",
-                actor=str(caller.station_id),
+                actor=caller.actor,
                 subject=str(record_id),
-                facts={"until": expires_at.isoformat()},
+                facts={"until": expires_at.isoformat(), "station": str(caller.station_id)},
             ),
         )
         return OneTimeCode(code=code, expires_at=expires_at)

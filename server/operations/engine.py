@@ -160,9 +160,12 @@ class OperationEngine:
                     AuditRecord(
                         kind=AuditKind.REFUSED,
                         event=error.code,
-                        actor=str(op.caller.station_id),
+                        actor=op.caller.actor,
                         subject=str(op.record.record_id) if op.record else "",
-                        facts={"operation": op.begin.operation.value},
+                        facts={
+                            "operation": op.begin.operation.value,
+                            "station": str(op.caller.station_id),
+                        },
                     ),
                 ]
             )

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID, uuid4
 
@@ -9,7 +10,7 @@ from server.authority.access import Caller
 from server.authority.approval_proof import ApprovalProofs
 from server.authority.approvals import Approvals
 from server.authority.proofs import Proofs
-from server.ports.store import OperatorRecord
+from server.ports.store import LoggedOn, LogonMethod, OperatorRecord, SessionId, SessionRecord
 from shared.approvals import ApprovalView, ApprovalWish
 from shared.credential.approval import Way
 from shared.credential.model import HolderId, State, StationId
@@ -74,3 +75,22 @@ class Second:
     async def dismissed(self) -> None:
         """Let the operator's card be suspended."""
         await self.clerk.set_credential(State.SUSPENDED)
+
+
+def logged_on(lab: Lab, second: Second) -> None:
+    """Let the lab's station act as this operator."""
+    operator, now = second.operator, lab.services.clock.now()
+    session = SessionRecord(
+        session_id=SessionId(uuid4()),
+        token_digest=os.urandom(32),
+        operator_id=operator.operator_id,
+        key_digest=operator.keys[0].digest,
+        method=LogonMethod.CARD,
+        station_id=lab.backend._caller.station_id,
+        fingerprint=lab.backend._caller.fingerprint,
+        began_at=now,
+        last_seen_at=now,
+        expires_at=now + timedelta(hours=12),
+    )
+    present = LoggedOn(session=session, operator=operator)
+    lab.backend._caller = replace(lab.backend._caller, session=present, proven=True)

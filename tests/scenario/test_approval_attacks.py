@@ -1,6 +1,5 @@
 """What gets round a second person: nothing that is tried here."""
 
-import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +14,7 @@ from server.authority.approved import ApprovalPolicy
 from server.authority.policy import Principal
 from server.connectors.directory.memory import MemoryDirectory
 from server.ports.approvals import ApprovalRecord, ApprovalState
-from server.ports.store import LoggedOn, LogonMethod, OperatorState, SessionId, SessionRecord
+from server.ports.store import OperatorState
 from shared import errors
 from shared.approval import read_intent
 from shared.approvals import ApprovalView, ApprovalWish
@@ -27,7 +26,7 @@ from shared.piv.ids import ProfileName
 from shared.roles import PRESETS, union
 from shared.sessions import LogonProof
 from tests.conftest import FixedClock
-from tests.scenario.approving import Second, service
+from tests.scenario.approving import Second, logged_on, service
 from tests.scenario.lab import ALICE, BOB, Holder, Lab
 from tests.scenario.templates import EMPLOYEE
 from tests.server.store.examples import EVIDENCE
@@ -76,25 +75,6 @@ def edit(lab: Lab, request: ApprovalView, change: Callable[[ApprovalRecord], App
     """Do what somebody does who can write to the database."""
     kept = lab.store._book.state.approvals
     kept[request.request_id] = change(kept[request.request_id])
-
-
-def logged_on(lab: Lab, second: Second) -> None:
-    """Let the lab's station act as this operator."""
-    operator, now = second.operator, lab.services.clock.now()
-    session = SessionRecord(
-        session_id=SessionId(uuid4()),
-        token_digest=os.urandom(32),
-        operator_id=operator.operator_id,
-        key_digest=operator.keys[0].digest,
-        method=LogonMethod.CARD,
-        station_id=lab.backend._caller.station_id,
-        fingerprint=lab.backend._caller.fingerprint,
-        began_at=now,
-        last_seen_at=now,
-        expires_at=now + timedelta(hours=12),
-    )
-    present = LoggedOn(session=session, operator=operator)
-    lab.backend._caller = replace(lab.backend._caller, session=present, proven=True)
 
 
 # --- who approves ---------------------------------------------------------------------------------------
