@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidSignature
 
 from server.authority.acting import all_roles
 from server.authority.operator_cards import authorise_carried
-from server.authority.operator_keys import public_key_of, why_not
+from server.authority.operator_keys import public_key_of, takes_pin, why_not
 from server.authority.policy import Needs, authorise, principal_of
 from server.ports.approvals import ApprovalRecord, ApprovalSignature
 from server.ports.operators import OperatorId, OperatorKind, OperatorRecord
@@ -212,7 +212,7 @@ async def _of_colleague(
     *,
     standing: bool,
 ) -> CredentialRecord | None:
-    """Return a card's credential; it has to be of the holder's own directory, and where it is to count now, active."""
+    """Return a card's credential: of the holder's own directory, with a PIN, and where it is to count now, active."""
     credential = card.credential if card is not None else None
     if card is None or credential is None:
         return None
@@ -227,7 +227,8 @@ async def _of_colleague(
     if standing and (credential.state is not State.ACTIVE or not _valid(certificate, now)):
         return None
     stored = await store.templates.version(credential.template)
-    if stored is None or parse_template(stored.text).directory != intent.directory:
+    template = parse_template(stored.text) if stored is not None else None
+    if template is None or template.directory != intent.directory or not takes_pin(template):
         return None
     return credential
 

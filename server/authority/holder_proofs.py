@@ -22,7 +22,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidSignature
 
 from server.authority.access import Caller
-from server.authority.operator_keys import public_key_of, shows
+from server.authority.operator_keys import public_key_of, shows, takes_pin
 from server.authority.proofs import Proofs
 from server.ports.connection import Ability
 from server.ports.directory import CanAuthenticate, CanMatch, Directory, HasAbilities
@@ -40,11 +40,10 @@ from shared.credential.model import (
 )
 from shared.credential.read_out import unblock_code_digest
 from shared.credential.self_service import FOR_CODES, HolderProof
-from shared.credential.template import Template
 from shared.credential.template_reading import parse_template
 from shared.errors import Fact
 from shared.logon import LogonPurpose, verify_logon
-from shared.piv.ids import PinPolicyId, Slot
+from shared.piv.ids import Slot
 from shared.self_service import CardShown, CodeGiven, HolderGiven, PasswordGiven
 
 NAMES: Final = ("user", "upn", "mail")
@@ -191,7 +190,7 @@ class HolderProofs:
         """Return the holder of a credential as the directory of its template knows them now."""
         stored = await self._store.templates.version(credential.template)
         template = parse_template(stored.text) if stored is not None else None
-        if template is None or (proof is HolderProof.CARD and not _takes_pin(template)):
+        if template is None or (proof is HolderProof.CARD and not takes_pin(template)):
             return await self._failed(caller, proof, "template", credential.holder)
         name = template.directory
         directory = self._directories.get(name)
@@ -238,12 +237,6 @@ async def _called(directory: Directory, wanted: str) -> list[Person]:
         for person in found.values()
         if wanted in {person.attributes.get(attribute, "").casefold() for attribute in NAMES}
     ]
-
-
-def _takes_pin(template: Template) -> bool:
-    """Whether the key with which a card proves whose it is takes the PIN."""
-    specs = [each for each in template.certificates if each.slot is Slot.AUTHENTICATION]
-    return bool(specs) and all(each.pin_policy is not PinPolicyId.NEVER for each in specs)
 
 
 def _sha256(content: bytes) -> bytes:

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from server.ports.credentials import CredentialStore
 from server.ports.operators import LogonMethod, OperatorRecord
 from shared.credential.model import CardRecord, CertificateState
-from shared.piv.ids import Slot
+from shared.credential.template import Template
+from shared.piv.ids import PinPolicyId, Slot
 
 _ON_CARDS: Final = frozenset({CertificateState.ISSUED, CertificateState.CONFIRMED})
 
@@ -60,6 +61,12 @@ def shows(card: CardRecord, certificate: bytes, slot: Slot, now: datetime) -> bo
     """Whether this very certificate is on the card in this slot, and valid now."""
     held = [each.certificate for each in card.certificates if each.slot is slot and each.state in _ON_CARDS]
     return bool(certificate) and certificate in held and _valid(certificate, now)
+
+
+def takes_pin(template: Template) -> bool:
+    """Whether the key with which a card proves whose it is takes the PIN."""
+    specs = [each for each in template.certificates if each.slot is Slot.AUTHENTICATION]
+    return bool(specs) and all(each.pin_policy is not PinPolicyId.NEVER for each in specs)
 
 
 def _on(card: CardRecord) -> Sequence[bytes]:

@@ -149,6 +149,19 @@ async def test_a_colleague_whose_card_is_out_of_use_is_none(lab: Lab, line: Line
         await agree(lab, line, another, ALICE)
 
 
+async def test_a_card_that_asks_for_no_pin_approves_nothing(lab: Lab, line: Line) -> None:
+    """Whoever finds it signs with it: nobody has shown to be there."""
+    quick = EMPLOYEE.replace('name = "employee"', 'name = "quick"', 1)
+    await lab.apply(quick.replace('algorithm = "P-256"', 'algorithm = "P-256"\npin-policy = "never"', 1))
+    await lab.insert(ProfileName.YUBIKEY_5_7, serial=1009, name="found")
+    issued = await lab.perform(OperationKind.ISSUE, subject=ALICE.holder, template="quick")
+    assert issued.error is None
+    assert (await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=[PIN]))).error is None
+    await lab.readers.pull("Reader 1")
+    with pytest.raises(errors.ApprovalRefused, match="no active card of a colleague"):
+        await agree(lab, line, await ask(lab, line), replace(ALICE, name="found"))
+
+
 async def test_a_server_that_shows_one_request_gets_no_signature_for_another(lab: Lab, line: Line) -> None:
     shown, other = await ask(lab, line), await ask(lab, line)
     line.lie = other.request_id
