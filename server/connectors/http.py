@@ -53,7 +53,8 @@ class Http:
         """Take what `HTTP_FIELDS` or `CLIENT_HTTP_FIELDS` (`server.connectors.fields`) configure; nothing is asked before the first call.
 
         `base` replaces the field `url` (for a second origin: a token endpoint), `headers` go with every request,
-        `cookies` keeps a session, `plain` allows http:// for a protocol whose messages are protected themselves.
+        `cookies` keeps a session (of a server without a name, too: there is one origin), `plain` allows http:// for a
+        protocol whose messages are protected themselves.
 
         Raises:
             Invalid: address, roots, our certificate or our key cannot be used.
@@ -230,7 +231,7 @@ class Http:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._context, limit=0, keepalive_timeout=KEEP_ALIVE_S),
                 timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S),
-                cookie_jar=aiohttp.CookieJar() if self._cookies else aiohttp.DummyCookieJar(),
+                cookie_jar=aiohttp.CookieJar(unsafe=True) if self._cookies else aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "issuance-kiosk", "Accept-Encoding": "identity"},
                 auto_decompress=False,
                 trust_env=False,

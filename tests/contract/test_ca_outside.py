@@ -27,7 +27,19 @@ from shared import errors
 from shared.clock import SystemClock
 from shared.credential.certificates import check_certificate, check_names, needed_usage
 from shared.piv.ids import Slot
-from tests.contract.ca import adcs_wstep, builtin, cmp, digicert, django_ca, ejbca, entrust, est, step_ca, vault
+from tests.contract.ca import (
+    adcs_wstep,
+    builtin,
+    cmp,
+    digicert,
+    django_ca,
+    dogtag,
+    ejbca,
+    entrust,
+    est,
+    step_ca,
+    vault,
+)
 from tests.contract.ca.bench import ANNA, Bench, Key
 from tests.contract.ca.signer import make
 from tests.contract.ca.web import Double, Trouble
@@ -40,6 +52,7 @@ PRODUCTS: Final[dict[Kind, tuple[type[Double | builtin.BuiltIn], Callable[[Any],
         (cmp.Cmp, cmp.bench),
         (digicert.DigicertOne, digicert.bench),
         (digicert.Platform8, digicert.bench),
+        (dogtag.Dogtag, dogtag.bench),
         (ejbca.Ejbca, ejbca.bench),
         (entrust.Entrust, entrust.bench),
         (est.Est, est.bench),
