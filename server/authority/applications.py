@@ -12,13 +12,14 @@ from datetime import timedelta
 from server.authority.acting import UNATTENDED
 from server.authority.fleet import Fleet, check_why
 from server.authority.operators import Operators
-from server.authority.policy import Principal
+from server.authority.policy import MORE_THAN_OWN, Principal
 from server.authority.services import CompromisedStation, StationView
 from server.authority.stations import Enrolment
 from server.ports.operators import OperatorId, OperatorState
 from server.ports.store import Application, AuditKind, AuditRecord, StationRecord, StationStore
 from shared import errors
-from shared.roles import Subject
+from shared.credential.approval import Way
+from shared.roles import Level, Subject
 from shared.station_profile import StationProfile
 
 
@@ -51,12 +52,18 @@ class Applications:
 
         Raises:
             Invalid: the name, a role, the time or what is unattended is not acceptable.
-            NotAllowed: a role may do what `by` may not, or the settings allow no lab stations.
+            NotAllowed: a role, or what is unattended, is more than `by` may do, or the settings allow no lab stations.
+            ApprovalNeeded: giving roles takes a second person here.
         """
         if not name:
             raise errors.Invalid(field="name", why="an application is called by the one who invites it")
-        _check_unattended(application.unattended)
+        _check_unattended(application.unattended, by)
         await self._operators.check_gives(application.roles, by)
+        if application.roles:
+            detail = f"a new application {name}; unattended: {_listed(application.unattended) or 'nothing'}"
+            await self._operators.acts.clear(
+                Way.SET_ROLES, by.actor, name=name, roles=application.roles, detail=detail
+            )
         return await self._enrolment.create_token(
             name, lab=lab, valid_for=valid_for, application=application, actor=by.actor
         )
@@ -95,10 +102,21 @@ class Applications:
 
         Raises:
             Invalid: there is no such application, several have this name, something cannot be granted so, or no reason.
+            NotAllowed: what is new is more than `by` may do.
+            ApprovalNeeded: giving more takes a second person here, as a role does.
         """
         why = check_why(why)
-        _check_unattended(unattended)
         station = await self._fleet.find(which)
+        more = set(unattended) - (station.unattended or frozenset())
+        _check_unattended(more, by)
+        if more:
+            await self._operators.acts.clear(
+                Way.SET_ROLES,
+                by.actor,
+                about=str(station.station_id),
+                name=station.name,
+                detail=f"an application; unattended: {_listed(unattended)}",
+            )
         audit = AuditRecord(
             kind=AuditKind.STATION,
             event="application-unattended",
@@ -140,12 +158,14 @@ class Applications:
         return next(each for each in await self.all() if each.view.station.station_id == station.station_id)
 
 
-def _check_unattended(subjects: Collection[Subject]) -> None:
-    """Refuse what can never be done unattended, and what needs no such grant: `Invalid`."""
+def _check_unattended(subjects: Collection[Subject], by: Principal) -> None:
+    """Refuse what can never be done unattended, and what needs no such grant (`Invalid`), and what `by` may not do."""
     wrong = sorted(subject.value for subject in subjects if subject not in UNATTENDED)
     if wrong:
         among = ", ".join(sorted(subject.value for subject in UNATTENDED))
         raise errors.Invalid(field="unattended", why=f"not {wrong[0]}; there are {among}")
+    if any(by.permissions.anywhere(subject) is not Level.EXECUTE for subject in subjects):
+        raise errors.NotAllowed(what=MORE_THAN_OWN)
 
 
 def _listed(subjects: Collection[Subject]) -> str:

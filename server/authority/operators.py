@@ -72,7 +72,7 @@ class Operators:
     def __init__(self, store: Store, clock: Clock, acts: Acts | None = None) -> None:
         """Keep everything in `store`; `acts` judges what takes a second person."""
         self._store = store
-        self._acts = acts or Acts(store, clock, ApprovalPolicy())
+        self.acts: Final = acts or Acts(store, clock, ApprovalPolicy())
         self._clock = clock
         self._changing = asyncio.Lock()
         """What is checked about everybody stays true until the change is written."""
@@ -96,7 +96,7 @@ class Operators:
             _check_covers(by, roles_of(operator, await self._roles()))
             facts: dict[str, Fact] = {"name": operator.name, "why": why}
             who = str(operator.operator_id)
-            await self._acts.clear(Way.ACTIVATE_OPERATOR, by.actor, about=who, name=operator.name)
+            await self.acts.clear(Way.ACTIVATE_OPERATOR, by.actor, about=who, name=operator.name)
             audit = _evidence("operator-activated", by, operator, facts)
             await self._store.operators.set_state(operator.operator_id, OperatorState.ACTIVE, audit)
             return await self._find(str(operator.operator_id))
@@ -147,7 +147,7 @@ class Operators:
                 "why": why,
             }
             who = str(operator.operator_id)
-            await self._acts.clear(Way.SET_ROLES, by.actor, about=who, name=operator.name, roles=roles)
+            await self.acts.clear(Way.SET_ROLES, by.actor, about=who, name=operator.name, roles=roles)
             audit = _evidence("operator-roles", by, operator, facts)
             await self._store.operators.set_roles(operator.operator_id, roles, audit)
             return changed
@@ -208,7 +208,7 @@ class Operators:
             if made.name in known:
                 raise errors.Invalid(field="name", why="another role is called so")
             _check_covers(by, [made])
-            await self._acts.clear(Way.CHANGE_ROLE, by.actor, detail=to_document(made))
+            await self.acts.clear(Way.CHANGE_ROLE, by.actor, detail=to_document(made))
             audit = _about_role("role-made", by, made.name, {"from": source, "title": title, "why": why})
             await self._store.roles.add(self._record(made), audit)
             return await self._view(made.name)
@@ -229,7 +229,7 @@ class Operators:
                 raise errors.Invalid(field="role", why="this one stays as it is; clone another one")
             _check_covers(by, [replace(after, grants=tuple(grants))])
             await self._check_somebody_left({**known, name: after})
-            await self._acts.clear(Way.CHANGE_ROLE, by.actor, detail=to_document(after))
+            await self.acts.clear(Way.CHANGE_ROLE, by.actor, detail=to_document(after))
             audit = _about_role("role-edited", by, name, {"changed": _difference(before, after), "why": why})
             kept = await self._kept(name)
             if kept is None:
@@ -256,7 +256,7 @@ class Operators:
             after = PRESETS[name]
             _check_covers(by, [after])
             await self._check_somebody_left({**known, name: after})
-            await self._acts.clear(Way.CHANGE_ROLE, by.actor, detail=to_document(after))
+            await self.acts.clear(Way.CHANGE_ROLE, by.actor, detail=to_document(after))
             audit = _about_role("role-reset", by, name, {"changed": _difference(before, after), "why": why})
             await self._store.roles.remove(name, audit)
             return await self._view(name)
@@ -274,7 +274,7 @@ class Operators:
                 raise errors.Invalid(field="role", why="a preset is reset, not deleted")
             if view.operators:
                 raise errors.Invalid(field="role", why=f"operators have it: {view.operators}")
-            await self._acts.clear(Way.CHANGE_ROLE, by.actor, detail=f"delete {name}")
+            await self.acts.clear(Way.CHANGE_ROLE, by.actor, detail=f"delete {name}")
             audit = _about_role("role-deleted", by, name, {"was": _difference(view.role, None), "why": why})
             await self._store.roles.remove(name, audit)
 

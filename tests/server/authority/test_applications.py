@@ -10,13 +10,17 @@ import pytest
 
 from server.authority.access import Caller, Listener
 from server.authority.acting import NEVER, UNATTENDED, alone
+from server.authority.acts import Acts
 from server.authority.applications import Applications, ApplicationView
+from server.authority.approved import ApprovalPolicy
 from server.authority.fleet import Fleet
 from server.authority.operators import Operators
 from server.authority.policy import CALL_RULES, MORE_THAN_OWN, Needs, Principal, principal_of, unrestricted
 from server.ports.operators import OperatorKind, OperatorState
 from server.ports.store import Application, StationState
 from shared import errors
+from shared.approval import read_intent
+from shared.credential.approval import ADMINISTRATIVE, Way
 from shared.credential.lifecycle import OperationKind
 from shared.joining import read_token
 from shared.logon import LogonPurpose
@@ -36,7 +40,7 @@ from shared.roles import (
 from shared.station_profile import StationProfile
 from tests.server.authority.test_stations import enrolment, request
 from tests.server.rpc.world import World
-from tests.server.store.examples import EVIDENCE, a_station
+from tests.server.store.examples import EVIDENCE, a_station, an_operator
 
 ADMIN = unrestricted("admin")
 WHY: Final = "payroll moves"
@@ -259,6 +263,45 @@ async def test_nobody_gives_an_application_more_than_they_have(office: Office) -
     await office.join("Payroll", ["restricted"])
     with pytest.raises(errors.NotAllowed, match=MORE_THAN_OWN):
         await office.applications.set_roles("Payroll", ["elevated"], WHY, elevated)
+
+
+async def test_nobody_has_done_unattended_what_they_may_not_do(office: Office) -> None:
+    """Who manages operators and may not make a code gives no application the right to."""
+    manages = Grant(subject=Area.OPERATORS, level=Level.EXECUTE)
+    berg = Principal(actor="Berg", permissions=union([Role(name="m", title="M", grants=(manages,))]))
+    await office.join("Payroll", ["elevated"], [OperationKind.ISSUE])
+    with pytest.raises(errors.NotAllowed, match=MORE_THAN_OWN):
+        await office.applications.set_unattended("Payroll", [Act.UNBLOCK_CODE], WHY, berg)
+    less = await office.applications.set_unattended("Payroll", [], WHY, berg)
+    assert less.unattended == frozenset()
+    wanted = Application(roles=frozenset(), unattended=frozenset({OperationKind.ISSUE}))
+    with pytest.raises(errors.NotAllowed, match=MORE_THAN_OWN):
+        await office.applications.invite("Other", wanted, lab=False, valid_for=HOUR, by=berg)
+
+
+async def test_to_give_an_application_more_takes_a_second_person_where_roles_do(office: Office) -> None:
+    """It asks and carries out in a name of its own: whoever makes one alone would be two people."""
+    await office.join("Payroll", ["elevated"])
+    store = office.world.store
+    await store.operators.add(an_operator(name="Anna"), EVIDENCE)
+    office.operators.acts = Acts(store, office.world.clock, ApprovalPolicy(acts=ADMINISTRATIVE))  # type: ignore[misc]  # as the server's settings would
+    wanted = Application(roles=frozenset({"elevated"}), unattended=frozenset({OperationKind.ISSUE}))
+    for call in (
+        lambda: office.applications.invite("Other", wanted, lab=False, valid_for=HOUR, by=ADMIN),
+        lambda: office.applications.set_unattended("Payroll", [OperationKind.ISSUE], WHY, ADMIN),
+        lambda: office.applications.set_roles("Payroll", ["normal"], WHY, ADMIN),
+    ):
+        with pytest.raises(errors.ApprovalNeeded) as refused:
+            await call()
+        assert refused.value.facts["operation"] == Way.SET_ROLES.value
+    asked = [read_intent(each.intent) for each in await store.approvals.waiting(office.world.clock.now())]
+    assert [each.detail for each in asked] == [
+        "a new application Other; unattended: issue",
+        "an application; unattended: issue",
+        "",
+    ]
+    nothing = Application(roles=frozenset())
+    await office.applications.invite("Nobody", nothing, lab=False, valid_for=HOUR, by=ADMIN)
 
 
 async def test_stations_and_applications_are_not_taken_for_each_other(office: Office) -> None:
