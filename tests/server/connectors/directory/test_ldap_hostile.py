@@ -18,18 +18,19 @@ from shared.secret import Secret
 from tests.peers.certificates import server_certificates
 
 HOLDER: Final = HolderId("6f0c2a41-5f0d-4b6a-9a34-2d3f1f3c7e11")
-Answer = Callable[[int], AsyncIterator[bytes]]
+Answer = Callable[[bytes], AsyncIterator[bytes]]
+"""Given the number of the question as it is encoded."""
 
 
-def message(number: int, tag: int, content: bytes) -> bytes:
-    return encode(0x30, b"\x02\x01" + bytes([number]) + encode(tag, content))
+def message(number: bytes, tag: int, content: bytes) -> bytes:
+    return encode(0x30, encode(0x02, number) + encode(tag, content))
 
 
-def bind_response(number: int) -> bytes:
+def bind_response(number: bytes) -> bytes:
     return message(number, 0x61, b"\x0a\x01\x00\x04\x00\x04\x00")
 
 
-def entry(number: int, value: bytes = b"bob") -> bytes:
+def entry(number: bytes, value: bytes = b"bob") -> bytes:
     def attribute(name: bytes, raw: bytes) -> bytes:
         return encode(0x30, encode(0x04, name) + encode(0x31, encode(0x04, raw)))
 
@@ -37,7 +38,7 @@ def entry(number: int, value: bytes = b"bob") -> bytes:
     return message(number, 0x64, encode(0x04, b"uid=bob") + encode(0x30, attributes))
 
 
-def done(number: int) -> bytes:
+def done(number: bytes) -> bytes:
     return message(number, 0x65, b"\x0a\x01\x00\x04\x00\x04\x00")
 
 
@@ -51,8 +52,11 @@ async def hostile(folder: Path, answer: Answer) -> AsyncIterator[LdapDirectory]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while request := await reader.read(65536):
-                at = request.index(b"\x02\x01")
-                number, operation = request[at + 2], request[at + 3]
+                at = 2 + (
+                    request[1] & 0x7F if request[1] & 0x80 else 0
+                )  # after the frame: the question's number
+                end = at + 2 + request[at + 1]
+                number, operation = request[at + 2 : end], request[end]
                 if operation == 0x60:
                     writer.write(bind_response(number))
                 elif operation == 0x63:
@@ -84,7 +88,7 @@ async def hostile(folder: Path, answer: Answer) -> AsyncIterator[LdapDirectory]:
 
 
 async def test_the_double_is_understood(tmp_path: Path) -> None:
-    async def answer(number: int) -> AsyncIterator[bytes]:
+    async def answer(number: bytes) -> AsyncIterator[bytes]:
         yield entry(number) + done(number)
 
     async with hostile(tmp_path, answer) as directory:
@@ -96,7 +100,7 @@ async def test_the_double_is_understood(tmp_path: Path) -> None:
 async def test_entries_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("server.connectors.directory.bounded.ANSWER_MAX", 200_000)
 
-    async def answer(number: int) -> AsyncIterator[bytes]:
+    async def answer(number: bytes) -> AsyncIterator[bytes]:
         while True:
             yield entry(number) * 50
 
@@ -108,7 +112,7 @@ async def test_entries_without_an_end(tmp_path: Path, monkeypatch: pytest.Monkey
 async def test_an_answer_that_drips(tmp_path: Path) -> None:
     """Every part comes in time, the whole never does."""
 
-    async def answer(number: int) -> AsyncIterator[bytes]:
+    async def answer(number: bytes) -> AsyncIterator[bytes]:
         for byte in entry(number, b"x" * 5000):
             yield bytes([byte])
             await asyncio.sleep(0.02)
@@ -133,7 +137,7 @@ async def test_an_answer_that_drips(tmp_path: Path) -> None:
     ],
 )
 async def test_what_is_not_ldap(tmp_path: Path, nonsense: bytes) -> None:
-    async def answer(number: int) -> AsyncIterator[bytes]:
+    async def answer(number: bytes) -> AsyncIterator[bytes]:
         del number
         yield nonsense
 
@@ -143,7 +147,7 @@ async def test_what_is_not_ldap(tmp_path: Path, nonsense: bytes) -> None:
 
 
 async def test_values_of_other_types_hide_nobody(tmp_path: Path) -> None:
-    async def answer(number: int) -> AsyncIterator[bytes]:
+    async def answer(number: bytes) -> AsyncIterator[bytes]:
         yield entry(number, b"\xff\xfe\x00") + done(number)
 
     async with hostile(tmp_path, answer) as directory:
@@ -153,7 +157,7 @@ async def test_values_of_other_types_hide_nobody(tmp_path: Path) -> None:
 
 
 async def test_two_people_with_one_id_are_nobody(tmp_path: Path) -> None:
-    async def answer(number: int) -> AsyncIterator[bytes]:
+    async def answer(number: bytes) -> AsyncIterator[bytes]:
         yield entry(number) + entry(number) + done(number)
 
     async with hostile(tmp_path, answer) as directory:
