@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 from kiosk.commands import Result
-from kiosk.station.approving import ApprovalLine
-from kiosk.station.approving import wish_for
+from kiosk.station.approving import ApprovalLine, wish_for
 from kiosk.station.faces import Job
 from shared import approval_words, errors
 from shared.approvals import ApprovalView

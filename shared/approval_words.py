@@ -50,9 +50,25 @@ _STATES: Final[dict[ApprovalState, str]] = {
 }
 
 
+_WHOSE: Final[dict[Approvers, str]] = {
+    Approvers.OPERATORS: "operators who may do the same",
+    Approvers.COLLEAGUES: "colleagues of the holder",
+}
+
+
 def title(intent: Intent) -> str:
     """Say what is asked for, in a few words."""
-    return _WAYS[intent.way]
+    return way(intent.way)
+
+
+def way(way: Way) -> str:
+    """Say what can be asked for."""
+    return _WAYS[way]
+
+
+def takes(count: int, by: Approvers) -> str:
+    """Say whose approvals it takes, and how many."""
+    return f"{count} of {_WHOSE[by]}"
 
 
 def summary(view: ApprovalView) -> str:
@@ -76,11 +92,12 @@ def state(view: ApprovalView) -> str:
 
 def lines(view: ApprovalView) -> Sequence[str]:
     """Return all that whoever approves has to know, one fact to a line."""
+    return [f"{name:<12} {text}" for name, text in facts(view)]
+
+
+def facts(view: ApprovalView) -> Sequence[tuple[str, str]]:
+    """Return the same as names and what they stand for."""
     intent = view.intent
-    whose = {
-        Approvers.OPERATORS: "operators who may do the same",
-        Approvers.COLLEAGUES: "colleagues of the holder",
-    }
     said = [
         ("What", title(intent)),
         ("For", f"{intent.holder_name} ({intent.holder})" if intent.holder_name else intent.holder),
@@ -97,11 +114,11 @@ def lines(view: ApprovalView) -> Sequence[str]:
         ("Asked by", f"{intent.requester_name} ({intent.requester})"),
         ("Asked", f"{intent.created_at:%Y-%m-%d %H:%M} UTC, at station {intent.station}"),
         ("Until", f"{intent.expires_at:%Y-%m-%d %H:%M} UTC"),
-        ("Takes", f"{intent.count} of {whose[intent.by]}"),
+        ("Takes", takes(intent.count, intent.by)),
         ("Approved", ", ".join(f"{each.name} ({each.at:%Y-%m-%d %H:%M} UTC)" for each in view.signed)),
         ("State", state(view)),
     ]
-    return [f"{name:<12} {text}" for name, text in said if text]
+    return [(name, text) for name, text in said if text]
 
 
 def document(view: ApprovalView) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from kiosk.ports import LineEnds, Readers
-from kiosk.station.faces import Person
+from kiosk.station.faces import Job, Person
 from kiosk.station.operator_card import OperatorCard, prove_operator, read_operator_card
 from shared import errors
 from shared.approvals import ApprovalState, ApprovalView, ApprovalWish
 from shared.clock import Clock
+from shared.credential.approval import Way
 from shared.logon import LogonPurpose, LogonText, check_logon_text
 from shared.piv.chuid import Chuid
 from shared.sessions import LogonProof
@@ -89,6 +90,22 @@ async def approve(
 
     proof = await prove_operator(readers, card, person, challenge)
     return await line.approve(intent.request_id, proof, _record_of(card))
+
+
+def wish_for(error: errors.ApprovalNeeded, job: Job, note: str = "") -> ApprovalWish:
+    """Return what to ask for; the refusal says which way and which card, the job for whom; `note` is for who approves."""
+    way = Way(str(error.facts["operation"]))
+    if way is not Way.ISSUE:
+        return ApprovalWish(way=way, card=str(error.facts.get("card", "")), note=note)
+    return ApprovalWish(
+        way=way,
+        holder=job.holder,
+        template=job.template,
+        replaces=job.replaces,
+        primary=job.primary,
+        roles=job.roles,
+        note=note,
+    )
 
 
 def _record_of(card: OperatorCard) -> UUID | None:

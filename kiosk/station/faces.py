@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
+from shared.approvals import ApprovalView, ApprovalWish
 from shared.console import CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
 from shared.credentials import CodeView, DecisionView, FoundCredentials
@@ -277,6 +278,40 @@ class Logons(Protocol):
 
     def touch(self) -> None:
         """Note that somebody is there."""
+        ...
+
+
+class Inbox(Protocol):
+    """Where a second person approves; a face offers the key only where there is one. Every call raises the server's own error."""
+
+    def views(self) -> AsyncIterator[Sequence[ApprovalView]]:
+        """Yield the requests that wait for who is logged on, and their own, at once and after every change."""
+        ...
+
+    async def show(self, request_id: UUID) -> ApprovalView:
+        """Return one request, whatever became of it."""
+        ...
+
+    async def ask(self, wish: ApprovalWish) -> ApprovalView:
+        """Ask for approvals of what one may do oneself."""
+        ...
+
+    async def approve(self, seen: ApprovalView, reader: str, person: Person) -> ApprovalView:
+        """Have the card in `reader` approve what was `seen`; its PIN is asked of `person`.
+
+        Raises:
+            ApprovalRefused: the request does not wait any more, or whoever's card it is does not approve it.
+            Cancelled: the approver stopped.
+            KioskError: card, reader, or server.
+        """
+        ...
+
+    async def decline(self, request_id: UUID, why: str) -> ApprovalView:
+        """Decline a request for good."""
+        ...
+
+    async def withdraw(self, request_id: UUID) -> ApprovalView:
+        """Take back one's own request."""
         ...
 
 

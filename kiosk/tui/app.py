@@ -15,9 +15,10 @@ from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.worker import Worker, WorkerState
 
-from kiosk.station.faces import Logons, ReaderView, Station, StationView, VirtualDesk
+from kiosk.station.faces import Inbox, Job, Logons, ReaderView, Station, StationView, VirtualDesk
 from kiosk.station.first_start import FirstStart
 from kiosk.station.offers import offered, viewed
+from kiosk.tui.approvals import Approvals
 from kiosk.tui.away import Away
 from kiosk.tui.before import Before, Ready, at_once, ready
 from kiosk.tui.confirm import Confirm
@@ -30,6 +31,7 @@ from kiosk.tui.help import Help
 from kiosk.tui.jobs import PROGRAM_FAULT, Jobs
 from kiosk.tui.messages import (
     AgentLogOnWanted,
+    ApprovalsWanted,
     FindWanted,
     LogOffWanted,
     LogOnWanted,
@@ -51,7 +53,7 @@ from kiosk.tui.theme import THEME
 from kiosk.tui.virtual import VirtualCards
 from shared.clock import Clock, SystemClock
 from shared.credential.lifecycle import OperationKind
-from shared.errors import CardChanged, CardMissing, KioskError, StationFault
+from shared.errors import ApprovalNeeded, CardChanged, CardMissing, KioskError, StationFault
 
 DEBOUNCE_S: Final = 0.2
 """How long a search waits for the next letter."""
@@ -74,6 +76,8 @@ class DeskApp(App[None], inherit_bindings=False):
 
     lab: reactive[str | None] = reactive(None)
     """None where no reader is virtual, else what the banner adds."""
+    waits: reactive[str] = reactive("")
+    """What waits for the approval of who is logged on, in few words."""
 
     def __init__(
         self,
@@ -81,12 +85,14 @@ class DeskApp(App[None], inherit_bindings=False):
         station: Station,
         logons: Logons | None = None,
         first_start: FirstStart | None = None,
+        inbox: Inbox | None = None,
         virtual: VirtualDesk | None = None,
         banner: str = "",
         title: str = "",
         clock: Clock | None = None,
+        operators_reader: str = "",
     ) -> None:
-        """Show `station`. `logons` lets operators log on, `first_start` makes the first of them; `virtual` adds keys for virtual cards; `banner` is added to the lab banner."""
+        """Show `station`. `logons` lets operators log on, `first_start` makes the first of them, `inbox` has what a second person approves; `virtual` adds keys for virtual cards; `banner` is added to the lab banner; `operators_reader` is where the operator's card is looked for first."""
         super().__init__()
         self.register_theme(THEME)
         self.theme = THEME.name
@@ -96,8 +102,18 @@ class DeskApp(App[None], inherit_bindings=False):
         self._turn = asyncio.Lock()
         """Held while somebody is asked something: people read one question at a time."""
         self._runs: dict[str, Run] = {}
-        self._desk = Desk(self._runs, clock=self._clock, title=title, virtual=virtual is not None)
-        self._operators = Operators(self, logons, self._desk, self._clock) if logons is not None else None
+        self._desk = Desk(
+            self._runs,
+            clock=self._clock,
+            title=title,
+            virtual=virtual is not None,
+            inbox=inbox is not None,
+        )
+        self._operators = (
+            Operators(self, logons, self._desk, self._clock, reader=operators_reader)
+            if logons is not None
+            else None
+        )
         self._first_starts = FirstStarts(self, first_start, self._clock) if first_start is not None else None
         self._jobs = Jobs(
             self,
@@ -107,9 +123,11 @@ class DeskApp(App[None], inherit_bindings=False):
             turn=self._turn,
             clock=self._clock,
             step_up=self._operators.step_up if self._operators else None,
+            unapproved=self._unapproved if inbox is not None else None,
         )
+        self._approvals = Approvals(self, inbox, self._desk, self._own_reader) if inbox is not None else None
         self._before = Before(self, station)
-        self._away = Away(self, station, self._before, self._operators)
+        self._away = Away(self, station, self._before, self._operators, self._approvals)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return the framework's filters, and one that keeps orders to the terminal out of names and sentences."""
@@ -121,6 +139,8 @@ class DeskApp(App[None], inherit_bindings=False):
         """Open the desk and follow the station."""
         await self.push_screen(self._desk)
         self._start(self._follow(), "view")
+        if self._approvals is not None:
+            self._start(self._approvals.follow(self._tell_waits), "approvals")
 
     async def _follow(self) -> None:
         async for view in self._station.views():
@@ -213,6 +233,29 @@ class DeskApp(App[None], inherit_bindings=False):
     async def _look_after(self) -> None:
         async with self._turn:
             await self._away.look_after()
+
+    @on(ApprovalsWanted)
+    def _approvals_wanted(self) -> None:
+        self._start(self._look_after_approvals(), QUESTIONS, exclusive=True)
+
+    async def _look_after_approvals(self) -> None:
+        if self._approvals is not None:
+            async with self._turn:
+                await self._approvals.look_after()
+
+    def _unapproved(self, job: Job, error: ApprovalNeeded, subject: str) -> None:
+        self._start(self._ask_for(job, error, subject), QUESTIONS)
+
+    async def _ask_for(self, job: Job, error: ApprovalNeeded, subject: str) -> None:
+        if self._approvals is not None:
+            async with self._turn:
+                await self._approvals.ask(job, error, subject)
+
+    def _tell_waits(self, words: str) -> None:
+        self.waits = words
+
+    def _own_reader(self) -> str:
+        return self._operators.reader if self._operators is not None else ""
 
     @on(LogOnWanted)
     def _log_on_wanted(self, wanted: LogOnWanted) -> None:

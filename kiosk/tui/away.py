@@ -6,7 +6,8 @@ from typing import Final, TypeVar
 from textual.app import App
 
 from kiosk.station import wording
-from kiosk.station.faces import Station
+from kiosk.station.faces import Job, Station
+from kiosk.tui.approvals import Approvals
 from kiosk.tui.before import Before
 from kiosk.tui.confirm import Confirm
 from kiosk.tui.failure import Failure
@@ -30,7 +31,7 @@ from kiosk.tui.told import Told
 from shared import roles
 from shared.credential.lifecycle import OperationKind, reachable
 from shared.credentials import CredentialView
-from shared.errors import KioskError
+from shared.errors import ApprovalNeeded, Cancelled, KioskError
 
 READ_OUT: Final = "read out"
 UNBLOCK_CODE: Final = "unblock code"
@@ -45,10 +46,16 @@ class Away:
     """Asks which credential and what is to be done, until the operator goes back to the desk."""
 
     def __init__(
-        self, app: App[None], station: Station, before: Before, operators: Operators | None = None
+        self,
+        app: App[None],
+        station: Station,
+        before: Before,
+        operators: Operators | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
-        """Ask on `app`, and let `station` do it; `operators` knows who is logged on."""
+        """Ask on `app`, and let `station` do it; `operators` knows who is logged on, `approvals` asks a second person."""
         self._app, self._station, self._before, self._operators = app, station, before, operators
+        self._approvals = approvals
 
     async def look_after(self) -> None:
         """Find, choose, do, and find again: somebody who lost a badge may have two."""
@@ -63,9 +70,25 @@ class Away:
             if act is None:
                 continue
             try:
-                await self._do(view, act)
+                await self._do_or_ask(view, act)
+            except Cancelled:
+                continue
             except KioskError as error:
                 await self._app.push_screen_wait(Failure(error))
+
+    async def _do_or_ask(self, view: CredentialView, act: Act) -> None:
+        """Do it; where a second person has to approve it first, offer to ask for that.
+
+        Raises:
+            KioskError: it was neither done nor asked for.
+        """
+        try:
+            await self._do(view, act)
+        except ApprovalNeeded as needed:
+            if self._approvals is None:
+                raise
+            operation = act if isinstance(act, OperationKind) else OperationKind.UNBLOCK
+            await self._approvals.ask(Job(operation=operation, reader=""), needed, _subject(view))
 
     async def _do(self, view: CredentialView, act: Act) -> None:
         """Do it, after whatever has to be asked before.

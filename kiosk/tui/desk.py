@@ -15,8 +15,9 @@ from textual.widgets import Static
 from kiosk.station import wording
 from kiosk.station.faces import ReaderView, StationView
 from kiosk.station.offers import offered, viewed
-from kiosk.tui.labels import FIND_KEY, LOG_OFF_KEY, MORE_KEY, OPERATION_KEYS
+from kiosk.tui.labels import APPROVALS_KEY, FIND_KEY, LOG_OFF_KEY, MORE_KEY, OPERATION_KEYS
 from kiosk.tui.messages import (
+    ApprovalsWanted,
     FindWanted,
     LogOffWanted,
     MoreWanted,
@@ -58,6 +59,7 @@ class Desk(Screen[None]):
         Binding("escape", "seen", "Back to the card", key_display="Esc"),
         Binding(MORE_KEY, "more", "More"),
         Binding(FIND_KEY, "find", "Find"),
+        Binding(APPROVALS_KEY, "approvals", "Approvals"),
         Binding(LOG_OFF_KEY, "log_off", "Log off"),
         Binding("down,j", "choose(1)", "Reader", key_display="↑↓ 1-9"),
         Binding("up,k", "choose(-1)", "Reader", show=False),
@@ -69,13 +71,16 @@ class Desk(Screen[None]):
     view: reactive[StationView | None] = reactive(None)
     chosen: reactive[str] = reactive("")
 
-    def __init__(self, runs: Mapping[str, Run], *, clock: Clock, title: str, virtual: bool) -> None:
-        """Look at the app's `runs` (by reader); `virtual` says whether there are virtual cards to insert."""
+    def __init__(
+        self, runs: Mapping[str, Run], *, clock: Clock, title: str, virtual: bool, inbox: bool = False
+    ) -> None:
+        """Look at the app's `runs` (by reader); `virtual`: there are virtual cards to insert; `inbox`: requests for approval."""
         super().__init__()
         self._runs = runs
         self._clock = clock
         self._title = title
         self._virtual = virtual
+        self._inbox = inbox
         self._waits = False
         """Whether something was asked of the app that it has not taken up yet."""
 
@@ -160,6 +165,12 @@ class Desk(Screen[None]):
         card.reader = reader
         self.refresh_bindings()
 
+    def turn_from(self, name: str) -> None:
+        """Look at another reader than this one, at one with a card if there is any."""
+        others = [reader for reader in (self.view.readers if self.view else ()) if reader.name != name]
+        if self.chosen == name and others:
+            self.chosen = next((each for each in others if each.present), others[0]).name
+
     def run_changed(self, reader: str) -> None:
         """Paint the steps again if they are the chosen reader's."""
         if reader == self.chosen and self._drawn:
@@ -179,6 +190,7 @@ class Desk(Screen[None]):
             "seen": run is not None and not running,
             "virtual": self._virtual,
             "find": permissions is None or permissions.anywhere(Act.FIND_CREDENTIALS) >= Level.VIEW,
+            "approvals": self._inbox and self.view is not None and self.view.operator is not None,
             "log_off": self.view is not None and self.view.operator is not None,
             "reread": reader is not None and reader.present and not running,
             "choose": self.view is not None and len(self.view.readers) > 1,
@@ -220,6 +232,10 @@ class Desk(Screen[None]):
     def action_find(self) -> None:
         """Ask for a credential whose card need not be here."""
         self._want(FindWanted())
+
+    def action_approvals(self) -> None:
+        """Ask for what waits for an approval."""
+        self._want(ApprovalsWanted())
 
     def action_log_off(self) -> None:
         """Ask to end the session."""

@@ -12,6 +12,7 @@ from textual.widgets import Static
 from kiosk.station import wording
 from kiosk.tui.dialog import Dialog
 from kiosk.tui.labels import (
+    APPROVALS_KEY,
     DONE,
     FIND_KEY,
     GROUPS,
@@ -30,6 +31,7 @@ GENERAL: Final = (
     ("Enter", "the obvious next step"),
     (MORE_KEY, "all that may be done now"),
     (FIND_KEY, "find, without the card"),
+    (APPROVALS_KEY, "approvals: yours, and for you"),
     ("1-9", "choose a reader, or ↑ ↓"),
     ("r", "read the card again"),
     ("x", "stop after this step"),

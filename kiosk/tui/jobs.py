@@ -20,7 +20,7 @@ from kiosk.tui.run import Run
 from kiosk.tui.widgets.readers import card_name
 from shared.clock import Clock
 from shared.credential.update import CARRY_DUE
-from shared.errors import Cancelled, KioskError, StepUpNeeded, UnknownFailure
+from shared.errors import ApprovalNeeded, Cancelled, KioskError, StepUpNeeded, UnknownFailure
 from shared.roles import Level
 
 PROGRAM_FAULT: Final = "program-fault"
@@ -40,9 +40,13 @@ class Jobs:
         turn: asyncio.Lock,
         clock: Clock,
         step_up: Callable[[], Awaitable[None]] | None = None,
+        unapproved: Callable[[Job, ApprovalNeeded, str], None] | None = None,
     ) -> None:
-        """Work for `app`; `turn` is held while somebody is asked something, `step_up` asks for the operator's PIN again."""
-        self._step_up = step_up
+        """Work for `app`; `turn` is held while somebody is asked something, `step_up` asks for the operator's PIN again.
+
+        `unapproved` is told of what was refused because a second person has to approve it.
+        """
+        self._step_up, self._unapproved = step_up, unapproved
         self._app, self._station, self._desk, self._turn, self._clock = app, station, desk, turn, clock
         self._runs = runs
         self._workers: dict[str, Worker[None]] = {}
@@ -145,6 +149,8 @@ class Jobs:
             if not self._workers:
                 self._idle.set()
             self._desk.redraw()
+        if isinstance(outcome.error, ApprovalNeeded) and self._unapproved is not None:
+            self._unapproved(job, outcome.error, run.subject or self._subject(job.reader))
 
     async def _proven(
         self, step_up: Callable[[], Awaitable[None]], run: Run, person: Questions, refused: Outcome

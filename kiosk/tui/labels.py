@@ -200,6 +200,22 @@ READ_OUT_KEY: Final = "h"
 UNBLOCK_CODE_KEY: Final = "t"
 LOG_OFF_KEY: Final = "l"
 
+APPROVALS_KEY: Final = "y"
+APPROVE_BUTTON: Final = "Approve, with card and PIN"
+APPROVE_HERE_BUTTON: Final = "Somebody else approves here, with a card"
+NOTHING_WAITS: Final = "Nothing waits for your approval, and you have asked for none."
+WHOSE_CARD: Final = "Whose card approves?"
+NO_CARD_TO_APPROVE: Final = (
+    "Put the card of whoever approves into a reader, beside your own, and choose the request again."
+)
+NOTE_LABEL: Final = "For whoever approves (may stay empty)"
+ASK_WORDS: Final = "Nothing was done. Ask for it now? It waits until somebody approves or declines it."
+ASKED_THEN: Final = (
+    f"Whoever may approve finds it in their inbox ({APPROVALS_KEY}). You find it in yours, and may withdraw it there.",
+    "When it is approved, the top line says so. Then begin the same operation once more.",
+)
+"""What happens next, after an approval was asked for."""
+
 LOG_ON_FIRST: Final = (
     "Put your operator's card into a reader, and leave it there: you are logged off when it is taken out."
 )

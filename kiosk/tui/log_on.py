@@ -55,9 +55,15 @@ class LogOn(Screen[None]):
     working: reactive[bool] = reactive(default=False)
     """Whether a card, or the agent, is being asked."""
 
-    def __init__(self, clock: Clock, *, title: str, virtual: bool, words: str, agent: bool) -> None:
-        """Say `words` about the session before, if there was one; `agent`: an ssh-agent was forwarded to this log-in."""
+    def __init__(
+        self, clock: Clock, *, title: str, virtual: bool, words: str, agent: bool, usual: str = ""
+    ) -> None:
+        """Say `words` about the session before, if there was one; `agent`: an ssh-agent was forwarded to this log-in.
+
+        `usual` is the reader in which operators' cards are here.
+        """
         super().__init__()
+        self._usual = usual
         self._virtual = virtual
         self._agent = agent
         self._asks_agent = False
@@ -103,7 +109,8 @@ class LogOn(Screen[None]):
         has = [each.name for each in view.readers if each.present] if view else []
         came = [name for name in has if name not in had]
         if not self.working and (came or self.chosen not in has):
-            self.chosen = (came or has or [each.name for each in self._readers] or [""])[0]
+            names = came or has or [each.name for each in self._readers] or [""]
+            self.chosen = self._usual if self._usual in names else names[0]
         if came and before is not None:
             self._problem = None
         self._draw()

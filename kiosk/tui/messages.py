@@ -28,6 +28,11 @@ class FindWanted(Message):
 
 
 @dataclass
+class ApprovalsWanted(Message):
+    """Show what waits for an approval."""
+
+
+@dataclass
 class LogOnWanted(Message):
     """Log on with the operator's card in this reader."""
 

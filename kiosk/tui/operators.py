@@ -28,8 +28,8 @@ STEP_UP: Final = "Operator's PIN again"
 class Operators:
     """Opens the log-on screen when nobody is logged on who has to be, and closes it when somebody is."""
 
-    def __init__(self, app: App[None], logons: Logons, desk: Desk, clock: Clock) -> None:
-        """Work for `app`; `logons` has the session."""
+    def __init__(self, app: App[None], logons: Logons, desk: Desk, clock: Clock, *, reader: str = "") -> None:
+        """Work for `app`; `logons` has the session. Operators' cards are usually in `reader`, until one logs on elsewhere."""
         self._app, self._logons, self._desk, self._clock = app, logons, desk, clock
         self._turn = asyncio.Lock()
         """Of its own: an operation that asks something must not keep an operator from logging on."""
@@ -37,6 +37,7 @@ class Operators:
         self._permissions: Permissions | None = None
         self._name = ""
         """Who was logged on, for the words after it."""
+        self._usual = reader
         self._operator_reader = ""
 
     def see(self, view: StationView, *, title: str, virtual: bool, running: bool) -> None:
@@ -53,6 +54,11 @@ class Operators:
             screen, self._screen = self._screen, None
             screen.withdraw()
 
+    @property
+    def reader(self) -> str:
+        """The reader with the operator's card; empty where none logged on."""
+        return self._operator_reader
+
     def touch(self) -> None:
         """Note that somebody is there."""
         self._logons.touch()
@@ -65,7 +71,8 @@ class Operators:
         """Log on with the card in `reader`; what goes wrong is said on the screen."""
         person = Questions(self._app, self._turn, self._card(reader), heading=LOG_ON)
         if await self._log_on(self._logons.log_on(reader, person)):
-            self._operator_reader = reader
+            self._operator_reader = self._usual = reader
+            self._desk.turn_from(reader)
 
     async def log_on_by_agent(self) -> None:
         """Log on through the forwarded ssh-agent; what goes wrong is said on the screen."""
@@ -126,7 +133,12 @@ class Operators:
         if self._name:
             words = f"{wording.LOGGED_OFF} {LOGGED_OFF_RUNNING}" if running else wording.LOGGED_OFF
         self._screen = LogOn(
-            self._clock, title=title, virtual=virtual, words=words, agent=self._logons.agent_there
+            self._clock,
+            title=title,
+            virtual=virtual,
+            words=words,
+            agent=self._logons.agent_there,
+            usual=self._usual,
         )
         self._app.push_screen(self._screen)
 

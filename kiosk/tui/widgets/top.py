@@ -45,6 +45,8 @@ class TopBar(Widget):
     view: reactive[StationView | None] = reactive(None)
     title: reactive[str] = reactive("")
     time: reactive[datetime | None] = reactive(None)
+    waits: reactive[str] = reactive("")
+    """What waits for who is logged on, in few words; the app's reactive of this name."""
 
     def __init__(self, clock: Clock) -> None:
         """Show the time of `clock`, as people here read it."""
@@ -52,9 +54,13 @@ class TopBar(Widget):
         self._clock = clock
 
     def on_mount(self) -> None:
-        """Follow the clock."""
+        """Follow the clock, and the app."""
+        self.watch(self.app, "waits", self._follow)
         self._tell_time()
         self.set_interval(CLOCK_S, self._tell_time)
+
+    def _follow(self, waits: str) -> None:
+        self.waits = waits
 
     def _tell_time(self) -> None:
         self.time = self._clock.now().astimezone().replace(second=0, microsecond=0)
@@ -93,6 +99,8 @@ class TopBar(Widget):
             return Content("")
         roles = ", ".join(role.title for role in operator.roles)
         who = Content.assemble((operator.name, "bold"), (f" · {roles}" if roles else "", "$text-dim"))
+        if self.waits:
+            who = Content.assemble((f"{self.waits} ", "bold reverse"), "  ", who)
         if operator.method is not LogonMethod.AGENT:
             return who
         return Content.assemble((f"[{THROUGH_AGENT}] ", "bold $text-warning"), who)
