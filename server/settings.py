@@ -139,7 +139,8 @@ MAX_APPROVAL_HOURS: Final = 720
 class ApprovalSettings:
     """`[server.approvals]`: which of the server's own acts take a second person, and how strictly people are kept apart.
 
-    `acts` are `set-operator-roles`, `activate-operator`, `change-role`, `new-key-generation`; templates say the rest. With
+    `acts` are `set-operator-roles` (and what applications may do), `activate-operator`, `change-role`, `new-key-generation` and
+    `apply-templates`; templates say the rest, so that without the last whoever applies them can take a rule away. With
     `approver_executes` who approved may also carry it out; without `same_station` that is done at another station than asking
     and approving.
     """

@@ -190,7 +190,8 @@ def _assemble(
         ),
         allow_lab=settings.allow_lab,
     )
-    templates = Templates(store.templates, services.authorities, services.directories, clock)
+    acts = Acts(store, clock, policy(settings))
+    templates = Templates(store.templates, services.authorities, services.directories, clock, acts)
     return Parts(
         settings=settings,
         keystore=keystore,

@@ -25,6 +25,7 @@ _WAYS: Final[dict[Way, str]] = {
     Way.ACTIVATE_OPERATOR: "Let an operator log on again",
     Way.CHANGE_ROLE: "Change what a role may do",
     Way.NEW_KEY_GENERATION: "Make a new generation of the master key",
+    Way.APPLY_TEMPLATES: "Apply templates, which say what takes a second person",
 }
 
 _EFFECTS: Final[dict[Effect, str]] = {
@@ -38,7 +39,7 @@ _EFFECTS: Final[dict[Effect, str]] = {
     Effect.END_OTHERS: "end or suspend another credential of the holder",
     Effect.TAKE_TEMPLATE: "take the newest version of the template",
     Effect.DISCLOSE: "disclose a code",
-    Effect.ADMINISTER: "change what the server's operators may do, or its keys",
+    Effect.ADMINISTER: "change what the server's operators may do, its keys or its templates",
 }
 
 _STATES: Final[dict[ApprovalState, str]] = {

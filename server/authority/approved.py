@@ -72,6 +72,7 @@ _SUBJECTS: Final[dict[Way, Subject]] = {
     Way.ACTIVATE_OPERATOR: Area.OPERATORS,
     Way.CHANGE_ROLE: Area.ROLES,
     Way.NEW_KEY_GENERATION: Area.KEYS,
+    Way.APPLY_TEMPLATES: Area.TEMPLATES,
 }
 
 

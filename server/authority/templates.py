@@ -1,22 +1,31 @@
 """Templates: what applying a text would do, and applying it. A version that is stored never changes."""
 
 import difflib
+import hashlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from server.authority.acts import Acts
 from server.authority.holder_proofs import knows_passwords
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.ports.ca import CertificateAuthority
 from server.ports.directory import Directory
 from server.ports.store import AuditKind, AuditRecord, StoredTemplate, TemplateStore
 from shared import errors
+from shared.approval import MAX_DETAIL
 from shared.clock import Clock
 from shared.credential import lint
+from shared.credential.approval import Way
 from shared.credential.model import TemplateRef
 from shared.credential.self_service import HolderProof
 from shared.credential.template import Template
 from shared.credential.template_reading import parse_template
 from shared.errors import KioskError
+
+LONGEST_CHARACTER: Final = 4
+"""Bytes, in UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +44,10 @@ class Templates:
         authorities: Mapping[str, CertificateAuthority],
         directories: Mapping[str, Directory],
         clock: Clock,
+        acts: Acts | None = None,
     ) -> None:
-        """Check against these connections."""
+        """Check against these connections; `acts` judges whether applying takes a second person."""
+        self._acts = acts
         self._store = store
         self._authorities = authorities
         self._directories = directories
@@ -47,10 +58,16 @@ class Templates:
         return [planned.line for planned in await self._plan(texts)]
 
     async def apply(self, texts: Sequence[TemplateText], actor: str) -> Sequence[TemplateLine]:
-        """Apply all texts or, where one has problems, none."""
+        """Apply all texts or, where one has problems, none.
+
+        Raises:
+            ApprovalNeeded: it takes a second person here.
+        """
         plans = await self._plan(texts)
         if any(planned.line.action is TemplateAction.REFUSE for planned in plans):
             return [planned.line for planned in plans]
+        if self._acts is not None and (detail := _detail(plans)):
+            await self._acts.clear(Way.APPLY_TEMPLATES, actor, detail=detail)
         for planned in plans:
             if planned.line.action is TemplateAction.KEEP or planned.template is None:
                 continue
@@ -118,6 +135,28 @@ class Templates:
             return ()
         why = f"the directory {template.directory} checks no passwords: [self-service] takes card or code"
         return (errors.TemplateImpossible(template=template.name, why=why),)
+
+
+def _detail(plans: Sequence[_Planned]) -> str:
+    """Say what would be applied, for whoever approves it; empty where nothing would be.
+
+    The digest over all of them is said first, because there may not be room for the rest.
+    """
+    new = [
+        each for each in plans if each.template is not None and each.line.action is not TemplateAction.KEEP
+    ]
+    heads = [f"{each.line.name} v{each.line.to_version} {_digest(each)}" for each in new]
+    if not heads:
+        return ""
+    whole = hashlib.sha256(" ".join(heads).encode()).hexdigest()
+    changes = [change for each in new for change in each.line.changes]
+    return textwrap.shorten(
+        " / ".join((f"digest {whole}", *heads, *changes)), MAX_DETAIL // LONGEST_CHARACTER
+    )
+
+
+def _digest(planned: _Planned) -> str:
+    return planned.template.digest.hex() if planned.template is not None else ""
 
 
 def _difference(old: str, new: str) -> tuple[str, ...]:

@@ -36,10 +36,11 @@ class Way(StrEnum):
     ACTIVATE_OPERATOR = "activate-operator"
     CHANGE_ROLE = "change-role"
     NEW_KEY_GENERATION = "new-key-generation"
+    APPLY_TEMPLATES = "apply-templates"
 
 
 ADMINISTRATIVE: Final = frozenset(
-    {Way.SET_ROLES, Way.ACTIVATE_OPERATOR, Way.CHANGE_ROLE, Way.NEW_KEY_GENERATION}
+    {Way.SET_ROLES, Way.ACTIVATE_OPERATOR, Way.CHANGE_ROLE, Way.NEW_KEY_GENERATION, Way.APPLY_TEMPLATES}
 )
 """Acts about no card: the server's own policy says which of them take a second person."""
 

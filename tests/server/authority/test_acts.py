@@ -11,15 +11,22 @@ from server.authority.approved import ApprovalPolicy
 from server.authority.keys import MasterKeyGenerations
 from server.authority.operators import Operators
 from server.authority.policy import unrestricted
+from server.authority.services import TemplateText
+from server.authority.templates import Templates
 from server.connectors.keystore.memory import MemoryKeyStore
 from server.ports.approvals import ApprovalState
+from server.ports.store import StoredTemplate
 from shared import errors
 from shared.approvals import ApprovalView
 from shared.credential.approval import ADMINISTRATIVE, Way
-from shared.credential.model import HolderId
+from shared.credential.model import HolderId, TemplateRef
+from shared.credential.template_reading import parse_template
 from shared.roles import Area, Grant, Level
+from tests.scenario.lab import Lab
+from tests.scenario.templates import EMPLOYEE
 from tests.server.authority.logons import Clerk, Office, Person
 from tests.server.rpc.world import approvals_of
+from tests.server.store.examples import EVIDENCE
 
 ADMIN = unrestricted("admin")
 EVERY = ApprovalPolicy(acts=ADMINISTRATIVE)
@@ -138,6 +145,37 @@ async def test_a_new_generation_of_the_master_key_takes_a_second_person() -> Non
     assert (await generations.make(WHY, "admin")).generation == before + 1
     with pytest.raises(errors.ApprovalNeeded):
         await generations.make(WHY, "admin")
+
+
+async def test_a_rule_is_taken_out_of_a_template_by_two_people() -> None:
+    room = await Room.open()
+    store, clock = room.office.store, room.office.clock
+    lab = await Lab.start()
+    services = lab.services
+    acts = Acts(store, clock, EVERY)
+    templates = Templates(store.templates, services.authorities, services.directories, clock, acts)
+    await lab.close()
+
+    def text(changed: str) -> list[TemplateText]:
+        return [TemplateText(source="employee.toml", text=changed)]
+
+    guarded = f'{EMPLOYEE}\n[[approval]]\noperations = ["issue"]\n'
+    digest = parse_template(guarded).digest
+    ref = TemplateRef(name="employee", version=1, digest=digest)
+    await store.templates.add(StoredTemplate(ref=ref, text=guarded, applied_at=clock.now()), EVIDENCE)
+    assert await templates.apply(text(guarded), "admin"), "the same again is nothing new"
+    with pytest.raises(errors.ApprovalNeeded):
+        await templates.apply(text(EMPLOYEE), "admin")
+    (asked,) = await room.waiting()
+    assert asked.intent.way is Way.APPLY_TEMPLATES
+    assert '-operations = ["issue"]' in asked.intent.detail
+    await room.approve(asked)
+    with pytest.raises(errors.ApprovalNeeded):
+        await templates.apply(text(EMPLOYEE.replace("Employee badge", "Badge")), "admin")
+    await templates.apply(text(EMPLOYEE), "admin")
+    latest = await store.templates.latest("employee")
+    assert latest is not None
+    assert latest.text == EMPLOYEE
 
 
 async def test_what_the_policy_does_not_name_passes() -> None:
