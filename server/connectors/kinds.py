@@ -16,6 +16,7 @@ from server.connectors.ca import (
     step_ca,
     vault,
 )
+from server.connectors.ca.adcs import certsrv as adcs_certsrv
 from server.connectors.ca.adcs import wstep as adcs_wstep
 from server.connectors.ca.cmp import connector as cmp
 from server.connectors.directory import (
@@ -66,6 +67,7 @@ BY_NAME: Final = Kind(
 _KINDS: Final = (
     AUTHORITY,
     BY_NAME,
+    adcs_certsrv.KIND,
     adcs_wstep.KIND,
     cmp.KIND,
     digicert_one.KIND,

@@ -28,6 +28,7 @@ from shared.clock import SystemClock
 from shared.credential.certificates import check_certificate, check_names, needed_usage
 from shared.piv.ids import Slot
 from tests.contract.ca import (
+    adcs_certsrv,
     adcs_wstep,
     builtin,
     cmp,
@@ -47,6 +48,7 @@ from tests.contract.ca.web import Double, Trouble
 PRODUCTS: Final[dict[Kind, tuple[type[Double | builtin.BuiltIn], Callable[[Any], Bench]]]] = {
     product.KIND: (product, bench_of)
     for product, bench_of in (
+        (adcs_certsrv.Certsrv, adcs_certsrv.bench),
         (adcs_wstep.Wstep, adcs_wstep.bench),
         (builtin.BuiltIn, builtin.bench),
         (cmp.Cmp, cmp.bench),
