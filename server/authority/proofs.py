@@ -15,7 +15,7 @@ Source: card-rules section 7 (identities on the wire).
 import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, NoReturn
 
@@ -25,10 +25,11 @@ from server.authority.access import Caller
 from server.authority.operator_keys import public_key_of, why_not
 from server.authority.throttle import Limit, Throttle
 from server.ports.audit import AuditKind, AuditRecord
-from server.ports.operators import ChallengeRecord, LogonMethod, OperatorRecord
+from server.ports.operators import ChallengeRecord, LogonMethod, OperatorId, OperatorRecord
 from server.ports.store import Store
 from shared import errors
 from shared.clock import Clock
+from shared.credential.model import StationId
 from shared.errors import Fact
 from shared.logon import LIFETIME, NONCE_LENGTH, LogonPurpose, LogonText, verify_logon
 from shared.sessions import AgentProof, Proof
@@ -73,6 +74,8 @@ class Proofs:
         self._random = random
         self._throttle = Throttle(per_peer=PER_STATION, overall=OVERALL, clock=clock)
         self._noted = Throttle(per_peer=UNKNOWN, overall=UNKNOWN, clock=clock)
+        self._waits: dict[tuple[OperatorId, StationId], datetime] = {}
+        """Until when an operator waits at the station where proofs failed; at another one nobody is kept out by it."""
 
     async def challenge(
         self, caller: Caller, purpose: LogonPurpose, bound: str, server: str, *, intent: bytes = b""
@@ -112,7 +115,7 @@ class Proofs:
         The challenge is spent, whatever comes of it.
 
         Raises:
-            TooManyAttempts: the station, or this operator, failed too often; nothing was judged.
+            TooManyAttempts: the station, or this operator at it, failed too often; nothing was judged.
             LogonRefused: not our challenge, no operator's key, one that does not count now, or not its signature.
         """
         self._throttle.attempt(str(caller.station_id))
@@ -122,8 +125,12 @@ class Proofs:
         public_key = _claimed(proof)
         digest = _sha256(public_key)
         operator = await self._store.operators.by_key(digest) if public_key else None
-        if operator is not None and operator.locked_until is not None and operator.locked_until > now:
-            raise errors.TooManyAttempts(seconds=ceil((operator.locked_until - now).total_seconds()))
+        if (
+            operator is not None
+            and (until := self._waits_until(caller, operator)) is not None
+            and until > now
+        ):
+            raise errors.TooManyAttempts(seconds=ceil((until - now).total_seconds()))
         if spent is None or (spent.station_id, spent.purpose) != (caller.station_id, bound):
             await self.failed(caller, operator, "challenge", method)
         if operator is None:
@@ -154,8 +161,17 @@ class Proofs:
         )
         wait = wait_after(operator.failed_logons + 1)
         until = self._clock.now() + wait if wait else None
+        if until is not None:
+            self._waits[operator.operator_id, caller.station_id] = until
         await self._store.operators.note_failure(operator.operator_id, until, audit)
         raise errors.LogonRefused
+
+    def _waits_until(self, caller: Caller, operator: OperatorRecord) -> datetime | None:
+        """Return until when this operator has to wait here; a good log-on anywhere, and an activation, end all waiting."""
+        here = self._waits.get((operator.operator_id, caller.station_id))
+        if here is None or operator.locked_until is None:
+            return None
+        return min(here, operator.locked_until)
 
     async def note(self, event: str, caller: Caller, **facts: Fact) -> None:
         """Leave evidence of what nobody's count holds; whoever tries for ever must not fill the record."""

@@ -194,6 +194,20 @@ async def test_failures_are_counted_delayed_and_told(office: Office) -> None:
     assert [(each.kind, each.facts["why"]) for each in failures] == [(AuditKind.SESSION, "signature")] * 3
 
 
+async def test_a_station_that_fails_on_purpose_keeps_nobody_out_elsewhere(office: Office) -> None:
+    """Whoever has a station's key and has seen the operator's certificate can fail for ever."""
+    for _ in range(FREE_FAILURES + 3):
+        office.later(seconds=61)
+        text = await office.challenge(office.other_desk)
+        with pytest.raises(errors.LogonRefused):
+            await office.sessions.log_on(
+                office.other_desk, replace(Person().prove(text), certificate=office.anna.certificate)
+            )
+    with pytest.raises(errors.TooManyAttempts):
+        await office.log_on(office.other_desk)
+    assert (await office.log_on()).failed_logons == FREE_FAILURES + 3, "she is told"
+
+
 async def test_a_station_that_tries_for_ever_does_not_fill_the_record(office: Office) -> None:
     for _ in range(40):
         office.later(seconds=2)
