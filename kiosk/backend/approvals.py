@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from kiosk.backend.client import GrpcBackend
+from kiosk.backend.asking import Asking
 from kiosk.ports import LineEnds
 from shared.approvals import ApprovalView, ApprovalWish
 from shared.proto import approvals_pb2 as pb
@@ -22,7 +22,7 @@ from shared.sessions import LogonProof
 class GrpcApprovals:
     """Speaks over a station's line."""
 
-    def __init__(self, line: GrpcBackend) -> None:
+    def __init__(self, line: Asking) -> None:
         """Speak over `line`."""
         self._line = line
 

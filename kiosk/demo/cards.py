@@ -17,6 +17,9 @@ SHOWN: Final = (
 )
 """One card of every kind, so that what each can and cannot do is there to see."""
 
+OPERATORS_READER: Final = "Your own reader"
+"""Comes after those with numbers, in the order in which readers are listed."""
+
 
 def reader_name(number: int) -> str:
     """Return the name of virtual reader `number` (from 1)."""
@@ -24,8 +27,11 @@ def reader_name(number: int) -> str:
 
 
 def desk_readers(count: int, seed: int) -> VirtualReaders:
-    """Return readers with a card of every kind at hand; the seed fixes the serial numbers, never a key."""
-    readers = VirtualReaders([reader_name(number) for number in range(1, count + 1)])
+    """Return the operator's reader and `count` more, with a card of every kind at hand.
+
+    The seed fixes the serial numbers, never a key.
+    """
+    readers = VirtualReaders([*(reader_name(number) for number in range(1, count + 1)), OPERATORS_READER])
     draw = random.Random(seed)  # noqa: S311  # serial numbers, no secret
     for title, profile in SHOWN:
         serial = draw.randrange(10_000_000, 30_000_000)

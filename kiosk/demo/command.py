@@ -10,11 +10,16 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from kiosk.demo.cards import desk_readers, reader_name
+from kiosk.backend.approvals import GrpcApprovals
+from kiosk.demo.cards import OPERATORS_READER, desk_readers, reader_name
 from kiosk.demo.headless import run as run_headless
 from kiosk.demo.late import LateBackend
 from kiosk.demo.machine import Machine
+from kiosk.demo.operators import draw_passcode, draw_pin, first_start, hand_out
 from kiosk.station.core import StationCore
+from kiosk.station.inbox import ApprovalInbox
+from kiosk.station.logon import Logon
+from kiosk.station.manned import MannedStation
 from shared import errors
 from shared.clock import SystemClock
 
@@ -29,7 +34,13 @@ R = TypeVar("R")
 @click.command()
 @click.option("--headless", is_flag=True, help="No screen: issue cards and print a summary.")
 @click.option("--cards", type=click.IntRange(1, 100_000), default=8, show_default=True)
-@click.option("--readers", type=click.IntRange(1, MAX_READERS), default=READERS, show_default=True)
+@click.option(
+    "--readers",
+    type=click.IntRange(1, MAX_READERS),
+    default=READERS,
+    show_default=True,
+    help="At the desk one of them is the operator's.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Fixes people and serial numbers.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on one line.")
 @click.pass_context
@@ -43,7 +54,7 @@ def demo(
 ) -> None:
     """Try a whole desk: server, virtual readers and cards, sample people. Nothing is kept."""
     if not headless:
-        sys.exit(_run(_desk(readers, seed)))
+        sys.exit(_run(_desk(max(readers - 1, 1), seed)))  # one more is the operator's
     summary = _run(run_headless(SystemClock(), cards=cards, count=readers, seed=seed))
     if as_json or bool(getattr(context.find_root().obj, "as_json", False)):
         click.echo(json.dumps(summary, sort_keys=True))
@@ -75,33 +86,53 @@ def _run(work: Coroutine[Any, Any, R]) -> R:
 
 
 async def _desk(count: int, seed: int) -> int:
-    """Open the desk at once, the server starts behind it; return the exit code."""
+    """Open the desk at once, the server and its operators come behind it; return the exit code."""
     from kiosk.tui.app import DeskApp  # noqa: PLC0415  # without a screen, no screen library
 
     clock = SystemClock()
-    machine = Machine(clock, people=PEOPLE, seed=seed)
+    passcode, pin = draw_passcode(), draw_pin()
+    machine = Machine(clock, people=PEOPLE, seed=seed, passcode=passcode)
     late = LateBackend()
     readers = desk_readers(count, seed)
-    station = StationCore(readers, late, clock)
+    logon = Logon(readers, late, clock)
+    station = MannedStation(StationCore(readers, late, clock), logon)
+    inbox = ApprovalInbox(readers, GrpcApprovals(late), logon, clock)
     for number, card in zip(range(1, count), readers.cards(), strict=False):
         await readers.insert(reader_name(number), card)
 
     async def start() -> None:
         try:
-            late.arrive(await machine.start())
+            backend = await machine.start()
+            assert machine.identity is not None
+            operator = machine.people[0]
+            crew = await first_start(
+                machine.identity, clock, passcode=passcode, pin=pin, holder=operator["id"]
+            )
+            await hand_out(readers, crew, operator["name"])
+            late.arrive(backend)
         except errors.KioskError as failure:
             late.fail(failure)
 
     starting = asyncio.create_task(start())
     try:
         await station.start()
-        app = DeskApp(station=station, virtual=readers, banner="nothing is kept", title="Demo desk")
+        await inbox.start()
+        app = DeskApp(
+            station=station,
+            logons=station,
+            inbox=inbox,
+            virtual=readers,
+            banner=f"nothing is kept ▒ PIN of the operator's card: {pin}",
+            title="Demo desk",
+            operators_reader=OPERATORS_READER,
+        )
         await app.run_async()
         return app.return_code or 0
     finally:
         starting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await starting
+        await inbox.close()
         await station.close()
         await readers.close()
         await machine.close()

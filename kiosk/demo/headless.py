@@ -1,57 +1,36 @@
-"""The demo without a screen: issue a number of cards in several readers and say what it took."""
+"""The demo without a screen: an operator logs on, issues a number of cards in several readers, and says what it took."""
 
 import asyncio
 import os
 import random
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from kiosk.demo.cards import reader_name
+from kiosk.demo.cards import OPERATORS_READER, reader_name
 from kiosk.demo.machine import Machine
+from kiosk.demo.nobody import Nobody
+from kiosk.demo.operators import PinHolder, draw_passcode, draw_pin, first_start
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.station.core import StationCore
-from kiosk.station.faces import Job, Outcome
+from kiosk.station.faces import Job, Outcome, Person, Watcher
+from kiosk.station.logon import Logon
+from kiosk.station.manned import MannedStation
 from shared.clock import Clock
-from shared.credential.pins import PinPolicy
-from shared.errors import KioskError
 from shared.piv.ids import ProfileName
-from shared.relay import OperationKind, StepLine
-from shared.secret import Secret
+from shared.relay import OperationKind
 from shared.virtual.card import VirtualCard
 
 TEMPLATE = "employee-badge"
+OPERATOR = "operator"
 
 
-class Nobody:
-    """Nobody is there to answer: issuing asks for nothing."""
+class Bench(Protocol):
+    """A station that does operations."""
 
-    async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:  # noqa: ARG002
-        """Give none."""
-        return None
-
-    async def current_pin(self, tries_left: int | None, problem: KioskError | None) -> Secret | None:  # noqa: ARG002
-        """Give none."""
-        return None
-
-    async def confirm_few_tries(self, tries_left: int) -> bool:  # noqa: ARG002
-        """Say no."""
-        return False
-
-    async def keep_code(self, code: Secret) -> bool:  # noqa: ARG002
-        """Keep none."""
-        return False
-
-    async def present_code(self) -> Secret | None:
-        """Give none."""
-        return None
-
-    def steps(self, steps: Sequence[StepLine]) -> None:
-        """Look away."""
-
-    def step(self, index: int, *, done: bool, expected_ms: int) -> None:
-        """Look away."""
+    async def perform(self, job: Job, person: Person, watcher: Watcher) -> Outcome:
+        """Do one operation."""
+        ...
 
 
 @dataclass(slots=True)
@@ -79,7 +58,7 @@ class Tally:
 
 
 async def issue_many(
-    machine: Machine, station: StationCore, readers: VirtualReaders, *, cards: int, count: int, seed: int
+    machine: Machine, station: Bench, readers: VirtualReaders, *, cards: int, count: int, seed: int
 ) -> Tally:
     """Issue `cards` new cards to the machine's people, in `count` readers at a time."""
     draw = random.Random(seed)  # noqa: S311  # serial numbers, no secret
@@ -112,13 +91,27 @@ async def issue_many(
 
 async def run(clock: Clock, *, cards: int, count: int, seed: int) -> dict[str, Any]:
     """Do everything from an empty folder to a summary."""
-    machine = Machine(clock, people=max(20, min(cards, 500)), seed=seed, log_level="warning")
-    readers = VirtualReaders([reader_name(number) for number in range(1, count + 1)])
+    passcode, pin = draw_passcode(), draw_pin()
+    machine = Machine(
+        clock, people=max(20, min(cards, 500)), seed=seed, log_level="warning", passcode=passcode
+    )
+    readers = VirtualReaders([*(reader_name(number) for number in range(1, count + 1)), OPERATORS_READER])
     try:
-        async with StationCore(readers, await machine.start(), clock) as station:
+        line = await machine.start()
+        assert machine.identity is not None
+        operator = machine.people[0]["id"]
+        crew = await first_start(machine.identity, clock, passcode=passcode, pin=pin, holder=operator)
+        readers.add_card(OPERATOR, crew.operator)
+        await readers.insert(OPERATORS_READER, OPERATOR)
+        station = MannedStation(StationCore(readers, line, clock), Logon(readers, line, clock))
+        await station.start()
+        try:
+            await station.log_on(OPERATORS_READER, PinHolder(pin))
             began = time.monotonic()
             tally = await issue_many(machine, station, readers, cards=cards, count=count, seed=seed)
             return tally.summary(time.monotonic() - began)
+        finally:
+            await station.close()
     finally:
         await readers.close()
         await machine.close()

@@ -1,18 +1,25 @@
 """A line to a server that is still starting: the desk paints first, the server comes when it comes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 from uuid import UUID
 
-from kiosk.ports import Backend, LinkState
+import grpc.aio
+
+from kiosk.backend.client import GrpcBackend
+from kiosk.ports import LineEnds, LinkState
 from shared import errors
 from shared.console import CardHints, CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.lifecycle import OperationKind
 from shared.credentials import CodeView, DecisionView, FoundCredentials
+from shared.logon import LogonPurpose
 from shared.relay import ServerTurn, StationTurn
+from shared.sessions import Leaving, Proof, SessionView
 
 NAME: Final = "demo"
+
+R = TypeVar("R")
 
 
 class LateBackend:
@@ -21,12 +28,15 @@ class LateBackend:
     def __init__(self) -> None:
         """There is no server yet."""
         self._arrived = asyncio.Event()
-        self._backend: Backend | None = None
+        self._backend: GrpcBackend | None = None
         self._failure: errors.KioskError | None = None
+        self._told: Callable[[], None] | None = None
 
-    def arrive(self, backend: Backend) -> None:
+    def arrive(self, backend: GrpcBackend) -> None:
         """The server is there."""
         self._backend = backend
+        if self._told is not None:
+            backend.when_ended(self._told)
         self._arrived.set()
 
     def fail(self, failure: errors.KioskError) -> None:
@@ -34,7 +44,7 @@ class LateBackend:
         self._failure = failure
         self._arrived.set()
 
-    def _now(self) -> Backend:
+    def _now(self) -> GrpcBackend:
         if self._failure is not None:
             raise self._failure
         if self._backend is None:
@@ -81,6 +91,47 @@ class LateBackend:
     async def make_unblock_code(self, record_id: UUID) -> CodeView:
         """See `Backend.make_unblock_code`."""
         return await self._now().make_unblock_code(record_id)
+
+    # --- who is logged on -------------------------------------------------------------------------------
+
+    @property
+    def ends(self) -> LineEnds:
+        """See `SessionLine.ends`."""
+        return self._now().ends
+
+    async def challenge(self, purpose: LogonPurpose) -> bytes:
+        """See `SessionLine.challenge`."""
+        return await self._now().challenge(purpose)
+
+    async def log_on(self, proof: Proof) -> SessionView:
+        """See `SessionLine.log_on`."""
+        return await self._now().log_on(proof)
+
+    async def step_up(self, proof: Proof) -> SessionView:
+        """See `SessionLine.step_up`."""
+        return await self._now().step_up(proof)
+
+    async def log_off(self, why: Leaving = Leaving.LOGGED_OFF) -> None:
+        """See `SessionLine.log_off`."""
+        await self._now().log_off(why)
+
+    async def who_is(self) -> SessionView:
+        """See `SessionLine.who_is`."""
+        return await self._now().who_is()
+
+    def when_ended(self, told: Callable[[], None]) -> None:
+        """See `SessionLine.when_ended`."""
+        self._told = told
+        if self._backend is not None:
+            self._backend.when_ended(told)
+
+    async def ask(
+        self, question: Callable[[grpc.aio.Channel, float, Sequence[tuple[str, str | bytes]]], Awaitable[R]]
+    ) -> R:
+        """See `Asking.ask`."""
+        return await self._now().ask(question)
+
+    # --- the line ---------------------------------------------------------------------------------------
 
     async def link(self) -> AsyncIterator[LinkState]:
         """Report `CONNECTING` until the server is there, then its own line; `LOST` where it never comes."""

@@ -1,7 +1,7 @@
 """The demo's server: a private folder and a child process that ends with us.
 
 The server has no code for demos: it gets a `kiosk.toml`, people in a file, templates and a join token like any other,
-and its passphrase through a pipe.
+and its passphrase, and the passcode of the first start, through pipes.
 """
 
 import asyncio
@@ -12,15 +12,19 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final
 
 from kiosk.backend.client import GrpcBackend
+from kiosk.backend.identity import StationIdentity
 from kiosk.backend.joining import join
 from kiosk.demo.people import sample_people, write_people
 from kiosk.demo.templates import TEMPLATES
 from shared import errors
 from shared.clock import Clock
+from shared.secret import Secret
 from shared.station_profile import Face
 
 STATION: Final = "demo-desk"
@@ -51,14 +55,24 @@ file = "{folder}/server.log"
 class Machine:
     """A server of our own, from an empty folder to a joined station."""
 
-    def __init__(self, clock: Clock, *, people: int, seed: int, log_level: str = "info") -> None:
-        """Nothing is started yet."""
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        people: int,
+        seed: int,
+        log_level: str = "info",
+        passcode: Secret | None = None,
+    ) -> None:
+        """Nothing is started yet. With a `passcode` the server waits for a first start; else its lab station does without."""
         self._clock = clock
+        self._passcode = passcode
         self._people = sample_people(people, seed)
         self._log_level = log_level
         self._server: asyncio.subprocess.Process | None = None
         self.folder: Path | None = None
         self.backend: GrpcBackend | None = None
+        self.identity: StationIdentity | None = None
 
     @property
     def people(self) -> list[dict[str, str]]:
@@ -81,7 +95,7 @@ class Machine:
         write_people(self.folder / "people.csv", self._people)
         for name, text in TEMPLATES.items():
             (self.folder / name).write_text(text, encoding="utf-8")
-        passphrase = secrets.token_urlsafe(24).encode()
+        passphrase = Secret.from_text(secrets.token_urlsafe(24))
         for _ in range(PORT_TRIES):
             token = await self._make(passphrase)
             if await self._serve(passphrase):
@@ -89,11 +103,11 @@ class Machine:
             shutil.rmtree(self.folder / "server")
         else:
             raise errors.ServerUnreachable(server="demo", reason="others take every port that it chooses")
-        identity = await join(token, self.folder / "station", STATION)
-        self.backend = GrpcBackend(identity, self._clock, face=Face.DESK)
+        self.identity = await join(token, self.folder / "station", STATION)
+        self.backend = GrpcBackend(self.identity, self._clock, face=Face.DESK)
         return self.backend
 
-    async def _make(self, passphrase: bytes) -> str:
+    async def _make(self, passphrase: Secret) -> str:
         """Have the server make its folder, for ports that are free now; return a join token."""
         assert self.folder is not None
         listen, join_listen = _free_ports()
@@ -102,12 +116,18 @@ class Machine:
             encoding="utf-8",
         )
         templates = [f"--template={self.folder / name}" for name in TEMPLATES]
-        made = await self._run(passphrase, "init", *templates, "--station", STATION, "--lab")
+        made = await self._run(
+            {"passphrase": passphrase, **self._given}, "init", *templates, "--station", STATION, "--lab"
+        )
         return str(made["token"])
 
-    async def _run(self, passphrase: bytes, *words: str) -> dict[str, object]:
+    @property
+    def _given(self) -> dict[str, Secret]:
+        return {} if self._passcode is None else {"passcode": self._passcode}
+
+    async def _run(self, given: Mapping[str, Secret], *words: str) -> dict[str, object]:
         """Run one command of the server to its end and return its result."""
-        process = await self._spawn(passphrase, *words)
+        process = await self._spawn(given, *words)
         assert process.stdin is not None
         process.stdin.close()
         out, err = await process.communicate()
@@ -116,7 +136,7 @@ class Machine:
         result: dict[str, object] = json.loads(out)
         return result
 
-    async def _serve(self, passphrase: bytes) -> bool:
+    async def _serve(self, passphrase: Secret) -> bool:
         """Start the server; it stops when our end of its standard input is closed, however we end.
 
         Return whether it serves; it does not where somebody else began to listen there since we looked. Its standard
@@ -128,7 +148,9 @@ class Machine:
         assert self.folder is not None
         complaints = self.folder / "server.err"
         with complaints.open("wb") as file:
-            self._server = await self._spawn(passphrase, "serve", "--stop-on-eof", complaints=file)
+            self._server = await self._spawn(
+                {"passphrase": passphrase}, "serve", "--stop-on-eof", complaints=file
+            )
         assert self._server.stdout is not None
         try:
             line = await asyncio.wait_for(self._server.stdout.readline(), START_TIMEOUT_S)
@@ -143,23 +165,20 @@ class Machine:
         raise errors.ServerUnreachable(server="demo", reason=_last_line(complaints.read_bytes()))
 
     async def _spawn(
-        self, passphrase: bytes, *words: str, complaints: IO[bytes] | int = asyncio.subprocess.PIPE
+        self, given: Mapping[str, Secret], *words: str, complaints: IO[bytes] | int = asyncio.subprocess.PIPE
     ) -> asyncio.subprocess.Process:
-        reading, writing = os.pipe()
-        try:
-            os.write(writing, passphrase)
-            os.close(writing)
+        """Start a command of the server; what is `given` goes through a pipe each, named by an option."""
+        with ExitStack() as open_ends:
+            ends = {name: _pipe(secret, open_ends) for name, secret in given.items()}
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "server.cli", f"--config={self.folder}/kiosk.toml", "--json",
-                *words, f"--passphrase-fd={reading}",
+                *words, *(f"--{name}-fd={end}" for name, end in ends.items()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=complaints,
-                pass_fds=(reading,),
+                pass_fds=tuple(ends.values()),
                 start_new_session=True,
             )  # fmt: skip
-        finally:
-            os.close(reading)
 
     async def close(self) -> None:
         """End the server and remove the folder."""
@@ -175,6 +194,17 @@ class Machine:
                 await self._server.wait()
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _pipe(secret: Secret, until: ExitStack) -> int:
+    """Return the end of a pipe to read a secret from, which is closed `until` then."""
+    reading, writing = os.pipe()
+    until.callback(os.close, reading)
+    try:
+        os.write(writing, secret.reveal())
+    finally:
+        os.close(writing)
+    return reading
 
 
 def _free_ports() -> tuple[int, int]:

@@ -13,8 +13,9 @@ from statistics import median
 from typing import Any, Final
 
 from kiosk.demo.cards import reader_name
-from kiosk.demo.headless import TEMPLATE, Nobody
+from kiosk.demo.headless import TEMPLATE
 from kiosk.demo.machine import Machine
+from kiosk.demo.nobody import Nobody
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job

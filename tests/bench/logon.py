@@ -28,8 +28,8 @@ from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity, load_identity
 from kiosk.backend.joining import join
 from kiosk.demo.cards import reader_name
-from kiosk.demo.headless import Nobody
 from kiosk.demo.machine import STATION, Machine
+from kiosk.demo.nobody import Nobody
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job

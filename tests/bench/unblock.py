@@ -23,8 +23,9 @@ from typing import Any, Final
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity, load_identity
 from kiosk.demo.cards import reader_name
-from kiosk.demo.headless import TEMPLATE, Nobody
+from kiosk.demo.headless import TEMPLATE
 from kiosk.demo.machine import Machine
+from kiosk.demo.nobody import Nobody
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job

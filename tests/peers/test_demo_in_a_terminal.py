@@ -1,5 +1,6 @@
 """`kiosk demo` as a person meets it: in a real terminal, from the command to an issued card."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -17,11 +18,19 @@ DEMO: Final = [sys.executable, "-m", "kiosk.cli", "demo"]
 def test_the_readers_are_drawn_and_q_leaves(short_folder: Path) -> None:
     with terminal(DEMO, short_folder) as window:
         window.wait_for("YubiKey 5.7")
+        window.wait_for("PIN of the operator's card")
         assert window.press_until_end("q") == 0
 
 
 def test_a_card_is_issued_and_activated_with_the_keyboard(short_folder: Path) -> None:
     with terminal(DEMO, short_folder, columns=80, rows=24) as window:
+        shown = window.wait_for("Log on with this card")
+        found = re.search(r"operator's card: (\d+)", shown)
+        assert found is not None, shown
+        window.press("Enter")
+        window.wait_for("Present PIN")
+        window.type(found[1])
+        window.press("Enter")
         window.wait_for("Issue this card")
         window.press("i")
         window.wait_for("Who gets this card?")
