@@ -12,6 +12,7 @@ from kiosk.settings import read_settings
 from kiosk.station import wording
 from kiosk.station.alone import unblock_alone
 from kiosk.station.persons import read_masked
+from kiosk.touch import with_touch
 from kiosk.wiring import open_readers
 from shared import errors, logs
 from shared.credential.lifecycle import OperationKind
@@ -25,7 +26,7 @@ async def read_out(config: Path | None, wanted: str) -> Result:
     """Tell the code to read out to the holder of a card that is not here."""
     async with opened(config) as parts:
         one = await one_credential(parts.core, wanted, OperationKind.UNBLOCK)
-        shown = await parts.core.read_out(one.record_id)
+        shown = await with_touch(parts, lambda: parts.core.read_out(one.record_id))
     code = shown.code.reveal().decode()
     return Result(
         lines=[code, wording.READ_OUT],
@@ -37,7 +38,7 @@ async def make_unblock_code(config: Path | None, wanted: str) -> Result:
     """Make a code with which the holder unblocks the card at a station, once."""
     async with opened(config) as parts:
         one = await one_credential(parts.core, wanted, OperationKind.UNBLOCK)
-        shown = await parts.core.make_unblock_code(one.record_id)
+        shown = await with_touch(parts, lambda: parts.core.make_unblock_code(one.record_id))
     code = shown.code.reveal().decode()
     return Result(
         lines=[code, wording.unblock_code(shown.expires_at)],

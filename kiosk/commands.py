@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +52,9 @@ async def opened(config: Path | None) -> AsyncIterator[Parts]:
     settings = settings_of(config)
     parts = await open_station(settings, SystemClock())
     try:
-        async with lent(KeptSession(settings.station.state_folder), parts.backend):
+        async with lent(KeptSession(settings.station.state_folder), parts.backend) as bound:
             await parts.core.start()
-            yield parts
+            yield replace(parts, bound=bound)
     finally:
         await parts.core.close()
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from kiosk.commands import Result, opened
 from kiosk.station import wording
 from kiosk.station.faces import Station
+from kiosk.touch import with_touch
 from shared import errors
 from shared.credential.lifecycle import OperationKind, reachable
 from shared.credentials import CredentialView
@@ -41,7 +42,7 @@ async def decide(config: Path | None, operation: OperationKind, wanted: str, rea
     """
     async with opened(config) as parts:
         one = await one_credential(parts.core, wanted, operation)
-        decided = await parts.core.decide(one.record_id, operation, reason)
+        decided = await with_touch(parts, lambda: parts.core.decide(one.record_id, operation, reason))
     waiting = int(decided.facts.get("waiting", 0))
     lines = [
         wording.done(operation),

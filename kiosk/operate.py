@@ -13,6 +13,7 @@ from kiosk.ports import Backend
 from kiosk.station import wording
 from kiosk.station.faces import Job, Outcome, Person
 from kiosk.station.persons import GivenPerson, TerminalPerson
+from kiosk.touch import touched
 from kiosk.wiring import Parts
 from shared import errors
 from shared.relay import OperationKind, StepLine
@@ -75,6 +76,8 @@ async def operate(config: Path | None, job: Job, given: Given = NOBODY, *, ask: 
             primary=await _one_credential(parts, job.primary),
         )
         outcome = await parts.core.perform(job, given.person, Lines())
+        if isinstance(outcome.error, errors.StepUpNeeded) and await touched(parts):
+            outcome = await parts.core.perform(job, given.person, Lines())
         if ask and isinstance(outcome.error, errors.ApprovalNeeded):
             return await asked_for(parts.approvals, outcome.error, job)
         return _result(job, outcome)

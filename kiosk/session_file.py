@@ -150,8 +150,10 @@ class KeptSession:
 
 
 @asynccontextmanager
-async def lent(kept: KeptSession, line: GrpcBackend) -> AsyncIterator[None]:
+async def lent(kept: KeptSession, line: GrpcBackend) -> AsyncIterator[Bound | None]:
     """Let calls over `line` go with the session that is kept; one of an agent that is gone ends, now or meanwhile.
+
+    What is yielded is the agent that began it; None where a card did.
 
     Raises:
         ConfigInvalid: others may read the file, or it is damaged.
@@ -159,7 +161,7 @@ async def lent(kept: KeptSession, line: GrpcBackend) -> AsyncIterator[None]:
     """
     bound = kept.lend(line.token)
     if bound is None:
-        yield
+        yield None
         return
     if not await bound.is_there():
         await _detach(kept, line)
@@ -169,7 +171,7 @@ async def lent(kept: KeptSession, line: GrpcBackend) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, over.cancel)
     try:
-        yield
+        yield bound
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
         if not over.done():

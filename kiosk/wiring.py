@@ -16,6 +16,7 @@ from kiosk.devices.tracing import TracedReaders
 from kiosk.devices.virtual.image import ImageFile
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.ports import Readers
+from kiosk.session_file import Bound
 from kiosk.settings import ReaderKind, Settings
 from kiosk.station.approving import ApprovalLine
 from kiosk.station.core import StationCore
@@ -43,6 +44,8 @@ class Parts:
     approvals: ApprovalLine
     virtual: VirtualReaders | None
     name: str
+    bound: Bound | None = None
+    """The agent that the session of a command hangs on."""
 
 
 async def open_readers(settings: Settings) -> tuple[Readers, VirtualReaders | None]:

@@ -37,6 +37,7 @@ _STATES: Final[dict[str, str]] = {
 
 _NEXT_ACTIONS: Final[dict[str, str]] = {
     "insert-again": "Insert the card again; the work is continued where it stopped.",
+    "insert-later": "Insert the card again when it was agreed to; the work is continued where it stopped.",
     "try-again": "Try again.",
     "activate": "Let the holder set the PIN (activate).",
     "call-administrator": "Call an administrator.",
@@ -235,6 +236,10 @@ NOBODY: Final = "Nobody was logged on."
 
 
 THROUGH_AGENT: Final = "Through an ssh-agent, which proves possession only: what is sensitive takes the card in a reader of a station."
+THROUGH_TOUCH: Final = (
+    "Through an ssh-agent, with a key that takes a touch: what is sensitive asks for one each time."
+)
+TOUCH: Final = "This takes a touch: the ssh-agent is asked for a signature. Touch the card when it blinks."
 
 
 def logged_on(session: SessionView) -> tuple[str, ...]:
@@ -243,7 +248,7 @@ def logged_on(session: SessionView) -> tuple[str, ...]:
     until = f"{session.ends_at:%Y-%m-%d %H:%M} UTC"
     lines = [f"{session.name} is logged on until {until}, or until nothing was done for {minutes} minutes."]
     if session.method is LogonMethod.AGENT:
-        lines.append(THROUGH_AGENT)
+        lines.append(THROUGH_AGENT if session.possession_only else THROUGH_TOUCH)
     if session.failed_logons:
         since = session.last_logon_at
         count = "One log-on" if session.failed_logons == 1 else f"{session.failed_logons} log-ons"

@@ -38,7 +38,7 @@ class Caller:
     An application is a station that acts as itself: `unattended` says what it may do of what others give a PIN for.
 
     `principal` is None where nobody is logged on who has to be; `proven`: the operator's PIN was asked recently enough for
-    what is sensitive.
+    what is sensitive. `touched`: where an ssh-agent logged on, its key signs for nobody who does not touch the card.
     """
 
     station_id: StationId
@@ -48,6 +48,7 @@ class Caller:
     session: LoggedOn | None = None
     principal: Principal | None = None
     proven: bool = False
+    touched: bool = False
     profile: StationProfile = EVERYTHING
     unattended: frozenset[Subject] | None = None
     holder: HolderSessionRecord | None = None

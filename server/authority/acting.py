@@ -24,7 +24,7 @@ from server.authority.policy import (
 )
 from server.authority.sessions import Sessions
 from server.ports.holders import HolderSessionRecord
-from server.ports.operators import LoggedOn, OperatorId, OperatorState, OperatorStore, RoleStore
+from server.ports.operators import LoggedOn, LogonMethod, OperatorId, OperatorState, OperatorStore, RoleStore
 from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.roles import (
@@ -145,6 +145,7 @@ class Acting:
             session=present,
             principal=_here(principal_of(present.operator, await all_roles(self._roles)), caller),
             proven=self._sessions.stepped_up_until(present.session) is not None,
+            touched=await self._sessions.takes_a_touch(present, caller),
         )
 
     async def _as_itself(self, caller: Caller, unattended: frozenset[Subject]) -> Caller:
@@ -196,7 +197,7 @@ def permit(caller: Caller, needs: Needs, template: str | None) -> None:
         LogonNeeded: nobody is logged on.
         NotAllowed: no permission.
         StepUpNeeded: the PIN has to be asked for again first; `what` is the subject.
-        PresenceNeeded: it takes the operator's card in a reader.
+        PresenceNeeded: it takes the operator's card in a reader, or a key that its vendor says takes a touch each time.
     """
     if caller.principal is None:
         raise errors.LogonNeeded
@@ -205,13 +206,13 @@ def permit(caller: Caller, needs: Needs, template: str | None) -> None:
 
 
 def require_proof(caller: Caller, needs: Needs) -> None:
-    """Refuse what is sensitive where the operator's PIN was not asked for recently.
+    """Refuse what is sensitive where the operator's PIN was not asked for recently, or the card not touched just now.
 
     Raises:
         StepUpNeeded: `what` is the subject.
-        PresenceNeeded: an ssh-agent logged on, which cannot prove it.
+        PresenceNeeded: an ssh-agent logged on, with a key that does not prove it.
     """
     if needs.sensitive and caller.session is not None and not caller.proven:
-        if caller.session.session.possession_only:
+        if caller.session.session.method is LogonMethod.AGENT and not caller.touched:
             raise errors.PresenceNeeded(what=needs.subject.value)
         raise errors.StepUpNeeded(what=needs.subject.value)

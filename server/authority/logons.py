@@ -4,7 +4,7 @@ from server.authority.access import Caller
 from server.authority.acting import all_roles
 from server.authority.policy import roles_of
 from server.authority.sessions import Sessions
-from server.ports.operators import LoggedOn, RoleStore
+from server.ports.operators import LoggedOn, LogonMethod, RoleStore
 from shared import errors
 from shared.logon import LogonPurpose
 from shared.roles import normal
@@ -26,12 +26,12 @@ class Logons:
     async def log_on(self, caller: Caller, proof: Proof) -> LogonReply:
         """Begin a session."""
         opened = await self._sessions.log_on(caller, proof)
-        view = await self._view(opened.present, failed=opened.failed_logons)
+        view = await self._view(opened.present, caller, failed=opened.failed_logons)
         return LogonReply(token=opened.token, session=view)
 
     async def step_up(self, caller: Caller, proof: Proof) -> SessionView:
         """Take the proof again."""
-        return await self._view(await self._sessions.step_up(caller, proof))
+        return await self._view(await self._sessions.step_up(caller, proof), caller)
 
     async def log_off(self, caller: Caller, why: Leaving) -> None:
         """End the caller's session."""
@@ -41,9 +41,9 @@ class Logons:
         """Return who is logged on."""
         if caller.session is None:
             raise errors.LogonNeeded
-        return await self._view(caller.session)
+        return await self._view(caller.session, caller)
 
-    async def _view(self, present: LoggedOn, *, failed: int = 0) -> SessionView:
+    async def _view(self, present: LoggedOn, caller: Caller, *, failed: int = 0) -> SessionView:
         session, operator = present.session, present.operator
         roles = sorted(roles_of(operator, await all_roles(self._roles)), key=lambda role: role.name)
         return SessionView(
@@ -53,7 +53,8 @@ class Logons:
             ends_at=session.expires_at,
             idle=self._sessions.limits.idle_of(session.method),
             method=session.method,
-            possession_only=session.possession_only,
+            possession_only=session.method is LogonMethod.AGENT
+            and not await self._sessions.takes_a_touch(present, caller),
             stepped_up_until=self._sessions.stepped_up_until(session),
             roles=tuple(RoleName(name=role.name, title=role.title) for role in roles),
             grants=normal(grant for role in roles for grant in role.grants),

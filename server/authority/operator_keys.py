@@ -1,4 +1,4 @@
-"""Whether a key that has signed logs its operator on now."""
+"""Whether a key that has signed logs its operator on now, and whether it signs for nobody who does not touch the card."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from server.ports.credentials import CredentialStore
-from server.ports.operators import LogonMethod, OperatorRecord
-from shared.credential.model import CardRecord, CertificateState
+from server.ports.operators import LoggedOn, LogonMethod, OperatorRecord
+from shared.credential.model import CardRecord, CertificateState, KeyState
 from shared.credential.template import Template
-from shared.piv.ids import PinPolicyId, Slot
+from shared.piv.ids import PinPolicyId, Slot, TouchPolicyId
 
 _ON_CARDS: Final = frozenset({CertificateState.ISSUED, CertificateState.CONFIRMED})
 
@@ -55,6 +55,27 @@ async def why_not(
     else:
         shows = any(_sha256(public_key_of(each)) == digest and _valid(each, now) for each in held)
     return "" if shows else "certificate"
+
+
+async def takes_a_touch(credentials: CredentialStore, present: LoggedOn, *, lab: bool) -> bool:
+    """Whether the key that logged on signs for nobody who does not touch the card, each time, as its vendor vouches.
+
+    The record says so where the server verified the attestation of this very key. A touch that serves for a while does not
+    count: it may have been for something else. A virtual card is touched by nobody, and counts on a `lab` station alone.
+    """
+    key = present.operator.key(present.session.key_digest)
+    if key is None or key.credential_id is None:
+        return False
+    card = await credentials.by_credential(key.credential_id)
+    if card is None or (card.virtual and not lab):
+        return False
+    held = card.keys.get(Slot.AUTHENTICATION)
+    return (
+        held is not None
+        and held.state is KeyState.PROVEN
+        and held.touch is TouchPolicyId.ALWAYS
+        and _sha256(held.public_key) == key.digest
+    )
 
 
 def shows(card: CardRecord, certificate: bytes, slot: Slot, now: datetime) -> bool:

@@ -1,8 +1,9 @@
 """Log-ons of operators: sessions, the proof that is asked for again, and every way in which a session ends.
 
 A log-on is a proof of a registered key (`proofs`). What it makes is a session of one operator at one station: whoever shows its
-token there acts as the operator. The record has a digest of the token only. Where an ssh-agent proved the key, nothing sensitive
-is done in the session, because nobody has shown to be there.
+token there acts as the operator. The record has a digest of the token only. Where an ssh-agent proved the key, nobody has shown
+to be there. What is sensitive then takes a signature of its own by a key that, as the card's vendor vouches, signs for nobody
+who does not touch the card (`takes_a_touch`); for every other key it is refused.
 
 Nothing about a session is remembered between two calls. Each is judged anew by the record, so that it has ended as soon as
 the operator was deactivated, the key's credential is not active any more, or time has run out.
@@ -19,6 +20,7 @@ from typing import Final
 from uuid import uuid4
 
 from server.authority.access import Caller
+from server.authority.operator_keys import takes_a_touch
 from server.authority.proofs import Proofs
 from server.ports.audit import AuditKind, AuditRecord
 from server.ports.operators import (
@@ -100,10 +102,12 @@ class Sessions:
             TooManyAttempts: this station, or all together, asked too often.
             Invalid: no name of this server, or a purpose that is not proven here.
             LogonNeeded: a proof again, where nobody is logged on.
-            PresenceNeeded: a proof again, where an ssh-agent logged on, which proves possession only.
+            PresenceNeeded: a proof again, where an ssh-agent logged on, with a key that proves possession only.
             NotAllowed: an application acts as itself.
         """
         _refuse_application(caller)
+        if purpose is LogonPurpose.STEP_UP:
+            await self._check_proves_presence(caller)
         return await self._proofs.challenge(caller, purpose, _bound(caller, purpose), server)
 
     async def log_on(self, caller: Caller, proof: Proof) -> Opened:
@@ -153,17 +157,14 @@ class Sessions:
         Raises:
             LogonNeeded: nobody is logged on.
             SessionEnded: it ended meanwhile.
-            PresenceNeeded: an ssh-agent logged on, which proves possession only.
+            PresenceNeeded: an ssh-agent logged on, with a key that proves possession only.
             TooManyAttempts, LogonRefused: as `log_on`; another operator's card, or another one of the same, is refused.
         """
-        present = caller.session
-        if present is None:
-            raise errors.LogonNeeded
-        session = present.session
+        session = (await self._check_proves_presence(caller)).session
         proven = await self._proofs.judge(caller, _bound(caller, LogonPurpose.STEP_UP), proof)
         if (proven.operator.operator_id, proven.digest) != (session.operator_id, session.key_digest):
             await self._proofs.failed(caller, proven.operator, "another-card", proven.method)
-        if proven.method is not session.method or not proven.presence:
+        if proven.method is not session.method:
             await self._proofs.failed(caller, proven.operator, "method", proven.method)
         audit = _evidence("stepped-up", session)
         if not await self._store.sessions.step_up(session.session_id, self._clock.now(), audit):
@@ -204,11 +205,21 @@ class Sessions:
             raise errors.LogonNeeded
         return await self._judge(caller.session.session.token_digest, caller)
 
+    async def takes_a_touch(self, present: LoggedOn, caller: Caller) -> bool:
+        """Whether an ssh-agent logged on whose key takes a touch each time; a card in a reader is asked for its PIN."""
+        if present.session.method is not LogonMethod.AGENT:
+            return False
+        return await takes_a_touch(self._store.credentials, present, lab=caller.lab)
+
     def stepped_up_until(self, session: SessionRecord) -> datetime | None:
-        """Return until when the last proof counts for what is sensitive; None where there is none that does."""
+        """Return until when the last proof counts for what is sensitive; None where there is none that does.
+
+        A touch is never remembered: it counts for what it was asked for, which comes after it.
+        """
         if session.stepped_up_at is None:
             return None
-        until = session.stepped_up_at + max(self.limits.step_up, PROOF_COUNTS)
+        lasts = timedelta() if session.method is LogonMethod.AGENT else self.limits.step_up
+        until = session.stepped_up_at + max(lasts, PROOF_COUNTS)
         return until if until > self._clock.now() else None
 
     async def _judge(self, token_digest: bytes, caller: Caller) -> LoggedOn:
@@ -239,6 +250,21 @@ class Sessions:
         key = found.operator.key(session.key_digest)
         return SessionEnd.OPERATOR if key is not None and key.counts else SessionEnd.CREDENTIAL
 
+    async def _check_proves_presence(self, caller: Caller) -> LoggedOn:
+        """Return who is logged on, where what logged on can show that somebody is there.
+
+        Raises:
+            LogonNeeded: nobody is.
+            PresenceNeeded: an ssh-agent, with a key that proves possession only.
+        """
+        present = caller.session
+        if present is None:
+            raise errors.LogonNeeded
+        by_agent = present.session.method is LogonMethod.AGENT
+        if by_agent and not await self.takes_a_touch(present, caller):
+            raise errors.PresenceNeeded
+        return present
+
     async def _read(self, token_digest: bytes) -> LoggedOn:
         found = await self._store.sessions.by_digest(token_digest)
         if found is None:
@@ -264,8 +290,6 @@ def _bound(caller: Caller, purpose: LogonPurpose) -> str:
         case LogonPurpose.STEP_UP:
             if caller.session is None:
                 raise errors.LogonNeeded
-            if caller.session.session.possession_only:
-                raise errors.PresenceNeeded
             return f"{purpose.value} {caller.session.session.session_id}"
         case _:
             raise errors.Invalid(field="purpose", why="not proven here")

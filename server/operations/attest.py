@@ -62,14 +62,14 @@ def check_attestations(
     facts: CardFacts,
     keys: Mapping[Slot, bytes],
     stated: Mapping[Slot, bytes] | errors.CardError,
-) -> None:
-    """Check what the card attested; `keys` are public keys (DER) by slot.
+) -> Mapping[Slot, TouchPolicyId]:
+    """Check what the card attested; `keys` are public keys (DER) by slot. Return the touch policies that are vouched for.
 
     Raises:
         CardNotGenuine: the vendor does not vouch for a key, or it has other policies than the template asks for.
     """
     if not template.attestation.required:
-        return
+        return {}
     if isinstance(stated, errors.CardError):
         raise errors.CardNotGenuine(why="it did not make one of its keys itself") from stated
     own = facts.attestation_certificate
@@ -77,6 +77,7 @@ def check_attestations(
         raise errors.CardNotGenuine(why="the card shows no attestation certificate")
     trust = trust_for(op, template)
     serial = op.record.serial if op.record is not None else facts.serial
+    touch: dict[Slot, TouchPolicyId] = {}
     for spec in template.certificates:
         vouched = verify_attestation(
             stated[spec.slot],
@@ -87,6 +88,8 @@ def check_attestations(
             serial=serial,
         )
         _check_policies(spec, vouched)
+        touch[spec.slot] = vouched.touch_policy
+    return touch
 
 
 def _check_policies(spec: CertificateSpec, vouched: Attestation) -> None:

@@ -52,7 +52,7 @@ async def empty(op: Operation, record: CardRecord, facts: CardFacts, version: Se
     """
     op.journal.note(
         *(
-            KeyChanged(key=replace(key, state=KeyState.INTENDED, public_key=b""))
+            KeyChanged(key=replace(key, state=KeyState.INTENDED, public_key=b"", touch=None))
             for key in record.keys.values()
         )
     )

@@ -3,7 +3,8 @@
 Source: card-rules, "Attestation"; design, "a lying station must gain nothing".
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from server.operations import enrol
 from server.operations.attest import check_attestations
@@ -12,7 +13,7 @@ from server.ports.store import KeyChanged
 from shared import errors
 from shared.credential.model import KeyRecord, KeyState, RecordId
 from shared.credential.template import CertificateSpec, Template
-from shared.piv.ids import Slot
+from shared.piv.ids import Slot, TouchPolicyId
 from shared.piv.inspect import CardFacts
 
 
@@ -49,10 +50,18 @@ async def judge_keys(
     try:
         keys = {item.spec.slot: item.public_key for item in signed}
         await _check_unseen(op, record_id, keys.values())
-        check_attestations(op, template, facts, keys, stated)
+        touch = check_attestations(op, template, facts, keys, stated)
     except errors.CardNotGenuine:
         doubt_keys(op, signed)
         raise
+    held = [key_record(item.spec, KeyState.PROVEN, item.public_key) for item in signed]
+    note_touch(op, held, touch)
+
+
+def note_touch(op: Operation, keys: Iterable[KeyRecord], touch: Mapping[Slot, TouchPolicyId]) -> None:
+    """Note the touch policies that the vendor vouched for; of the other keys it stays what it was."""
+    vouched = [replace(key, touch=touch[key.slot]) for key in keys if key.slot in touch]
+    op.journal.note(*(KeyChanged(key=key) for key in vouched))
 
 
 async def _check_unseen(op: Operation, record_id: RecordId, public_keys: Collection[bytes]) -> None:

@@ -18,7 +18,7 @@ from server.operations import enrol
 from server.operations.approval import doing_with
 from server.operations.attest import attestations, check_attestations
 from server.operations.decide import revocation
-from server.operations.judge import doubt_keys, judge_keys
+from server.operations.judge import doubt_keys, judge_keys, note_touch
 from server.operations.objects import credential_objects
 from server.operations.obtain import obtain
 from server.operations.operation import Ended, Operation
@@ -226,7 +226,8 @@ def _judge_present(
         enrol.check_request(item)
     template = replace(job.template, certificates=tuple(item.spec for item in signed))
     keys = {item.spec.slot: item.public_key for item in signed}
-    check_attestations(op, template, job.facts, keys, stated)
+    touch = check_attestations(op, template, job.facts, keys, stated)
+    note_touch(op, job.before.keys.values(), touch)
     return signed
 
 

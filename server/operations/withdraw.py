@@ -181,7 +181,7 @@ async def _empty(op: Operation, record: CardRecord, facts: CardFacts, version: S
     """Delete certificates and keys; what is in a slot is unknown from before the first command on."""
     op.journal.note(
         *(
-            KeyChanged(key=replace(key, state=KeyState.INTENDED, public_key=b""))
+            KeyChanged(key=replace(key, state=KeyState.INTENDED, public_key=b"", touch=None))
             for key in record.keys.values()
         )
     )

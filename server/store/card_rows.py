@@ -68,9 +68,9 @@ _SECRETS: Final = Prepared(
     ).where(card_secret.c.record_id == _OF_CARD)
 )
 _KEYS: Final = Prepared(
-    select(card_key.c.slot, card_key.c.algorithm, card_key.c.state, card_key.c.public_key).where(
-        card_key.c.record_id == _OF_CARD
-    )
+    select(
+        card_key.c.slot, card_key.c.algorithm, card_key.c.state, card_key.c.public_key, card_key.c.touch
+    ).where(card_key.c.record_id == _OF_CARD)
 )
 _CERTIFICATE: Final = (
     certificate.c.request_id,
@@ -156,8 +156,10 @@ def read_card(cursor: Cursor, record_id: RecordId) -> CardRecord | None:
         puk=secrets[SecretKind.PUK],
         pin=pin,
         keys={
-            slot: KeyRecord(slot=slot, algorithm=algorithm, state=key_state, public_key=public_key)
-            for slot, algorithm, key_state, public_key in _KEYS.rows(cursor, record_id=record_id)
+            slot: KeyRecord(
+                slot=slot, algorithm=algorithm, state=key_state, public_key=public_key, touch=touch
+            )
+            for slot, algorithm, key_state, public_key, touch in _KEYS.rows(cursor, record_id=record_id)
         },
         certificates=tuple(_certificate(row) for row in _CERTIFICATES.rows(cursor, record_id=record_id)),
         credential=None if kept is None else credential_of(kept),

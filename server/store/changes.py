@@ -190,6 +190,7 @@ def _put_key(cursor: Cursor, record_id: RecordId, key: KeyRecord) -> None:
             "algorithm": key.algorithm,
             "state": key.state,
             "public_key": key.public_key,
+            "touch": key.touch,
         },
     )
 

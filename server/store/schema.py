@@ -36,9 +36,9 @@ from server.store.columns import Instant, choice, flag
 from server.store.metadata import metadata as metadata  # noqa: PLC0414  # of all tables
 from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
-from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
+from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot, TouchPolicyId
 
-REVISION: Final = "0012"
+REVISION: Final = "0013"
 """The migration that makes exactly these tables."""
 
 
@@ -102,6 +102,7 @@ card_key: Final = Table(
     *choice("algorithm", Algorithm),
     *choice("state", KeyState),
     Column("public_key", LargeBinary(), nullable=False),
+    *choice("touch", TouchPolicyId, nullable=True),
     sqlite_with_rowid=False,
 )
 

@@ -9,7 +9,7 @@ from enum import StrEnum, unique
 from typing import Final, NewType
 from uuid import UUID
 
-from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
+from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot, TouchPolicyId
 
 RecordId = NewType("RecordId", UUID)
 """Random, made at registration and written to the card (CHUID's GUID); what keys are derived from."""
@@ -94,12 +94,16 @@ class KeyState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """The key in one slot. `public_key` is a DER SubjectPublicKeyInfo, empty while only intended."""
+    """The key in one slot. `public_key` is a DER SubjectPublicKeyInfo, empty while only intended.
+
+    `touch` is what the card's vendor vouched for when the server verified it; None where it never did, whatever a card says.
+    """
 
     slot: Slot
     algorithm: Algorithm
     state: KeyState
     public_key: bytes = b""
+    touch: TouchPolicyId | None = None
 
 
 @unique

@@ -38,7 +38,7 @@ from shared.credential.model import (
     State,
     StationId,
 )
-from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot
+from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot, TouchPolicyId
 from tests.contract.stores import HERE, THERE, Kept, begin, conflict, read
 from tests.server.store.examples import (
     BADGE,
@@ -76,7 +76,10 @@ async def test_an_unknown_card_is_none(store: Store) -> None:
 
 
 def a_key(slot: Slot, state: KeyState = KeyState.PROVEN) -> KeyRecord:
-    return KeyRecord(slot=slot, algorithm=Algorithm.P256, state=state, public_key=b"\x30" + bytes([slot]))
+    touch = TouchPolicyId.ALWAYS if slot is Slot.AUTHENTICATION else None
+    return KeyRecord(
+        slot=slot, algorithm=Algorithm.P256, state=state, public_key=b"\x30" + bytes([slot]), touch=touch
+    )
 
 
 NEW_SECRET = SecretRecord(proven=SecretVersion(1), pending=SecretVersion(1, 2))

@@ -78,6 +78,7 @@ class Afar:
     config: Path
     folder: Path
     agent: Forwarded
+    clerk: Clerk
 
     @property
     def session(self) -> Path:
@@ -106,7 +107,7 @@ async def afar(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
     async with running() as world:
         await with_template(world.store)
         anna = Person(until=datetime.now(UTC) + timedelta(days=1))
-        await Clerk.hired(world.store, anna, "normal")
+        clerk = await Clerk.hired(world.store, anna, "normal")
         folder = tmp_path / "station"
         folder.mkdir(mode=0o700)
         store_identity(folder, await world.lab_station())
@@ -114,7 +115,7 @@ async def afar(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         config.write_text(SETTINGS.format(folder=tmp_path))
         agent = Forwarded(tmp_path_factory.mktemp("s") / "agent", Double(keys=(anna.key,)))
         await agent.listen()
-        yield Afar(world, config, folder, agent)
+        yield Afar(world, config, folder, agent, clerk)
         await agent.hang_up()
 
 

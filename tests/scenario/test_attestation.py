@@ -99,6 +99,40 @@ async def test_policies_are_vouched_for(pin: PinPolicyId, touch: TouchPolicyId) 
         assert (await issue(lab)).error is None
 
 
+def touch_on_record(lab: Lab) -> TouchPolicyId | None:
+    (record,) = lab.store._book.state.cards.values()
+    return record.keys[A].touch
+
+
+@pytest.mark.parametrize("touch", [TouchPolicyId.ALWAYS, TouchPolicyId.CACHED, TouchPolicyId.NEVER])
+async def test_what_the_vendor_vouches_for_is_on_record(touch: TouchPolicyId) -> None:
+    """And says the same of the key that takes its place, or is certified again."""
+    async with desk(template(certificate(A, Algorithm.P256, touch=touch), tables=ATTESTED)) as lab:
+        assert (await issue(lab)).error is None
+        assert touch_on_record(lab) is touch
+        assert (await lab.perform(OperationKind.ACTIVATE, Holder(new_pins=["739154"]))).error is None
+        for again in (OperationKind.RENEW, OperationKind.REISSUE):
+            assert (await lab.perform(again, Holder(current_pins=["739154"]))).error is None
+            assert touch_on_record(lab) is touch
+
+
+async def test_what_nobody_verified_is_not_on_record() -> None:
+    """The card makes a key that takes a touch, and would attest it: the template does not ask."""
+    async with desk(template(certificate(A, Algorithm.P256, touch=TouchPolicyId.ALWAYS))) as lab:
+        assert (await issue(lab)).error is None
+        assert lab.readers.card("card").memory.keys[A].touch is TouchPolicyId.ALWAYS
+        assert touch_on_record(lab) is None
+
+
+async def test_a_key_that_is_gone_leaves_no_policy_behind() -> None:
+    text = template(certificate(A, Algorithm.P256, touch=TouchPolicyId.ALWAYS), tables=ATTESTED)
+    async with desk(text) as lab:
+        assert (await issue(lab)).error is None
+        assert (await lab.perform(OperationKind.REVOKE, reason="left")).error is None
+        assert (await lab.perform(OperationKind.RETIRE, reason="left")).error is None
+        assert touch_on_record(lab) is None
+
+
 async def test_a_lab_root_counts_on_lab_stations_only() -> None:
     """From another station the template cannot be carried out, even were the card not said to be virtual."""
     lab = await Lab.start(template=FOUR_KEYS, lab=False, adapt=trusting())
