@@ -260,31 +260,27 @@ class Access:
             StationExpired: the registered certificate has expired; the line outlived it.
             SessionEnded: the token's session has ended, is another station's, or there is no such token.
         """
+        caller: Caller | None = None
         try:
-            return await self._judge(listener, method, fingerprint, (token, holder), face)
+            rule = RULES.get(method)
+            if rule is None or _LISTENER_OF[rule] is not listener:
+                raise errors.NotAllowed(what=method)
+            if listener is Listener.ADMIN:
+                return await self._administrator(method, (token, holder))
+            if listener is not Listener.STATIONS:
+                if (token, holder) != (None, None):
+                    raise errors.SessionEnded
+                return None
+            caller = await self._acting.of(await self._station(fingerprint), token, holder)
+            await self._judge(caller, rule, method, face)
         except errors.PolicyError as refused:
             if fingerprint is not None:
-                await self._note(refused, method, fingerprint.hex())
+                await self._note(refused, method, fingerprint.hex(), caller)
             raise
+        return caller
 
-    async def _judge(
-        self,
-        listener: Listener,
-        method: str,
-        fingerprint: bytes | None,
-        tokens: tuple[bytes | None, bytes | None],
-        face: str,
-    ) -> Caller | None:
-        rule = RULES.get(method)
-        if rule is None or _LISTENER_OF[rule] is not listener:
-            raise errors.NotAllowed(what=method)
-        if listener is Listener.ADMIN:
-            return await self._administrator(method, tokens)
-        if listener is not Listener.STATIONS:
-            if tokens != (None, None):
-                raise errors.SessionEnded
-            return None
-        caller = await self._acting.of(await self._station(fingerprint), *tokens)
+    async def _judge(self, caller: Caller, rule: Rule, method: str, face: str) -> None:
+        """Refuse what this caller may not do here."""
         if rule is Rule.LAB_STATION and caller.principal is None and not await self._acting.anybody():
             raise errors.NotAllowed(what=method)
         if caller.application and read_face(face) in FACES_OF_PERSONS:
@@ -293,7 +289,6 @@ class Access:
         if rule is Rule.LAB_STATION and not caller.profile.allows_face(shown):
             raise errors.NotAllowed(what="this face at this station")
         authorise_call(caller.principal, method)
-        return caller
 
     async def _administrator(self, method: str, tokens: tuple[bytes | None, bytes | None]) -> Caller | None:
         """Return the operator whose session is shown; None for the server's own user, while that is enough."""
@@ -306,16 +301,27 @@ class Access:
             raise errors.LogonNeeded
         return None
 
-    async def _note(self, refused: errors.PolicyError, method: str, fingerprint: str) -> None:
-        """Leave evidence of a refusal."""
+    async def _note(
+        self, refused: errors.PolicyError, method: str, fingerprint: str, caller: Caller | None
+    ) -> None:
+        """Leave evidence of a refusal: of whoever is logged on, else of the certificate."""
         if self._audit is None:
             return
+        actor = caller.actor if caller is not None and caller.principal is not None else ""
         try:
-            self._noted.attempt(f"{refused.code} {fingerprint}")
+            self._noted.attempt(f"{refused.code} {fingerprint} {actor}")
         except errors.TooManyAttempts:
             return
         await self._audit.append(
-            [AuditRecord(kind=AuditKind.REFUSED, event=refused.code, actor=fingerprint, subject=method)]
+            [
+                AuditRecord(
+                    kind=AuditKind.REFUSED,
+                    event=refused.code,
+                    actor=actor or fingerprint,
+                    subject=method,
+                    facts={"certificate": fingerprint} if actor else {},
+                )
+            ]
         )
 
     async def _station(self, fingerprint: bytes | None) -> Caller:

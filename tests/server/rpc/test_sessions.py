@@ -15,7 +15,7 @@ import pytest
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity
 from server.authority.access import RULES, Rule
-from server.ports.store import OperatorState, StationState
+from server.ports.store import AuditKind, OperatorState, StationState
 from server.rpc.server import bind_admin
 from shared import errors
 from shared.clock import SystemClock
@@ -110,6 +110,10 @@ async def test_a_role_says_what_a_session_may(town: Town) -> None:
     with pytest.raises(errors.NotAllowed):
         await line.find_people("b", 5)
     assert (await line.who_is()).name == "Anna Berg"
+    refused = [each.record for each in await town.world.store.audit.page(0, 100)][-1]
+    assert (refused.kind, refused.subject) == (AuditKind.REFUSED, "/kiosk.v1.Console/FindPeople")
+    assert refused.actor == str(town.clerk.operator.operator_id), "not the certificate's: hers"
+    assert refused.facts.keys() == {"certificate"}
 
 
 async def test_without_an_operator_all_is_as_before() -> None:
