@@ -22,6 +22,7 @@ from kiosk.session_file import KeptSession, lent
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
 from kiosk.station.first_start import FirstStart
+from kiosk.station.inbox import ApprovalInbox
 from kiosk.station.manned import MannedStation
 from kiosk.wiring import Parts, open_readers, open_station
 from shared import logs
@@ -152,14 +153,18 @@ async def desk(config: Path | None) -> int:
 
     settings = read_settings(config)
     logs.set_up(settings.log, stream=None)
-    parts = await open_station(settings, SystemClock(), Face.DESK)
+    clock = SystemClock()
+    parts = await open_station(settings, clock, Face.DESK)
     station = MannedStation(parts.core, parts.logon)
+    inbox = ApprovalInbox(parts.readers, parts.approvals, parts.logon, clock)
     try:
         await station.start()
+        await inbox.start()
         app = DeskApp(
             station=station,
             logons=station,
             first_start=FirstStart(station, GrpcFirstStart(parts.backend)),
+            inbox=inbox,
             virtual=parts.virtual,
             title=parts.name,
         )
@@ -168,4 +173,5 @@ async def desk(config: Path | None) -> int:
         await app.run_async()
         return app.return_code or 0
     finally:
+        await inbox.close()
         await station.close()
