@@ -6,6 +6,7 @@ Desk, self-service, batch, command line and tests call a `Station`; they differ 
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum, unique
 from typing import Protocol
 from uuid import UUID
 
@@ -65,12 +66,26 @@ class ReaderView:
         return self.permissions.allowed(operation, template)
 
 
+@unique
+class Ended(StrEnum):
+    """How the last session of this face ended."""
+
+    LOGGED_OFF = "logged-off"
+    CARD_REMOVED = "card-removed"
+    DETACHED = "detached"
+    """The ssh-agent is gone."""
+    IDLE = "idle"
+    BY_SERVER = "by-server"
+    """The operator, the card or the roles count no more, or its time was over."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationView:
     """Everything that a face draws between operations. `problem` is a station-wide one (pcscd gone).
 
     Where `connected` is false, `connecting` tells a line that is being opened from one that was tried in vain.
-    `operator` is who is logged on, with `permissions`; `locked` says that somebody has to log on first.
+    `operator` is who is logged on, with `permissions`; `locked` says that somebody has to log on first, `ended` how the
+    session before ended.
     """
 
     server: ServerView | None
@@ -81,6 +96,7 @@ class StationView:
     operator: SessionView | None = None
     permissions: Permissions | None = None
     locked: bool = False
+    ended: Ended | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +197,7 @@ class Station(Protocol):
         """Yield the present view at once, then a new one at every change."""
         ...
 
-    async def find_people(self, text: str, limit: int = 50) -> Found:
+    async def find_people(self, text: str, limit: int = 50, directory: str = "") -> Found:
         """Search the directory."""
         ...
 

@@ -1,8 +1,8 @@
 """Who is logged on at this station: from the card, or the ssh-agent, that proves it to the end of the session.
 
 A session ends here, before anybody asks the server, when its card is pulled or its agent is gone, when nothing was done for as
-long as the server lets it be idle, and when somebody logs off. The server judges for itself each time; what ends there ends here
-with the next call. Nothing is kept: a program that ends takes its session along.
+long as the server lets it be idle, and when somebody logs off. The server judges for itself each time; what ends there, or changes,
+is known here a few seconds later. Nothing is kept: a program that ends takes its session along.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from kiosk.ports import (
     ReadersFailed,
     SessionLine,
 )
-from kiosk.station.faces import Person
+from kiosk.station.faces import Ended, Person
 from kiosk.station.latest import Latest
 from kiosk.station.operator_agent import choose_key, detached, digest_of, prove_by_agent
 from kiosk.station.operator_card import OperatorCard, prove_operator, read_operator_card
@@ -32,6 +32,15 @@ from shared.sessions import Leaving, Proof, SessionView
 
 TELL_S: Final = 2.0
 """How long the end of a session waits for the server to hear of it."""
+
+LOOK_EVERY_S: Final = 3.0
+"""How often the server is asked whether the session still counts, where nothing else is asked."""
+
+_ENDED: Final = {
+    Leaving.LOGGED_OFF: Ended.LOGGED_OFF,
+    Leaving.CARD_REMOVED: Ended.CARD_REMOVED,
+    Leaving.DETACHED: Ended.DETACHED,
+}
 
 
 async def challenge_from(line: SessionLine, purpose: LogonPurpose, clock: Clock) -> LogonText:
@@ -61,6 +70,7 @@ class Logon:
         self._watches: tuple[asyncio.Task[None], ...] = ()
         self._ending: set[asyncio.Task[None]] = set()
         self._active_at = 0.0
+        self._ended: Ended | None = None
         self._views: Latest[SessionView | None] = Latest(None)
         line.when_ended(self._forget)
 
@@ -68,6 +78,11 @@ class Logon:
     def session(self) -> SessionView | None:
         """Who is logged on, as the server said last."""
         return self._views.value
+
+    @property
+    def ended(self) -> Ended | None:
+        """How the last session ended; None where there was none."""
+        return self._ended
 
     def views(self) -> AsyncIterator[SessionView | None]:
         """Yield who is logged on, at once and after every change."""
@@ -135,11 +150,11 @@ class Logon:
             self._views.put(view)
         return view
 
-    async def log_off(self, why: Leaving = Leaving.LOGGED_OFF) -> None:
+    async def log_off(self, why: Leaving = Leaving.LOGGED_OFF, how: Ended | None = None) -> None:
         """End the session here and at the server; a server that does not answer ends it on its own."""
         if self._by is None:
             return
-        self._forget()
+        self._forget(how or _ENDED[why])
         with suppress(KioskError, TimeoutError):
             async with asyncio.timeout(TELL_S):
                 await self._line.log_off(why)
@@ -173,12 +188,15 @@ class Logon:
         self.touch()
         self._views.put(view)
         self._watches = (asyncio.create_task(leaving), asyncio.create_task(self._watch_idle()))
+        self._watches += (asyncio.create_task(self._watch_server()),)
         return view
 
     # --- how it ends on its own -------------------------------------------------------------------------
 
-    def _forget(self) -> None:
+    def _forget(self, how: Ended = Ended.BY_SERVER) -> None:
         """Nobody is logged on any more."""
+        if self._by is not None:
+            self._ended = how
         self._by = None
         watches, self._watches = self._watches, ()
         present = asyncio.current_task()
@@ -187,9 +205,9 @@ class Logon:
                 watch.cancel()
         self._views.put(None)
 
-    def _end(self, why: Leaving) -> None:
+    def _end(self, why: Leaving, how: Ended | None = None) -> None:
         """End the session in a task of its own, because the watch that noticed ends with it."""
-        task = asyncio.create_task(self.log_off(why))
+        task = asyncio.create_task(self.log_off(why, how))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
@@ -213,9 +231,18 @@ class Logon:
         while (session := self.session) is not None:
             left = session.idle.total_seconds() - (self._clock.monotonic() - self._active_at)
             if left <= 0:
-                self._end(Leaving.LOGGED_OFF)
+                self._end(Leaving.LOGGED_OFF, Ended.IDLE)
                 return
             await asyncio.sleep(left)
+
+    async def _watch_server(self) -> None:
+        """Learn soon that the session has ended there, or allows something else; a server that is away decides nothing."""
+        while (before := self._by) is not None:
+            await asyncio.sleep(LOOK_EVERY_S)
+            with suppress(KioskError):  # that it has ended is told by the line
+                view = await self._line.who_is()
+                if self._by is before:
+                    self._views.put(view)
 
 
 def _leaves(event: ReaderEvent, reader: str, *, virtual: bool) -> bool:

@@ -86,9 +86,9 @@ class MannedStation:
         """Yield the present view at once, then the newest after every change."""
         return self._views.watch()
 
-    async def find_people(self, text: str, limit: int = 50) -> Found:
-        """Search the directory."""
-        return await self._heard(self._core.find_people(text, limit))
+    async def find_people(self, text: str, limit: int = 50, directory: str = "") -> Found:
+        """Search one directory, or all of them where none is named."""
+        return await self._heard(self._core.find_people(text, limit, directory))
 
     async def templates(self) -> Sequence[TemplateView]:
         """Return the templates that this station, and who is logged on, may issue."""
@@ -199,6 +199,7 @@ class MannedStation:
                 operator=self._logon.session,
                 permissions=self._permissions,
                 locked=self._locked,
+                ended=self._logon.ended,
             )
         )
 

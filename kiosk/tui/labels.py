@@ -5,6 +5,7 @@ Sentences about what happened (errors, steps, states, notices) are in `kiosk.sta
 
 from typing import Final
 
+from kiosk.station.faces import Ended
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from shared.credential.reasons import Cause
@@ -228,6 +229,14 @@ ONE_READER: Final = (
     "With this one reader you can look after credentials whose cards are not here. To work on a card, attach a second "
     "reader for it."
 )
+ENDED_WORDS: Final = {
+    Ended.LOGGED_OFF: "",
+    Ended.CARD_REMOVED: "The operator's card was taken out.",
+    Ended.DETACHED: "The ssh-agent is gone.",
+    Ended.IDLE: "Nothing was done for too long.",
+    Ended.BY_SERVER: "The server ended the session: its time is over, or the operator or the card counts no more.",
+}
+"""Why nobody is logged on any more."""
 LOGGED_OFF_RUNNING: Final = (
     "What runs stops between two steps; nothing is lost, and the next operator goes on with it."
 )

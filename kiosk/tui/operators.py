@@ -9,7 +9,7 @@ from textual.app import App
 from kiosk.station import wording
 from kiosk.station.faces import Logons, StationView
 from kiosk.tui.desk import Desk
-from kiosk.tui.labels import LOGGED_OFF_RUNNING
+from kiosk.tui.labels import ENDED_WORDS, LOGGED_OFF_RUNNING
 from kiosk.tui.log_on import LogOn
 from kiosk.tui.notice import Notice
 from kiosk.tui.questions import QUESTIONS, Questions
@@ -47,7 +47,7 @@ class Operators:
             self._name = view.operator.name
         if view.locked and view.operator is None:
             if self._screen is None:
-                self._lock(title=title, virtual=virtual, running=running)
+                self._lock(view, title=title, virtual=virtual, running=running)
             assert self._screen is not None
             self._screen.view = view
         elif self._screen is not None:
@@ -122,7 +122,7 @@ class Operators:
             await self.step_up()
             return await work()
 
-    def _lock(self, *, title: str, virtual: bool, running: bool) -> None:
+    def _lock(self, view: StationView, *, title: str, virtual: bool, running: bool) -> None:
         """Take every question back and cover the desk: what one operator began to answer is not the next one's."""
         while len(self._app.screen_stack) > 1 and self._app.screen is not self._desk:
             self._app.screen.dismiss(None)
@@ -131,7 +131,9 @@ class Operators:
         )  # after that: a question that is cancelled takes no answer
         words = ""
         if self._name:
-            words = f"{wording.LOGGED_OFF} {LOGGED_OFF_RUNNING}" if running else wording.LOGGED_OFF
+            why = ENDED_WORDS[view.ended] if view.ended is not None else ""
+            now = f"{wording.LOGGED_OFF} {LOGGED_OFF_RUNNING}" if running else wording.LOGGED_OFF
+            words = f"{now}\n{self._name}: {why}" if why else now
         self._screen = LogOn(
             self._clock,
             title=title,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from kiosk.station.faces import Job, Outcome, Person, ReaderView, Watcher
+from kiosk.station.faces import Ended, Job, Outcome, Person, ReaderView, Watcher
 from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credentials import CodeView
@@ -76,10 +76,11 @@ class GuardedStation(ScriptedStation):
 
     async def log_off(self) -> None:
         self.asked.append("log off")
-        await self.end()
+        await self.end(Ended.LOGGED_OFF)
 
-    async def end(self) -> None:
+    async def end(self, how: Ended = Ended.CARD_REMOVED) -> None:
         """End the session, as a pulled card or the server does."""
+        self.view = replace(self.view, ended=how)
         await self._become(None, None)
 
     def touch(self) -> None:

@@ -41,6 +41,7 @@ class Machine:
     logon: Logon
     readers: VirtualReaders
     installation: Installation
+    line: GrpcBackend
 
     async def perform(self, job: Job, person: Holder) -> None:
         outcome = await self.core.perform(job, person, Notes())
@@ -64,7 +65,9 @@ async def machine(installation: Installation, tmp_path: Path) -> AsyncIterator[M
     line, readers = GrpcBackend(identity, clock), VirtualReaders([FIRST, SECOND])
     for name, serial in (("operator", 20114001), ("blank", 20114002)):
         readers.add_card(name, VirtualCard.new(ProfileName.YUBIKEY_5_7, serial=serial, random=os.urandom))
-    made = Machine(StationCore(readers, line, clock), Logon(readers, line, clock), readers, installation)
+    made = Machine(
+        StationCore(readers, line, clock), Logon(readers, line, clock), readers, installation, line
+    )
     await readers.insert(FIRST, "operator")
     roles = ("system-administrator", "normal")
     issue, activate = OperationKind.ISSUE, OperationKind.ACTIVATE
@@ -128,5 +131,22 @@ async def test_an_operator_whose_own_card_is_suspended_is_logged_off(machine: Ma
             await said(pilot, "Log on · Present PIN")
             await pilot.press(*PIN, "enter")
             await said(pilot, "This card logs nobody on here.")
+    finally:
+        await station.close()
+
+
+async def test_an_idle_desk_learns_that_its_session_has_ended(machine: Machine) -> None:
+    """Nobody presses a key, and no card moves."""
+    station = MannedStation(machine.core, machine.logon)
+    await station.start()
+    app = DeskApp(station=station, logons=station, title="Desk")
+    try:
+        async with app.run_test(size=(100, 36)) as pilot:
+            await log_on(pilot)
+            await said(pilot, "● active")
+            (own,) = (await machine.core.find_credentials("anna")).credentials
+            assert own.credential_id is not None
+            await machine.line.decide(own.record_id, OperationKind.SUSPEND, "lost")
+            await said(pilot, WAITS, "Anna Berg: The server ended the session")
     finally:
         await station.close()

@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from kiosk.station import wording
-from kiosk.station.faces import ReaderView
+from kiosk.station.faces import Ended, ReaderView
 from kiosk.tui.app import DeskApp
 from kiosk.tui.log_on import LogOn
 from shared import errors
@@ -51,6 +51,26 @@ async def manned(station: GuardedStation) -> AsyncIterator[Pilot[None]]:
     async with desk(station).run_test(size=(100, 30)) as pilot:
         await log_on(pilot)
         yield pilot
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (Ended.CARD_REMOVED, "Anna Berg: The operator's card was taken out."),
+        (Ended.IDLE, "Anna Berg: Nothing was done for too long."),
+        (Ended.BY_SERVER, "Anna Berg: The server ended the session"),
+        (Ended.DETACHED, "Anna Berg: The ssh-agent is gone."),
+    ],
+)
+async def test_it_is_said_whose_session_ended_and_why(
+    station: GuardedStation, how: Ended, words: str
+) -> None:
+    async with desk(station).run_test(size=(80, 24)) as pilot:
+        await log_on(pilot)
+        await station.end(how)
+        await shows(pilot, words, WAITS)
+        box = pilot.app.screen.query_one(".dialog")
+        assert pilot.app.screen.region.contains_region(box.region)
 
 
 # --- in and out -----------------------------------------------------------------------------------------

@@ -53,6 +53,7 @@ def pin(lab: Lab) -> bytes:
 async def wait(pilot: Pilot[None], true: Callable[[], bool]) -> None:
     """Wait for real work: longer than for a picture."""
     for _ in range(5):
+        await pilot.pause()
         if true():
             return
         with contextlib.suppress(pytest.fail.Exception):

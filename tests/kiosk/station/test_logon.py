@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.ports import LineEnds
 from kiosk.station.converse import converse
+from kiosk.station.faces import Ended
 from kiosk.station.logon import Logon
 from shared import errors
 from shared.clock import SystemClock
@@ -33,6 +34,7 @@ from shared.piv.management import authenticated_singly, factory_key
 from shared.piv.pin import verify_pin
 from shared.piv.publickey import PublicKey, subject_public_key_info
 from shared.piv.select import fresh, select
+from shared.roles import PRESETS, Grant
 from shared.secret import Secret
 from shared.sessions import Leaving, LogonProof, Proof, SessionView
 from shared.virtual.card import VirtualCard
@@ -64,6 +66,8 @@ class Line:
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     failure: errors.KioskError | None = None
     told: Callable[[], None] = lambda: None
+    looked: int = 0
+    grants: tuple[Grant, ...] = ()
 
     @property
     def ends(self) -> LineEnds:
@@ -95,7 +99,12 @@ class Line:
             raise self.failure
 
     async def who_is(self) -> SessionView:
-        return VIEW
+        self.looked += 1
+        if self.failure is not None:
+            if isinstance(self.failure, errors.SessionEnded):
+                self.told()
+            raise self.failure
+        return dataclasses.replace(VIEW, idle=self.idle, grants=self.grants)
 
     def when_ended(self, told: Callable[[], None]) -> None:
         self.told = told
@@ -392,6 +401,49 @@ async def test_it_ends_when_nobody_does_anything(desk: Desk) -> None:
     assert desk.logon.session is not None
     await gone(desk)
     assert desk.line.ended == [Leaving.LOGGED_OFF]
+
+
+async def test_it_is_known_how_it_ended(desk: Desk) -> None:
+    assert desk.logon.ended is None
+    desk.line.idle = timedelta(seconds=0.1)
+    await desk.logon.log_on(READER, ToldPerson(PIN))
+    await gone(desk)
+    assert desk.logon.ended is Ended.IDLE
+    desk.line.idle = timedelta(minutes=10)
+    await desk.logon.log_on(READER, ToldPerson(PIN))
+    await desk.logon.log_off()
+    assert desk.logon.ended is Ended.LOGGED_OFF
+
+
+async def test_a_session_that_ended_at_the_server_ends_here_though_nobody_asks_anything(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kiosk.station.logon.LOOK_EVERY_S", 0.01)
+    await desk.logon.log_on(READER, ToldPerson(PIN))
+    desk.line.failure = errors.ServerUnreachable()
+    await asyncio.sleep(0.05)
+    assert desk.logon.session is not None, "a server that is away decides nothing"
+    desk.line.failure = errors.SessionEnded()
+    async with asyncio.timeout(2):
+        async for session in desk.logon.views():
+            if session is None:
+                break
+    assert desk.logon.ended is Ended.BY_SERVER
+    looked = desk.line.looked
+    await asyncio.sleep(0.05)
+    assert desk.line.looked == looked, "nobody is looked for who is not there"
+
+
+async def test_what_an_operator_may_do_from_now_on_is_learnt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kiosk.station.logon.LOOK_EVERY_S", 0.01)
+    await desk.logon.log_on(READER, ToldPerson(PIN))
+    desk.line.grants = PRESETS["normal"].grants
+    async with asyncio.timeout(2):
+        async for session in desk.logon.views():
+            if session is not None and session.grants:
+                break
 
 
 async def test_who_logs_off_is_gone_whatever_the_server_says(desk: Desk) -> None:
