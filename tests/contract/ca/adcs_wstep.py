@@ -49,7 +49,9 @@ X509V3: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-to
 AGENT: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.1")
 CEP: Final = "/ADPolicyProvider_CEP_{}/service.svc/CEP"
 CES: Final = "/Double%20Issuing%20CA_CES_{}/service.svc/CES"
-WAYS: Final = ("Certificate", "UsernamePassword")
+WAYS: Final = ("Certificate", "UsernamePassword", "Kerberos")
+REALM: Final = "EXAMPLE.TEST"
+PRINCIPAL: Final = f"kiosk@{REALM}"
 USER: Final = ("EXAMPLE\\kiosk", "of <the> test & more")
 
 SMART_CARD: Final = "KioskSmartcardLogon"
@@ -98,6 +100,10 @@ class Wstep(Double):
         ] = {}
         self.enrolled_for: list[str] = []
         self.unreachable_ca = False
+        self.keytab = folder / "http.keytab"
+        self.bound_to = b""
+        """Another certificate that tickets have to be bound to."""
+        self.logged_on: list[str] = []
 
     def routes(self) -> list[web.RouteDef]:
         found = []
@@ -114,9 +120,37 @@ class Wstep(Double):
     async def _read(self, request: web.Request, action: str) -> Element:
         """Read a message; who logs on inside of it needs no TLS certificate."""
         by_name = "_UsernamePassword/" in request.path
-        if not by_name:
+        if "_Kerberos/" in request.path:
+            self._check_ticket(request)
+        elif not by_name:
             self.check_client(request)
         return await read(request, action, USER if by_name else None)
+
+    def _check_ticket(self, request: web.Request) -> None:
+        """Take a ticket for this service, bound to this server's TLS certificate, from whom has rights here."""
+        import gssapi
+        from gssapi.raw.misc import GSSError
+
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind != "Negotiate" or not token:
+            raise Refuse(status=401, why="who are you?")
+        shown = x509.load_pem_x509_certificates((self._folder / "server.pem").read_bytes())[0]
+        digest = hashlib.sha256(self.bound_to or shown.public_bytes(Encoding.DER)).digest()
+        context = gssapi.SecurityContext(
+            usage="accept",
+            creds=gssapi.Credentials(usage="accept", store={"keytab": str(self.keytab)}),
+            channel_bindings=gssapi.raw.ChannelBindings(application_data=b"tls-server-end-point:" + digest),
+        )
+        try:
+            context.step(base64.b64decode(token, validate=True))
+            bound = context.complete and context.actual_flags & gssapi.RequirementFlag.channel_bound
+        except GSSError as cause:
+            raise Refuse(status=401, why="no ticket for this service") from cause
+        if not bound:
+            raise Refuse(status=401, why="a ticket that is not bound to our certificate")
+        self.logged_on.append(str(context.initiator_name))
+        if self.logged_on[-1] != PRINCIPAL:
+            raise Refuse(status=403, why="no rights")
 
     # --- policy -----------------------------------------------------------------------------------------
 
@@ -326,7 +360,7 @@ def values(double: Wstep, way: str = WAYS[0], **changed: Value) -> dict[str, Val
     }
     if way == WAYS[0]:
         plain |= client(double.client)
-    else:
+    elif way == WAYS[1]:
         plain |= {"user": USER[0], "password": Secret.from_text(USER[1])}
     return {**plain, **changed}
 

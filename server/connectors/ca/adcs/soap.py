@@ -22,6 +22,7 @@ from xml.etree.ElementTree import (  # builds messages; what comes back is read 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from server.connectors.ca.adcs.kerberos import Kerberos
 from server.connectors.http import Http
 from server.connectors.reply import Reply, refusal
 from shared.clock import Clock
@@ -89,10 +90,11 @@ class UserName:
 class Service:
     """One service, at one address."""
 
-    def __init__(self, http: Http, user: UserName | None = None) -> None:
-        """`user` logs on inside each message; without one, the TLS certificate does."""
+    def __init__(self, http: Http, user: UserName | None = None, kerberos: Kerberos | None = None) -> None:
+        """`user` logs on inside each message, `kerberos` beside it; without them, the TLS certificate does."""
         self.http = http
         self._user = user
+        self._kerberos = kerberos
 
     async def ask(
         self, action: str, answer: str, content: Element, *, what: str, repeatable: bool = False
@@ -105,14 +107,17 @@ class Service:
             ConnectorUnreachable, ConnectorRefused: as `Http.call`.
         """
         number = f"urn:uuid:{uuid4()}"
+        headers: dict[str, str | Secret] = {"Content-Type": MEDIA_TYPE}
+        if self._kerberos is not None:
+            headers["Authorization"] = await self._kerberos.header()
         reply = await self.http.call(
             "POST",
             "",
             body=self._message(action, number, content),
-            headers={"Content-Type": MEDIA_TYPE},
+            headers=headers,
             ok=(200, 400, 500),
             what=what,
-            repeatable=repeatable,
+            repeatable=repeatable and self._kerberos is None,  # a ticket counts once
         )
         header, body = _parts(reply)
         told = header.findtext(f"{ADDRESSING}RelatesTo", number).strip()

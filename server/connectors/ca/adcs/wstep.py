@@ -10,12 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from server.connectors.ca.adcs import enrolment, policy
 from server.connectors.ca.adcs.agent import Agent
 from server.connectors.ca.adcs.codes import UNANSWERED, named
+from server.connectors.ca.adcs.kerberos import Kerberos
 from server.connectors.ca.adcs.soap import Fault, Service, UserName
 from server.connectors.ca.outside import COMMON_FIELDS, OutsideAuthority, own_words
 from server.connectors.ca.revoked_by import REVOKED_BY, REVOKED_BY_FIELD, revoked_by
@@ -46,10 +48,9 @@ class WstepAuthority(OutsideAuthority):
             Invalid: a field cannot be used, or nothing says who we are.
         """
         super().__init__(configured, around, Http(configured, around))
-        user = _user(configured, around)
-        self._enrolment = Service(self.http, user)
+        self._enrolment = _service(configured, around, self.http)
         policies = Http(configured, around, base=configured.text("policy-url"), limit=LARGEST_POLICY)
-        self._policy = Service(policies, user)
+        self._policy = _service(configured, around, policies)
         self._agent = _agent(configured)
 
     @property
@@ -175,14 +176,20 @@ class WstepAuthority(OutsideAuthority):
         return self.refusal(reason="it does not accept our credential: name or password")
 
 
-def _user(configured: Configured, around: Surroundings) -> UserName | None:
-    user, password = configured.text("user"), configured.secret("password")
-    if bool(user) != (password is not None):
-        raise errors.Invalid(field="password", why="a name needs its password, and a password its name")
-    if password is None and configured.secret("client-key") is None:
-        why = "it has to know us by a certificate, or by a name and a password"
+def _service(configured: Configured, around: Surroundings, http: Http) -> Service:
+    """Return a service, with the way in which we log on there."""
+    user, password, keytab = configured.text("user"), configured.secret("password"), configured.text("keytab")
+    if bool(user) != (password is not None or bool(keytab)) or (keytab and password is not None):
+        why = "a name needs its password or its keytab, and not both"
+        raise errors.Invalid(field="password", why=why)
+    if keytab:
+        return Service(http, kerberos=Kerberos(user, Path(keytab), http))
+    if password is not None:
+        return Service(http, UserName(user, password, around.clock))
+    if configured.secret("client-key") is None:
+        why = "it has to know us by a certificate, by a password, or by a keytab"
         raise errors.Invalid(field="client-key", why=why)
-    return None if password is None else UserName(user, password, around.clock)
+    return Service(http)
 
 
 def _agent(configured: Configured) -> Agent | None:
@@ -211,9 +218,15 @@ KIND: Final = Kind(
             name="user",
             kind=FieldKind.TEXT,
             title="Name",
-            help="Where it knows us by a name and a password: user@domain, or DOMAIN\\user.",
+            help="Who we are there, with a password or a keytab: user@domain, or DOMAIN\\user.",
         ),
         Field(name="password", kind=FieldKind.SECRET, title="Password"),
+        Field(
+            name="keytab",
+            kind=FieldKind.TEXT,
+            title="Keytab",
+            help="A keytab file on the server: log on by Kerberos as `user` (name@REALM) in place of a password.",
+        ),
         Field(
             name="agent-certificate",
             kind=FieldKind.CERTIFICATES,
