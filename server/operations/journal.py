@@ -5,6 +5,7 @@ durable write. Every commit is conditional on the lease.
 """
 
 from dataclasses import replace
+from typing import Final
 
 from server.authority.access import Caller
 from server.ports.store import (
@@ -18,6 +19,9 @@ from server.ports.store import (
 )
 from shared.credential.model import CardRecord, OpenOperation, RecordId
 from shared.errors import Fact
+
+ALL_THE_SAME: Final = frozenset({AuditKind.KEY_USED, AuditKind.REFUSED})
+"""What is evidence whatever becomes of the operation in whose course it happened."""
 
 
 class Journal:
@@ -116,8 +120,12 @@ class Journal:
         return not (ended or closed.abandon)
 
     def unwritten_evidence(self) -> tuple[AuditRecord, ...]:
-        """Return the evidence that no commit has taken yet, for an operation that never had a lease."""
-        return tuple(change for change in self._waiting if isinstance(change, AuditRecord))
+        """Return the evidence of an operation that never had a lease: what happened all the same, and nothing that did not.
+
+        A key was used, an alarm was raised; but no card changed its state.
+        """
+        noted = (change for change in self._waiting if isinstance(change, AuditRecord))
+        return tuple(each for each in noted if each.kind in ALL_THE_SAME)
 
     async def record(self, record_id: RecordId) -> CardRecord | None:
         """Read the card's record."""
