@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 import ldap3
 from ldap3.core import exceptions as ldap_errors
@@ -85,6 +86,8 @@ class Wire:
         self._password = password
         self._writes = writes
         self._connection: Any = None
+        self._tickets = f"MEMORY:{uuid4().hex}"
+        """Where its Kerberos tickets are: the library keeps them by this name, for the whole process."""
         if settings.keytab is None and (not settings.bind_dn or password is None or password.wiped):
             raise errors.Invalid(field="password", why="a bind needs a name and a password")
         for path in (settings.ca_file, settings.keytab):
@@ -263,7 +266,7 @@ class Wire:
     def _credentials(self, password: Secret | None) -> dict[str, Any]:
         if password is not None:
             return {"authentication": ldap3.SIMPLE, "password": password.reveal()}
-        store = {"client_keytab": str(self._settings.keytab), "ccache": "MEMORY:"}
+        store = {"client_keytab": str(self._settings.keytab), "ccache": self._tickets}
         return {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.KERBEROS, "cred_store": store}
 
     @staticmethod

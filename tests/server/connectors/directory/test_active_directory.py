@@ -155,6 +155,22 @@ async def test_kerberos_by_keytab_in_place_of_a_password(
         assert await directory.authenticate(bob.holder, Secret.from_text(password_of("bob")))
 
 
+async def test_two_principals_side_by_side(
+    samba_domain: Samba, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library keeps tickets by the name of their cache, for the whole process."""
+    monkeypatch.setenv("KRB5_CONFIG", str(samba_domain.folder / "krb5.conf"))
+    export = [need("samba-tool", "samba-common-bin"), "domain", "exportkeytab"]
+    for user in ("reader", "writer"):
+        keytab = tmp_path / f"{user}.keytab"
+        settings = samba_domain.folder / "etc" / "smb.conf"
+        run([*export, str(keytab), f"--principal={user}", "-s", str(settings)])
+    for user in ("reader", "writer"):
+        wanted = samba_domain.settings(bind_dn=f"{user}@{REALM}", keytab=tmp_path / f"{user}.keytab")
+        async with opened(wanted, None) as directory:
+            assert len(await directory.search("bob", 2)) == 1
+
+
 def a_certificate(domain: Samba) -> bytes:
     return x509.load_pem_x509_certificate((domain.folder / "server.pem").read_bytes()).public_bytes(
         Encoding.DER
