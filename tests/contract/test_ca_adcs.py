@@ -129,6 +129,14 @@ async def test_an_account_has_a_form(double: wstep.Wstep, reach: Callable[..., A
     assert double.seen == []
 
 
+async def test_our_request_carries_the_sid_where_names_are_supplied(reach: Callable[..., Any]) -> None:
+    sid = "S-1-5-21-1004336348-1177238915-682003330-1001"
+    issued = await one(reach(), request_for(RSA_KEY, wstep.SMART_CARD, replace(ANNA, sid=sid)))
+    assert isinstance(issued, Issued)
+    found = x509.load_der_x509_certificate(issued.certificate).extensions
+    assert sid_extension(sid) in [each.value for each in found]
+
+
 async def test_a_restricted_agent(double: wstep.Wstep, reach: Callable[..., Any]) -> None:
     outcome = await one(reach(**agent(double)), asked(account=wstep.RESTRICTED))
     assert isinstance(outcome, Refused)
