@@ -535,6 +535,20 @@ class CertificateRejected(ConnectorError):
     code = "certificate-rejected"
 
 
+class CertificatePending(ConnectorError):
+    """A certificate authority lets the request wait, for a person there or for time: nothing failed. Fact: `connection`."""
+
+    code = "certificate-pending"
+    retryable = True
+    exit_code = 4
+
+
+class KeyUnconfirmed(ConnectorError):
+    """The answer about a key was lost where nobody can search: it gets no other certificate. Facts: `connection`, `slot`."""
+
+    code = "key-unconfirmed"
+
+
 class PassphraseRejected(ConnectorError):
     """The key store does not open with this passphrase."""
 

@@ -88,8 +88,8 @@ _FAILURES: Final[dict[str, str]] = {
     "connector-refused": "The connection “{connection}” refused: {reason}.",
     "connector-answer-wrong": "The connection “{connection}” gave an answer that cannot be used: {reason}.",
     "certificate-rejected": "The certificate from {connection} is not the one that was asked for: {why}.",
-    "certificate-pending": "“{connection}” has the request and lets it wait: somebody there has to agree to it. Nothing failed.",
-    "key-unconfirmed": "“{connection}” may have signed for the key in {slot} unheard, and cannot be searched. This key gets no "
+    "certificate-pending": "The connection “{connection}” lets the request wait: somebody there has to agree to it. Nothing failed.",
+    "key-unconfirmed": "The connection “{connection}” may have signed for the key in {slot} unheard, and cannot be searched. This key gets no "
     "other certificate; the one before stays. Reissue {slot}: new keys. An administrator looks for the lost one there.",
     "passphrase-rejected": "The key store does not open with this passphrase.",
     "key-store-damaged": "The key store's file is damaged: {why}.",

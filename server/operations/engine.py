@@ -206,6 +206,8 @@ _ACTIONS: Final[Mapping[type[errors.KioskError], str]] = {
     errors.ConnectorUnreachable: "try-again",
     errors.ConnectorRefused: "call-administrator",
     errors.CertificateRejected: "call-administrator",
+    errors.CertificatePending: "insert-later",
+    errors.KeyUnconfirmed: "reissue",
 }
 
 

@@ -42,6 +42,8 @@ class Wanted:
     request: bytes = b""
     known: CertificateRecord | None = None
     """The request that was stored before a cut."""
+    stays: bool = False
+    """The key is in use: where no new certificate can be had, it keeps the one that it has."""
     earlier: frozenset[bytes] = frozenset()
     """Certificates (DER) that this key has had: an authority that searches by key must not pass one off as new."""
 

@@ -1,10 +1,11 @@
-"""Certificates that will not be on a card that is being issued: revoked before others are asked for."""
+"""Certificates that will not be on a card: those that are revoked before others are asked for, and those that nobody can see."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from server.operations.decide import revocation
 from server.operations.operation import Operation
+from server.operations.services import Services
 from server.ports.ca import (
     CanRevoke,
     CertificateAuthority,
@@ -38,8 +39,8 @@ async def revoke_lost(op: Operation, record: CardRecord, steps: Sequence[plan.St
 def without_unconfirmed(op: Operation, record: CardRecord) -> CardRecord:
     """Return the record as it is to be planned with: requests that nobody can look for are given up.
 
-    Their keys are never sent again, as a second certificate might be made: new ones are generated. The next commit puts
-    each on the list of tasks, where it stays until an administrator has looked for it at its authority.
+    Their keys are never sent again, as a second certificate might be made: new ones are generated, and a key that is in use
+    keeps the certificate that it has. The next commit puts each on the list of tasks, where it stays until an administrator has looked for it at its authority.
     """
     now = op.services.clock.now()
     tasks = []
@@ -50,6 +51,20 @@ def without_unconfirmed(op: Operation, record: CardRecord) -> CardRecord:
             tasks.append(revocation(record.record_id, each, Reason.SUPERSEDED, now))
     op.journal.note(*(CertificateTaskAsked(task=task) for task in tasks))
     return replace(record, tasks=(*record.tasks, *tasks))
+
+
+def unconfirmed_keys(services: Services, record: CardRecord) -> frozenset[bytes]:
+    """Return the public keys (DER) that are never sent again: there may be a certificate that nobody can look for.
+
+    That an administrator gives up the search changes nothing: the certificate may still be there.
+    """
+    keys = set()
+    for each in record.certificates:
+        authority = services.authorities.get(each.connection)
+        searched = authority is not None and authority.abilities.find
+        if each.state is CertificateState.REQUESTED and not each.reference and not searched:
+            keys.add(each.public_key)
+    return frozenset(keys)
 
 
 async def _revoked(

@@ -51,15 +51,20 @@ async def obtain(op: Operation, wanted: Sequence[Wanted], object_max: int) -> di
     only where it knows nothing of it. A certificate of old that does not fit any more (a person was renamed
     meanwhile) is revoked, and asked for anew. `object_max`: what an object of this card holds, in bytes.
 
+    Returns:
+        Every certificate but those for keys in use (`Wanted.stays`) whose answer was lost where nobody can look for it: such
+        a key is never sent again, its request is on the list of tasks, and what it has stays.
+
     Raises:
         ConnectorRefused: a certificate authority will not issue; noted as refused.
+        CertificatePending: it wants time, or a person; noted by what it is asked again.
         CertificateRejected: it returned something else than was asked for; revoked where it is for our key.
     """
     desk = _Desk(op, object_max)
     found: dict[Slot, CertificateRecord] = {}
     asked: dict[str, list[Wanted]] = {}
     renewed = False
-    waits: list[errors.KioskError] = []
+    waits: list[errors.ConnectorError] = []
     for item in wanted:
         try:
             settled = await desk.from_before(item)
@@ -73,7 +78,7 @@ async def obtain(op: Operation, wanted: Sequence[Wanted], object_max: int) -> di
                 asked.setdefault(item.spec.ca, []).append(now)
                 renewed |= now is not item
     if waits:
-        raise waits[0]
+        raise _first(waits)
     if renewed:
         await op.journal.commit()  # requests under new ids: stored before anybody is asked
     for connection, items in asked.items():
@@ -96,9 +101,7 @@ class _Desk:
         if known.certificate:
             return await self._settle(item, Issued(known.certificate))
         authority = self._authority(item.spec.ca)
-        if not known.reference and not authority.abilities.find:
-            self._leave_open(item)
-            return self._anew(item)
+        assert known.reference or authority.abilities.find, "planned without what nobody can look for"
         return await self._settle(item, await authority.find(self._request(item)))
 
     async def _settle(self, item: Wanted, earlier: Outcome | None) -> CertificateRecord | Wanted:
@@ -153,13 +156,19 @@ class _Desk:
         found: dict[Slot, CertificateRecord] = {}
         problems: list[errors.ConnectorError] = []
         for item, answer in zip(items, answers, strict=True):
+            if isinstance(answer, Unanswered) and item.stays and not self._finds(item):
+                self._leave_open(item)
+                continue
             try:
                 found[item.spec.slot] = await self._take(item, answer)
             except errors.ConnectorError as problem:
                 problems.append(problem)
         if problems:
-            raise problems[0]
+            raise _first(problems)
         return found
+
+    def _finds(self, item: Wanted) -> bool:
+        return self._authority(item.spec.ca).abilities.find
 
     async def _take(self, item: Wanted, answer: Outcome) -> CertificateRecord:
         match answer:
@@ -263,11 +272,11 @@ class _Desk:
         if why:
             raise errors.CertificateRejected(connection=item.spec.ca, why=why)
 
-    def _waits(self, item: Wanted, reference: str) -> errors.ConnectorRefused:
+    def _waits(self, item: Wanted, reference: str) -> errors.CertificatePending:
         """Note by what a request is asked for again, and return what the operator is told."""
         known = certificate_record(item, CertificateState.REQUESTED)
         self._op.journal.note(CertificateChanged(certificate=replace(known, reference=reference)))
-        return errors.ConnectorRefused(connection=item.spec.ca, reason="waits for an approval there")
+        return errors.CertificatePending(connection=item.spec.ca)
 
     def _note(self, item: Wanted, state: CertificateState, certificate: bytes = b"") -> CertificateRecord:
         record = certificate_record(item, state, certificate)
@@ -292,6 +301,11 @@ class _Desk:
 
     def _authority(self, connection: str) -> CertificateAuthority:
         return self._op.services.authorities[connection]
+
+
+def _first(problems: Sequence[errors.ConnectorError]) -> errors.ConnectorError:
+    """Return what is told of several problems: what failed, before what only waits."""
+    return next((each for each in problems if not isinstance(each, errors.CertificatePending)), problems[0])
 
 
 def _is_for(certificate: bytes, public_key: bytes) -> bool:

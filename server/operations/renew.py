@@ -26,7 +26,7 @@ from server.operations.operator_card import check_carried, register_operator
 from server.operations.present_pin import PIN, present_pin
 from server.operations.proof import wants_pin
 from server.operations.read_back import key_shown, nothing_left, probes, read_back
-from server.operations.replacement import BUILDING, ENDING, Replacement, prepare
+from server.operations.replacement import BUILDING, ENDING, Replacement, lost_in, prepare
 from server.operations.tasks import attempt
 from server.ports.store import (
     AuditKind,
@@ -40,6 +40,7 @@ from shared import errors
 from shared.credential import plan
 from shared.credential.approval import Way
 from shared.credential.effects import effects_of
+from shared.credential.intention import in_use
 from shared.credential.model import CardRecord, CertificateRecord, CertificateState, KeyState
 from shared.credential.reasons import Reason
 from shared.credential.replacement import PENDING, moving, removed, standing, superseded
@@ -86,6 +87,8 @@ async def _replace(op: Operation, event: str) -> Ended:
         PinBlocked, Cancelled: the holder has no PIN to give; nothing was changed.
         ManagementKeyRejected, CardNotGenuine: another card, or one whose keys are not those of the record.
         ConnectorRefused, CertificateRejected: a certificate authority will not; the next insertion continues.
+        CertificatePending: it wants time, or a person; the next insertion continues.
+        KeyUnconfirmed: an answer was lost that nobody can look for. Everything else is done; the certificate before stays.
         CardLost: cut; the next insertion continues.
     """
     job = await prepare(op)
@@ -93,7 +96,7 @@ async def _replace(op: Operation, event: str) -> Ended:
     doing = await doing_with(op.services, Way(op.begin.operation.value), job.before, job.ref)
     await op.clear(replace(doing, effects=effects_of(job.steps)))
     await op.show(job.steps)
-    issued = await _on_card(op, job) if job.changes_card else await _nothing_on_card(op, job)
+    job, issued = await _on_card(op, job) if job.changes_card else await _nothing_on_card(op, job)
     waiting = await _confirm(op, job, issued, event)
     return Ended(
         facts={
@@ -109,14 +112,16 @@ async def _replace(op: Operation, event: str) -> Ended:
 # --- the card -------------------------------------------------------------------------------------------
 
 
-async def _nothing_on_card(op: Operation, job: Replacement) -> tuple[CertificateRecord, ...]:
+async def _nothing_on_card(
+    op: Operation, job: Replacement
+) -> tuple[Replacement, Sequence[CertificateRecord]]:
     """Go on with what certificate authorities have yet to do: the card is as it should be."""
     await op.open(job.record.record_id, template=job.ref)
-    return ()
+    return job, ()
 
 
-async def _on_card(op: Operation, job: Replacement) -> Sequence[CertificateRecord]:
-    """Bring the card to where it should be; return the certificates that it has got.
+async def _on_card(op: Operation, job: Replacement) -> tuple[Replacement, Sequence[CertificateRecord]]:
+    """Bring the card to where it should be; return what came of the job, and the certificates that the card has got.
 
     Present keys sign with the PIN that was just typed: so it is known that it is right, and that this is the card,
     before anything is stored or changed. Where none of them signs, the card proves its management key.
@@ -145,8 +150,12 @@ async def _on_card(op: Operation, job: Replacement) -> Sequence[CertificateRecor
         raise
     finally:
         await op.journal.commit()
-    await _write(op, job, found)
-    return tuple(found.values())
+    if lost := {item.spec.slot for item in signed} - found.keys():
+        record = await op.journal.record(job.record.record_id)
+        job = job.without(lost, record.tasks if record else ())
+    if found or job.builds:
+        await _write(op, job, found)
+    return job, tuple(found.values())
 
 
 async def _give_up(op: Operation, job: Replacement) -> None:
@@ -198,7 +207,8 @@ def _wanted(
     """Return the certificates that are to be had for these slots; `made` are public keys (DER) that are new."""
     requests = [request for request in job.requests if request.spec in specs]
     keys = {slot: key.public_key for slot, key in job.before.keys.items()}
-    return enrol.wanted_for(requests, job.before, job.names, {**keys, **(made or {})})
+    wanted = enrol.wanted_for(requests, job.before, job.names, {**keys, **(made or {})})
+    return tuple(replace(item, stays=in_use(job.before, item.public_key)) for item in wanted)
 
 
 def _proofs(op: Operation, job: Replacement, wanted: Sequence[enrol.Wanted]) -> Conversation[tuple[Any, ...]]:
@@ -323,27 +333,48 @@ async def _management_key(op: Operation, job: Replacement) -> ManagementKey:
 
 
 async def _confirm(op: Operation, job: Replacement, issued: Sequence[CertificateRecord], event: str) -> int:
-    """Say in the record what is on the card, and have revoked what is not any more; return what waits to be revoked."""
+    """Say in the record what is on the card, and have revoked what is not any more; return what waits to be revoked.
+
+    Raises:
+        KeyUnconfirmed: a key got no new certificate, as the answer about it was lost; there is nothing to continue.
+    """
+    record = await op.journal.record(job.record.record_id)
+    lost = lost_in(op, job, record)
     op.journal.note(
         *(CertificateChanged(certificate=replace(each, state=CertificateState.CONFIRMED)) for each in issued),
-        *_moved(job, await op.journal.record(job.record.record_id)),
+        *_moved(job, record),
     )
     await op.advance(done=WRITING, begun=ENDING)
     waiting = await _revoke(op, job, superseded(job.record, job.requests, job.slots))
     credential = replace(job.credential, template=job.ref, holder_name=job.person.name)
     op.journal.note(CredentialChanged(credential=credential))
     register_operator(op, credential, issued)
-    op.journal.evidence(
-        AuditKind.TRANSITION,
-        event,
-        job.record.record_id,
-        template=job.ref.name,
-        version=job.ref.version,
-        slots=" ".join(spec.slot.text for spec in job.specs),
-    )
+    slots = " ".join(spec.slot.text for spec in job.specs)
+    if slots or not lost:
+        op.journal.evidence(
+            AuditKind.TRANSITION,
+            event,
+            job.record.record_id,
+            template=job.ref.name,
+            version=job.ref.version,
+            slots=slots,
+        )
+    if lost:
+        raise _unconfirmed(op, job, lost)
     await op.journal.commit(OperationClosed(code="done"))
     await op.advance(done=ENDING)
     return waiting
+
+
+def _unconfirmed(op: Operation, job: Replacement, lost: Sequence[CertificateRecord]) -> errors.KeyUnconfirmed:
+    """Note that the operation is over, and of which keys nobody knows what was signed; return what people are told."""
+    problem = errors.KeyUnconfirmed(
+        connection=", ".join(sorted({each.connection for each in lost})),
+        slot=", ".join(each.slot.text for each in lost),
+    )
+    op.journal.evidence(AuditKind.TRANSITION, "key-unconfirmed", job.record.record_id, **problem.facts)
+    op.journal.note(OperationClosed(code=problem.code, abandon=True))
+    return problem
 
 
 def _moved(job: Replacement, now: CardRecord | None) -> list[KeyChanged | CertificateChanged]:

@@ -4,22 +4,36 @@ Source: card-rules, "Order of writes", GENERATE over a live key.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
 from server.operations import naming
 from server.operations.attest import trust_for
+from server.operations.lost import unconfirmed_keys, without_unconfirmed
 from server.operations.objects import FASCN, IdentityObjects, identity_objects, only_ours
 from server.operations.operation import Operation
 from server.ports.ca import CanGreet, Names, SignRequest
 from shared import errors
 from shared.credential import lint, plan
+from shared.credential.intention import (
+    Intent,
+    Room,
+    intend_reissue,
+    intend_renewal,
+    intended_certificates,
+    intended_keys,
+    made_in_vain,
+    needs_room,
+    with_intent,
+)
 from shared.credential.lifecycle import CONTINUED, OperationKind, target
 from shared.credential.model import (
     CardRecord,
     CertificateRecord,
+    CertificateTask,
     CredentialRecord,
     KeyRecord,
     KeyState,
@@ -27,17 +41,7 @@ from shared.credential.model import (
     RequestId,
     TemplateRef,
 )
-from shared.credential.replacement import (
-    Intent,
-    Room,
-    intend_reissue,
-    intend_renewal,
-    intended_certificates,
-    intended_keys,
-    needs_room,
-    plan_replacement,
-    with_intent,
-)
+from shared.credential.replacement import plan_replacement
 from shared.credential.template import CertificateSpec, Template
 from shared.iso7816.conversation import together
 from shared.piv.ids import Slot
@@ -95,6 +99,16 @@ class Replacement:
         """Whether there is more to do than to revoke."""
         return any(not isinstance(step, ENDING) for step in self.steps)
 
+    def without(self, slots: AbstractSet[Slot], tasks: Sequence[CertificateTask]) -> "Replacement":
+        """Return what is left where these slots keep the certificates that they have; `tasks` look for the lost ones."""
+        left = tuple(
+            step
+            for step in self.steps
+            if not (isinstance(step, plan.Request) and step.spec.slot in slots)
+            and not (isinstance(step, plan.WriteCertificate) and step.slot in slots)
+        )
+        return replace(self, steps=left, record=replace(self.record, tasks=tuple(tasks)))
+
     @property
     def builds(self) -> bool:
         """Whether keys are made, moved or deleted."""
@@ -106,7 +120,7 @@ async def prepare(op: Operation) -> Replacement:
 
     Raises:
         UnknownCard, TransitionForbidden, OperationInterrupted, UnknownHolder, HolderDisabled, VariableMissing, Invalid,
-            TemplateImpossible, ConnectorUnreachable, ConnectorRefused: refused.
+            TemplateImpossible, ConnectorUnreachable, ConnectorRefused, KeyUnconfirmed: refused.
         PinBlocked: the holder has no PIN to give.
         CardNotGenuine: the card shows another key than the one of the record.
     """
@@ -133,13 +147,22 @@ async def prepare(op: Operation) -> Replacement:
     if template.attestation.required:
         trust_for(op, template)
     person = await _person(op, template, credential)
-    intent = None if cut is not None else await _intent(op, template, present, record, facts)
+    record = without_unconfirmed(op, record)
+    unconfirmed = unconfirmed_keys(op.services, record)
+    intent = None if cut is not None else await _intent(op, template, present, record, facts, unconfirmed)
     keys = intended_keys(intent, record) if intent else ()
+    if cut is not None and op.begin.operation is OperationKind.REISSUE:
+        keys = made_in_vain(template, record, unconfirmed)
     certificates = intended_certificates(intent, record, lambda: RequestId(uuid4())) if intent else ()
     trusted = only_ours(op, record.record_id, facts)
     intended = with_intent(record, keys, certificates)
     steps = plan_replacement(
-        template=template, present=present, facts=trusted, record=intended, intent=intent
+        template=template,
+        present=present,
+        facts=trusted,
+        record=intended,
+        intent=intent,
+        unconfirmed=unconfirmed,
     )
     values = naming.values_for(
         person, record.record_id, facts.serial, template=ref, now=op.services.clock.now()
@@ -169,6 +192,25 @@ async def prepare(op: Operation) -> Replacement:
     return job
 
 
+def lost_in(op: Operation, job: Replacement, record: CardRecord | None) -> tuple[CertificateRecord, ...]:
+    """Return what this operation asked for, before a cut or now, and nobody can look for: of keys that are in use still."""
+    if record is None:
+        return ()
+    cut = job.before.open_operation
+    asked = {each.request_id for each in job.certificates}
+    if cut is not None and cut.kind == op.begin.operation.value:
+        asked |= {task.request_id for task in record.tasks if task.asked_at >= cut.began_at}
+    unconfirmed = unconfirmed_keys(op.services, record)
+    return tuple(
+        each
+        for each in record.certificates
+        if each.request_id in asked & record.revoking
+        and each.public_key in unconfirmed
+        and each.slot in job.slots
+        and each.public_key == job.record.keys[each.slot].public_key
+    )
+
+
 async def _person(op: Operation, template: Template, credential: CredentialRecord) -> Person:
     person = await op.services.directories[template.directory].get(credential.holder)
     if person is None:
@@ -179,15 +221,20 @@ async def _person(op: Operation, template: Template, credential: CredentialRecor
 
 
 async def _intent(
-    op: Operation, template: Template, present: Template, record: CardRecord, facts: CardFacts
+    op: Operation,
+    template: Template,
+    present: Template,
+    record: CardRecord,
+    facts: CardFacts,
+    unconfirmed: AbstractSet[bytes],
 ) -> Intent:
     slots = op.begin.slots
     if op.begin.operation is OperationKind.RENEW:
-        return intend_renewal(template, record, slots)
+        return intend_renewal(template, record, slots, unconfirmed)
     room = Room()
     if facts.profile.features.move_key and needs_room(template, present, facts, record, slots):
         room = await _room(op, template, record, facts)
-    return intend_reissue(template, present, facts, record, room, slots)
+    return intend_reissue(template, present, facts, record, room, slots, unconfirmed)
 
 
 async def _room(op: Operation, template: Template, record: CardRecord, facts: CardFacts) -> Room:
@@ -203,16 +250,19 @@ async def _room(op: Operation, template: Template, record: CardRecord, facts: Ca
 async def _check_authorities(op: Operation, job: Replacement) -> None:
     """See that the authorities answer before a key is destroyed that they are to replace.
 
+    Before a key in use is sent to one that cannot be searched, too: a lost answer would be its last.
+
     Raises:
         ConnectorUnreachable, ConnectorRefused: one does not.
     """
-    if not job.made:
-        return
+    once = [spec for spec in job.specs if not op.services.authorities[spec.ca].abilities.find]
     some_key = job.before.certificates[-1].public_key
-    for spec in {spec.ca: spec for spec in job.made}.values():
+    for spec in {spec.ca: spec for spec in (*once, *job.made)}.values():
         authority = op.services.authorities[spec.ca]
         if isinstance(authority, CanGreet):
             await authority.greet()
+            continue
+        if not authority.abilities.find:
             continue
         await authority.find(
             SignRequest(

@@ -29,7 +29,7 @@ class Mood(StrEnum):
     TWICE = "twice"
     """It signs as often as it is asked, and the first answer about each key is lost; it is found by the key."""
     NEVER = "never"
-    """It signs what it is asked first, and nobody will ever hear of that: it cannot be searched."""
+    """It signs what it is asked first, and nobody will ever hear of that: it cannot be searched, no key comes back."""
 
 
 ODD: Final = (Mood.LATE, Mood.TWICE, Mood.NEVER)
@@ -48,12 +48,16 @@ class MoodyAuthority:
         self.mood = Mood.ANSWERS
         self._waiting: dict[str, int] = {}
         self._asked: set[bytes] = set()
+        self._lost: set[bytes] = set()
         self._heard = False
+        self.sent_again = 0
+        """How often a key came back whose answer was lost for ever."""
 
     def begin(self, mood: Mood) -> None:
         """Be in a mood from now on, and know of nothing that was asked before."""
         self.mood = mood
-        self._waiting, self._asked, self._heard = {}, set(), False
+        self._waiting, self._asked, self._lost, self._heard = {}, set(), set(), False
+        self.sent_again = 0
 
     @property
     def abilities(self) -> Abilities:
@@ -75,9 +79,7 @@ class MoodyAuthority:
             case Mood.TWICE:
                 return [await self._twice(request) for request in requests]
             case Mood.NEVER:
-                outcomes = await self._authority.issue(requests)
-                heard, self._heard = self._heard, True
-                return outcomes if heard else [Unanswered("no answer")] * len(requests)
+                return await self._never(requests)
             case _:
                 return self._said(await self._authority.issue(requests))
 
@@ -133,6 +135,16 @@ class MoodyAuthority:
         asked = replace(request, request_id=RequestId(uuid4())) if again else request
         (outcome,) = await self._authority.issue([asked])
         return outcome if again else Unanswered("no answer")
+
+    async def _never(self, requests: Sequence[SignRequest]) -> Sequence[Outcome]:
+        keys = {request.public_key for request in requests}
+        self.sent_again += len(keys & self._lost)
+        outcomes = await self._authority.issue(requests)
+        heard, self._heard = self._heard, True
+        if heard:
+            return outcomes
+        self._lost |= keys
+        return [Unanswered("no answer")] * len(requests)
 
     def _reach(self) -> None:
         if self.mood is Mood.SILENT:

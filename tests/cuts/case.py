@@ -124,6 +124,8 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
         outcomes.append(str(ran.outcome.error))
     else:
         problems.append(f"not healed: {outcomes}")
+    if again_sent := world.sent_again():
+        problems.append(f"{again_sent} keys were sent again after their answer was lost")
     world.begin(Mood.ANSWERS)
     if not cuts:
         return Tally()
@@ -157,12 +159,16 @@ async def _next(world: World, row: Row) -> OperationKind:
 
 
 def _reached(outcome: Outcome, row: Row, kind: OperationKind) -> bool:
-    """Whether the operation is done, or was done already when it was asked for again."""
+    """Whether the operation is done, or was done already when it was asked for again.
+
+    Also where a key in use kept its certificate, as nobody can look for the new one: that ends the operation.
+    """
     if outcome.state != row.state:
         return False
     if kind is row.carried_by:
         return outcome.error is None
-    return isinstance(outcome.error, errors.TransitionForbidden | errors.UnknownCard | None)
+    ended = errors.TransitionForbidden | errors.UnknownCard | errors.KeyUnconfirmed | None
+    return isinstance(outcome.error, ended)
 
 
 async def _is_there(world: World, before: judge.Shape | None, uncut: judge.Shape) -> bool:

@@ -87,6 +87,10 @@ class Inside(World):
         self.authority.begin(mood)
         self._lab.engine = OperationEngine(self._lab.services)
 
+    def sent_again(self) -> int:
+        """Ask the certificate authority."""
+        return self.authority.sent_again
+
     def remember(self, name: str) -> None:
         """Keep card, holder and store as they are."""
         self._moments[name] = _Moment(

@@ -90,7 +90,7 @@ async def test_an_approval_there(lab: Lab, double: Ejbca) -> None:
     card = await put(lab, WatchedCard.fresh())
     double.trouble = Trouble.PENDING
     for _ in range(2):
-        assert "waits for an approval" in said(await issue(lab), "connector-refused")
+        assert "lets the request wait" in said(await issue(lab), "certificate-pending")
     double.approved = True
     assert (await issue(lab)).state == State.ISSUED
     assert on_card(card) == {entry.der for entry in double.signer.book}

@@ -132,8 +132,11 @@ class Waiting(Beside):
         ),
         (
             Waiting,
-            "connector-refused",
-            "The connection “built-in” refused: waits for an approval there. Call an administrator.",
+            "certificate-pending",
+            (
+                "The connection “built-in” lets the request wait: somebody there has to agree to it. Nothing failed. "
+                "Insert the card again when it was agreed to; the work is continued where it stopped."
+            ),
         ),
     ],
 )
@@ -182,7 +185,7 @@ async def test_a_request_that_is_approved_after_its_key_is_gone_is_revoked(lab: 
     card = await put(lab, WatchedCard.fresh())
     authority = Approving(lab.ca)
     connect(lab, authority)
-    said(await issue(lab), "connector-refused")
+    said(await issue(lab), "certificate-pending")
     memory = card.memory
     card.alter(memory.with_key(Slot.SIGNATURE, memory.keys[Slot.AUTHENTICATION]))
     assert (await issue(lab)).state == State.ISSUED

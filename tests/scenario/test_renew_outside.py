@@ -178,7 +178,7 @@ async def test_a_request_that_waits_for_an_approval_is_gone_on_with(lab: Lab, au
     before = certificates(card.memory)
     authority.waits = True
     failed = await lab.perform(OperationKind.RENEW, Holder(current_pins=[PIN]), slots=["9A"])
-    assert "approval" in said(failed, "connector-refused")
+    assert "lets the request wait" in said(failed, "certificate-pending")
     view = (await lab.station.refresh("Reader 1")).record
     assert view is not None
     assert view.interrupted is OperationKind.RENEW

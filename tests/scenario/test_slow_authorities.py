@@ -23,9 +23,8 @@ from server.ports.ca import (
     Unfit,
 )
 from shared.credential.model import CertificateState, State
-from shared.relay import OperationKind
-from tests.scenario.judging import PIN, SLOTS, WatchedCard, active_card, issue, judge, put, said
-from tests.scenario.lab import BOB, Holder, Lab
+from tests.scenario.judging import SLOTS, WatchedCard, issue, judge, put, said
+from tests.scenario.lab import BOB, Lab
 from tests.scenario.templates import EMPLOYEE
 
 
@@ -102,10 +101,10 @@ class Approving(Outside):
 async def test_what_waits_is_gone_on_with_at_the_next_contact(lab: Lab, *, finds: bool) -> None:
     card = await put(lab, WatchedCard.fresh())
     first = connect(lab, Approving(lab.ca, finds=finds))
-    assert "waits for an approval" in said(await issue(lab), "connector-refused")
+    assert "lets the request wait" in said(await issue(lab), "certificate-pending")
     keys = dict(card.memory.keys)
     again = connect(lab, Approving(lab.ca, finds=finds, waiting=first.waiting))  # as after a restart
-    assert "waits for an approval" in said(await issue(lab), "connector-refused")
+    assert "lets the request wait" in said(await issue(lab), "certificate-pending")
     again.approved = True
     assert (await issue(lab)).state == State.ISSUED
     assert card.memory.keys == keys, "no key was made anew"
@@ -159,18 +158,6 @@ async def test_a_key_is_never_sent_again_where_nobody_can_look_for_it(lab: Lab) 
         if entry.request_id is not None and entry.revoked_at is None
     }
     assert unconfirmed < signed, "they are there, as an administrator will find"
-
-
-async def test_a_present_key_that_nobody_can_look_for_is_renewed_under_another_request(lab: Lab) -> None:
-    await active_card(lab)
-    authority = connect(lab, Losing(lab.ca, finds=False, lost=frozenset({"signature"})))
-    outcome = await lab.perform(OperationKind.RENEW, Holder(current_pins=[PIN]), slots=["9C"])
-    said(outcome, "connector-unreachable")
-    authority.lost = frozenset()
-    outcome = await lab.perform(OperationKind.RENEW, Holder(current_pins=[PIN]))
-    assert outcome.error is None
-    (credential,) = await lab.store.credentials.of_holder(BOB.holder)
-    assert await attempt(lab.services, credential.tasks) == 1, "an administrator has to look"
 
 
 @dataclass

@@ -8,6 +8,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared import errors
+from shared.credential.intention import (
+    Intent,
+    Room,
+    chosen,
+    intend_reissue,
+    intend_renewal,
+    intended_certificates,
+    intended_keys,
+    needs_room,
+    shown,
+    with_intent,
+)
 from shared.credential.model import (
     CardRecord,
     CertificateRecord,
@@ -36,23 +48,7 @@ from shared.credential.plan import (
     WriteSecurityObject,
     der,
 )
-from shared.credential.replacement import (
-    Intent,
-    Room,
-    chosen,
-    intend_reissue,
-    intend_renewal,
-    intended_certificates,
-    intended_keys,
-    moving,
-    needs_room,
-    plan_replacement,
-    removed,
-    shown,
-    standing,
-    superseded,
-    with_intent,
-)
+from shared.credential.replacement import moving, plan_replacement, removed, standing, superseded
 from shared.credential.template import Template
 from shared.credential.template_reading import parse_template
 from shared.piv.ccc import Ccc
