@@ -10,13 +10,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from server.connectors.ca.adcs.certsrv import KIND as PAGES
 from server.connectors.ca.adcs.kerberos import end_point
 from server.connectors.ca.adcs.wstep import KIND
 from server.ports.ca import Issued, Refused, Unanswered
 from server.ports.connection import Value
 from shared import errors
 from shared.secret import Secret
+from tests.contract.ca import adcs_certsrv as certsrv
 from tests.contract.ca import adcs_wstep as wstep
+from tests.contract.ca.adcs_kerberos import PRINCIPAL, REALM
 from tests.contract.ca.bench import connect, request_for
 from tests.contract.ca.signer import make
 from tests.contract.test_ca_outside import one
@@ -31,13 +34,11 @@ OTHER: Final = "other"
 def realm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return the folder of a realm that serves, with a keytab for each principal."""
     folder = tmp_path_factory.mktemp("realm")
-    kdc = Kdc(
-        folder, wstep.REALM, [make("CN=Root,O=Example", ca=True).certificate], ["kiosk", OTHER, SERVICE]
-    )
+    kdc = Kdc(folder, REALM, [make("CN=Root,O=Example", ca=True).certificate], ["kiosk", OTHER, SERVICE])
     for user, keytab in (("kiosk", "kiosk"), (OTHER, OTHER), (SERVICE, "http")):
         query = f"ktadd -k {folder / keytab}.keytab {user}"
         argv = [*kdc._environment, need("kadmin.local", "krb5-admin-server")]
-        run([*argv, "-r", wstep.REALM, "-q", query])
+        run([*argv, "-r", REALM, "-q", query])
     with kdc.running([]):
         yield folder
 
@@ -47,7 +48,7 @@ async def double(realm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("KRB5_CONFIG", str(realm / "krb5.conf"))
     monkeypatch.setenv("KRB5RCACHENAME", "none:")
     made = wstep.Wstep(tmp_path)
-    made.keytab = realm / "http.keytab"
+    made.tickets.keytab = realm / "http.keytab"
     await made.start()
     yield made
     await made.stop()
@@ -60,7 +61,7 @@ async def reach(double: wstep.Wstep, realm: Path) -> AsyncIterator[Callable[...,
 
     def reaching(user: str = "kiosk", **changed: Value) -> Any:
         principal: dict[str, Value] = {
-            "user": f"{user}@{wstep.REALM}",
+            "user": f"{user}@{REALM}",
             "keytab": str(realm / f"{user}.keytab"),
         }
         made.append(connect(KIND, wstep.values(double, "Kerberos", **{**principal, **changed})))
@@ -81,22 +82,40 @@ async def test_a_ticket_with_each_message(double: wstep.Wstep, reach: Callable[.
     assert wstep.SMART_CARD in await authority.offered_profiles()
     outcomes = await authority.issue([asked() for _ in range(4)])
     assert all(isinstance(each, Issued) for each in outcomes), outcomes
-    assert double.logged_on == [wstep.PRINCIPAL] * 7
+    assert double.tickets.logged_on == [PRINCIPAL] * 7
+
+
+@pytest.mark.usefixtures("double")
+async def test_the_pages_for_people_take_tickets_too(realm: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    pages = certsrv.Certsrv(folder)
+    pages.tickets.keytab = realm / "http.keytab"
+    await pages.start()
+    values = certsrv.values(pages, user=PRINCIPAL, keytab=str(realm / "kiosk.keytab"))
+    del values["password"]
+    authority = connect(PAGES, values)
+    await authority.greet()
+    outcome = await one(authority, request_for(ec.generate_private_key(ec.SECP256R1()), certsrv.TEMPLATES[0]))
+    assert isinstance(outcome, Issued)
+    assert pages.tickets.logged_on == [PRINCIPAL] * 4
+    await authority.close()
+    await pages.stop()
 
 
 async def test_a_ticket_is_worth_nothing_elsewhere(double: wstep.Wstep, reach: Callable[..., Any]) -> None:
     """Somebody in between shows a certificate of their own, and hands the ticket on: it is bound to theirs."""
-    double.bound_to = double.stranger.der
+    double.tickets.bound_to = double.stranger.der
     outcome = await one(reach(), asked())
     assert isinstance(outcome, Refused)
     assert "credential" in outcome.reason
-    assert double.logged_on == []
+    assert double.tickets.logged_on == []
 
 
 async def test_a_principal_without_rights(double: wstep.Wstep, reach: Callable[..., Any]) -> None:
     with pytest.raises(errors.ConnectorRefused, match="credential"):
         await reach(OTHER).greet()
-    assert double.logged_on == [f"{OTHER}@{wstep.REALM}"]
+    assert double.tickets.logged_on == [f"{OTHER}@{REALM}"]
 
 
 async def test_a_keytab_of_somebody_else(double: wstep.Wstep, reach: Callable[..., Any], realm: Path) -> None:

@@ -16,6 +16,7 @@ from cryptography import x509
 from server.connectors.ca.adcs.certsrv import KIND
 from server.ports.connection import Value
 from shared.secret import Secret
+from tests.contract.ca.adcs_kerberos import Tickets
 from tests.contract.ca.bench import Bench, connect
 from tests.contract.ca.signer import Entry, Malformed, make, other_extensions
 from tests.contract.ca.web import PAGE, Double, Refuse, Trouble
@@ -68,6 +69,7 @@ class Certsrv(Double):
         super().__init__(folder)
         self.language = "en"
         self.requests: list[Asked] = []
+        self.tickets = Tickets(folder)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -82,7 +84,10 @@ class Certsrv(Double):
 
     def _check(self, request: web.Request) -> None:
         name = base64.b64encode(":".join(USER).encode()).decode()
-        if "Authorization" in request.headers:
+        given = request.headers.get("Authorization", "")
+        if given.startswith("Negotiate"):
+            self.tickets.check(request)
+        elif given:
             if request.headers["Authorization"] != f"Basic {name}":
                 raise Refuse(status=401, why="Access is denied")
         else:

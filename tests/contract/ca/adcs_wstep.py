@@ -24,6 +24,7 @@ from server.connectors.ca.adcs.wstep import KIND
 from server.ports.connection import Value
 from shared.credential.names import alternative_names, sid_extension
 from shared.secret import Secret
+from tests.contract.ca.adcs_kerberos import Tickets
 from tests.contract.ca.adcs_soap import (
     ENROLMENT,
     WSSE,
@@ -50,8 +51,6 @@ AGENT: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.1")
 CEP: Final = "/ADPolicyProvider_CEP_{}/service.svc/CEP"
 CES: Final = "/Double%20Issuing%20CA_CES_{}/service.svc/CES"
 WAYS: Final = ("Certificate", "UsernamePassword", "Kerberos")
-REALM: Final = "EXAMPLE.TEST"
-PRINCIPAL: Final = f"kiosk@{REALM}"
 USER: Final = ("EXAMPLE\\kiosk", "of <the> test & more")
 
 SMART_CARD: Final = "KioskSmartcardLogon"
@@ -100,10 +99,7 @@ class Wstep(Double):
         ] = {}
         self.enrolled_for: list[str] = []
         self.unreachable_ca = False
-        self.keytab = folder / "http.keytab"
-        self.bound_to = b""
-        """Another certificate that tickets have to be bound to."""
-        self.logged_on: list[str] = []
+        self.tickets = Tickets(folder)
 
     def routes(self) -> list[web.RouteDef]:
         found = []
@@ -121,36 +117,10 @@ class Wstep(Double):
         """Read a message; who logs on inside of it needs no TLS certificate."""
         by_name = "_UsernamePassword/" in request.path
         if "_Kerberos/" in request.path:
-            self._check_ticket(request)
+            self.tickets.check(request)
         elif not by_name:
             self.check_client(request)
         return await read(request, action, USER if by_name else None)
-
-    def _check_ticket(self, request: web.Request) -> None:
-        """Take a ticket for this service, bound to this server's TLS certificate, from whom has rights here."""
-        import gssapi
-        from gssapi.raw.misc import GSSError
-
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind != "Negotiate" or not token:
-            raise Refuse(status=401, why="who are you?")
-        shown = x509.load_pem_x509_certificates((self._folder / "server.pem").read_bytes())[0]
-        digest = hashlib.sha256(self.bound_to or shown.public_bytes(Encoding.DER)).digest()
-        context = gssapi.SecurityContext(
-            usage="accept",
-            creds=gssapi.Credentials(usage="accept", store={"keytab": str(self.keytab)}),
-            channel_bindings=gssapi.raw.ChannelBindings(application_data=b"tls-server-end-point:" + digest),
-        )
-        try:
-            context.step(base64.b64decode(token, validate=True))
-            bound = context.complete and context.actual_flags & gssapi.RequirementFlag.channel_bound
-        except GSSError as cause:
-            raise Refuse(status=401, why="no ticket for this service") from cause
-        if not bound:
-            raise Refuse(status=401, why="a ticket that is not bound to our certificate")
-        self.logged_on.append(str(context.initiator_name))
-        if self.logged_on[-1] != PRINCIPAL:
-            raise Refuse(status=403, why="no rights")
 
     # --- policy -----------------------------------------------------------------------------------------
 

@@ -9,11 +9,15 @@ Sources: the pages themselves, as in published clients: `certfnsh.asp` (submit),
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from html import unescape
 from typing import Final
 
 from server.connectors.ca.adcs.codes import UNANSWERED, named
+from server.connectors.ca.adcs.kerberos import Kerberos
+from server.connectors.ca.adcs.log_on import FIELDS as LOG_ON_FIELDS
+from server.connectors.ca.adcs.log_on import log_on
 from server.connectors.ca.outside import (
     COMMON_FIELDS,
     OutsideAuthority,
@@ -26,7 +30,7 @@ from server.connectors.fields import CLIENT_HTTP_FIELDS
 from server.connectors.http import Http
 from server.connectors.reply import Reply
 from server.ports.ca import Outcome, Pending, Refused, SignRequest
-from server.ports.connection import Ability, Configured, Field, FieldKind, Kind, Port, Surroundings
+from server.ports.connection import Ability, Configured, Kind, Port, Surroundings
 from shared import errors
 from shared.secret import Secret
 
@@ -58,19 +62,15 @@ class CertsrvAuthority(OutsideAuthority):
         Raises:
             Invalid: a field cannot be used, or nothing says who we are.
         """
-        user, password = configured.text("user"), configured.secret("password")
-        if bool(user) != (password is not None) or ":" in user:
-            why = "a name without a colon needs its password, and a password its name"
-            raise errors.Invalid(field="password", why=why)
-        if password is None and configured.secret("client-key") is None:
-            why = "it has to know us by a certificate, or by a name and a password"
-            raise errors.Invalid(field="client-key", why=why)
+        we = log_on(configured)
         headers: dict[str, str | Secret] = {"User-Agent": BROWSER}
-        if password is not None:
-            headers["Authorization"] = Secret(
-                b"Basic " + base64.b64encode(user.encode() + b":" + password.reveal())
-            )
+        if we.password is not None:
+            if ":" in we.user:
+                raise errors.Invalid(field="user", why="a colon cannot be part of it")
+            name = we.user.encode() + b":" + we.password.reveal()
+            headers["Authorization"] = Secret(b"Basic " + base64.b64encode(name))
         super().__init__(configured, around, Http(configured, around, headers=headers))
+        self._kerberos = Kerberos(we.user, we.keytab, self.http) if we.keytab is not None else None
 
     async def ask(self, request: SignRequest) -> Outcome:
         """Submit the card's request, and fetch what was issued; a number that is known is never lost again."""
@@ -83,7 +83,9 @@ class CertsrvAuthority(OutsideAuthority):
             "TargetStoreFlags": "0",
             "SaveCert": "yes",
         }
-        reply = await self.http.call("POST", "certfnsh.asp", form=form, what="issue")
+        reply = await self.http.call(
+            "POST", "certfnsh.asp", form=form, headers=await self._ticket(), what="issue"
+        )
         page = _page(reply)
         if (link := LINK.search(page)) is None:
             return self._judged(request, reply, page)
@@ -104,12 +106,12 @@ class CertsrvAuthority(OutsideAuthority):
         Raises:
             ConnectorRefused: it has another one.
         """
-        reply = await self.http.call("GET", "certcarc.asp", what="issuers")
+        reply = await self._get("certcarc.asp", what="issuers")
         renewals = RENEWALS.search(_page(reply))
         if renewals is None:
             raise reply.wrong(reason="it is no page of a certificate authority's; is the address right?")
         query = {"ReqID": "CACert", "Renewal": renewals[1], "Enc": "bin"}
-        reply = await self.http.call("GET", "certnew.cer", query=query, what="issuer")
+        reply = await self._get("certnew.cer", query, what="issuer")
         try:
             found = certificate_in(reply.body)
         except ValueError as cause:
@@ -119,11 +121,25 @@ class CertsrvAuthority(OutsideAuthority):
 
     async def _fetch(self, request: SignRequest, number: str) -> Outcome:
         query = {"ReqID": number, "Enc": "b64"}
-        reply = await self.http.call("GET", "certnew.cer", query=query, what="fetch")
+        reply = await self._get("certnew.cer", query, what="fetch")
         if not reply.is_html:
             return self.issued(request, reply.body)
         page = _page(reply)
         return self._refused(request, page) or Pending(number)
+
+    async def _get(self, path: str, query: Mapping[str, str] | None = None, *, what: str) -> Reply:
+        """Get a page, or what hangs on it; a ticket counts once."""
+        return await self.http.call(
+            "GET",
+            path,
+            query=query,
+            headers=await self._ticket(),
+            what=what,
+            repeatable=self._kerberos is None,
+        )
+
+    async def _ticket(self) -> Mapping[str, Secret]:
+        return {} if self._kerberos is None else {"Authorization": await self._kerberos.header()}
 
     def _judged(self, request: SignRequest, reply: Reply, page: str) -> Outcome:
         """Judge a page without a certificate."""
@@ -171,13 +187,7 @@ KIND: Final = Kind(
             for each in CLIENT_HTTP_FIELDS
         ),
         *COMMON_FIELDS,
-        Field(
-            name="user",
-            kind=FieldKind.TEXT,
-            title="Name",
-            help="Where it knows us by a name and a password (Basic): user@domain, or DOMAIN\\user.",
-        ),
-        Field(name="password", kind=FieldKind.SECRET, title="Password"),
+        *LOG_ON_FIELDS,
         REVOKED_BY_FIELD,
     ),
     abilities=frozenset({Ability.ISSUE, Ability.PENDING, Ability.SUBJECT_OVERRIDE}),

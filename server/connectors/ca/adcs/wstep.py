@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -18,6 +17,8 @@ from server.connectors.ca.adcs import enrolment, policy
 from server.connectors.ca.adcs.agent import Agent
 from server.connectors.ca.adcs.codes import UNANSWERED, named
 from server.connectors.ca.adcs.kerberos import Kerberos
+from server.connectors.ca.adcs.log_on import FIELDS as LOG_ON_FIELDS
+from server.connectors.ca.adcs.log_on import log_on
 from server.connectors.ca.adcs.soap import Fault, Service, UserName
 from server.connectors.ca.outside import COMMON_FIELDS, OutsideAuthority, own_words
 from server.connectors.ca.revoked_by import REVOKED_BY, REVOKED_BY_FIELD, revoked_by
@@ -178,17 +179,11 @@ class WstepAuthority(OutsideAuthority):
 
 def _service(configured: Configured, around: Surroundings, http: Http) -> Service:
     """Return a service, with the way in which we log on there."""
-    user, password, keytab = configured.text("user"), configured.secret("password"), configured.text("keytab")
-    if bool(user) != (password is not None or bool(keytab)) or (keytab and password is not None):
-        why = "a name needs its password or its keytab, and not both"
-        raise errors.Invalid(field="password", why=why)
-    if keytab:
-        return Service(http, kerberos=Kerberos(user, Path(keytab), http))
-    if password is not None:
-        return Service(http, UserName(user, password, around.clock))
-    if configured.secret("client-key") is None:
-        why = "it has to know us by a certificate, by a password, or by a keytab"
-        raise errors.Invalid(field="client-key", why=why)
+    we = log_on(configured)
+    if we.keytab is not None:
+        return Service(http, kerberos=Kerberos(we.user, we.keytab, http))
+    if we.password is not None:
+        return Service(http, UserName(we.user, we.password, around.clock))
     return Service(http)
 
 
@@ -214,19 +209,7 @@ KIND: Final = Kind(
             help="The enrolment policy service; the address above is that of the enrolment service.",
         ),
         *COMMON_FIELDS,
-        Field(
-            name="user",
-            kind=FieldKind.TEXT,
-            title="Name",
-            help="Who we are there, with a password or a keytab: user@domain, or DOMAIN\\user.",
-        ),
-        Field(name="password", kind=FieldKind.SECRET, title="Password"),
-        Field(
-            name="keytab",
-            kind=FieldKind.TEXT,
-            title="Keytab",
-            help="A keytab file on the server: log on by Kerberos as `user` (name@REALM) in place of a password.",
-        ),
+        *LOG_ON_FIELDS,
         Field(
             name="agent-certificate",
             kind=FieldKind.CERTIFICATES,
