@@ -29,7 +29,8 @@ from server.authority.approved import (
     person_of,
 )
 from server.authority.operator_cards import authorise_carried
-from server.authority.policy import authorise
+from server.authority.places import at_station
+from server.authority.policy import authorise, unrestricted
 from server.operations.approval import intent_of, rule_of
 from server.operations.services import Services
 from server.ports.approvals import ApprovalRecord, ApprovalSignature
@@ -189,10 +190,13 @@ class Approvals:
 
         Raises:
             ApprovalRefused: the request does not wait any more.
+            NotAllowed: what is asked for is nothing that is done at this station.
             Invalid: there is no such request, or no name of this server.
             TooManyAttempts: this station, or all together, asked too often.
         """
-        return await self._proofs.challenge(caller, await self._waiting(request_id), server)
+        intent = await self._waiting(request_id)
+        _check_here(caller, intent)
+        return await self._proofs.challenge(caller, intent, server)
 
     async def approve(
         self, caller: Caller, request_id: UUID, proof: LogonProof, card: UUID | None
@@ -202,10 +206,11 @@ class Approvals:
         Raises:
             LogonRefused, TooManyAttempts: the proof does not count.
             ApprovalRefused: the request does not wait any more, or this person does not approve it.
-            NotAllowed: this operator may not do what is asked for.
+            NotAllowed: this operator may not do what is asked for, or nobody may at this station.
             Invalid: there is no such request.
         """
         intent = await self._waiting(request_id)
+        _check_here(caller, intent)
         policy = self._services.approvals or ApprovalPolicy()
         signature = ApprovalSignature(
             text=proof.text,
@@ -310,6 +315,17 @@ class Approvals:
         if record is None:
             raise errors.Invalid(field="request", why="there is none of this id")
         return record
+
+
+def _check_here(caller: Caller, intent: Intent) -> None:
+    """Refuse to approve at a station what nobody may do there: one for holders is none for whoever approves, either.
+
+    Raises:
+        NotAllowed: its profile leaves it out.
+    """
+    anybody = unrestricted(caller.actor)
+    here = replace(anybody, permissions=at_station(anybody.permissions, caller.profile))
+    authorise(here, needs_for(intent.way), intent.template or None)
 
 
 def _check_sees(caller: Caller, intent: Intent) -> None:

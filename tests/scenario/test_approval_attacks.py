@@ -25,6 +25,7 @@ from shared.logon import LogonPurpose, read_logon_text
 from shared.piv.ids import ProfileName
 from shared.roles import PRESETS, union
 from shared.sessions import LogonProof
+from shared.station_profile import Face, StationProfile
 from tests.conftest import FixedClock
 from tests.scenario.approving import Second, logged_on, service
 from tests.scenario.lab import ALICE, BOB, Holder, Lab
@@ -152,6 +153,26 @@ async def test_stations_are_kept_apart_by_a_switch(lab: Lab, carol: Second) -> N
     await carol.approve(asked.request_id)
     lab.backend._caller = replace(lab.backend._caller, station_id=elsewhere.station_id)
     assert "not at this station" in await issue(lab)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        StationProfile(faces=frozenset({Face.SELF_SERVICE})),
+        StationProfile(templates=frozenset({"visitor"})),
+        StationProfile(operations=frozenset({OperationKind.UNBLOCK})),
+    ],
+    ids=["for holders", "another template", "another operation"],
+)
+async def test_where_it_may_not_be_done_it_is_not_approved(carol: Second, profile: StationProfile) -> None:
+    """A kiosk that was taken over has the card and the PIN of an operator who came for something else."""
+    asked = await carol.ask(Way.ISSUE, **BADGE)
+    text = await carol.approvals.challenge(carol.caller, asked.request_id, "lab")
+    carol.caller = replace(carol.caller, profile=profile)
+    with pytest.raises(errors.NotAllowed):
+        await carol.approve(asked.request_id)
+    with pytest.raises(errors.NotAllowed):
+        await carol.approvals.approve(carol.caller, asked.request_id, carol.clerk.person.prove(text), None)
 
 
 # --- what is signed -------------------------------------------------------------------------------------
