@@ -51,7 +51,7 @@ async def log_on_by_password(config: Path | None, given: ByPassword) -> Result:
     finally:
         password.wipe()
         await line.close()
-    return _result(session)
+    return holder_result(session)
 
 
 async def log_on_by_code(config: Path | None, reader: str, code_fd: int | None) -> Result:
@@ -65,7 +65,7 @@ async def log_on_by_code(config: Path | None, reader: str, code_fd: int | None) 
             _keep(config, parts)
     finally:
         code.wipe()
-    return _result(session)
+    return holder_result(session)
 
 
 async def log_on_by_card(config: Path | None, reader: str, given: Given) -> Result:
@@ -79,7 +79,7 @@ async def log_on_by_card(config: Path | None, reader: str, given: Given) -> Resu
         proof = await prove_operator(parts.readers, read, given.person, lambda: _challenge(line, clock))
         session = await line.log_on(CardShown(card=_guid(read.chuid), proof=proof))
         _keep(config, parts)
-    return _result(session)
+    return holder_result(session)
 
 
 async def _challenge(line: GrpcSelfService, clock: Clock) -> LogonText:
@@ -131,7 +131,8 @@ def _password(descriptor: int | None) -> Secret:
     return typed
 
 
-def _result(session: HolderView) -> Result:
+def holder_result(session: HolderView) -> Result:
+    """Say who is logged on, how, and until when."""
     return Result(
         lines=wording.holder_logged_on(session),
         document={

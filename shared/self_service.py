@@ -33,6 +33,29 @@ class CodeGiven:
     code: Secret = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceCode:
+    """What somebody does on another device: open `address` and type `code`; `whole_address` has the code in it, or is empty.
+
+    `logon_id` names the log-on at the calling station and is worth nothing elsewhere. It ends at `ends_at`; ask what became of
+    it every `interval_s` seconds.
+    """
+
+    logon_id: UUID
+    code: str
+    address: str
+    whole_address: str
+    ends_at: datetime
+    interval_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceWaits:
+    """Nobody has finished it yet; ask again after `interval_s` seconds."""
+
+    interval_s: int
+
+
 HolderGiven = PasswordGiven | CardShown | CodeGiven
 
 

@@ -14,7 +14,7 @@ from shared.credential.pins import Characters, PinPolicy
 from shared.credential.self_service import HolderProof
 from shared.errors import Fact
 from shared.relay import OperationKind, Question, StepLine
-from shared.self_service import HolderView
+from shared.self_service import DeviceCode, HolderView
 from shared.sessions import LogonMethod, SessionView
 from shared.wording import failure, said
 
@@ -260,7 +260,16 @@ _PROVEN_BY: Final = {
     HolderProof.PASSWORD: "the password",
     HolderProof.CARD: "the card",
     HolderProof.CODE: "the code",
+    HolderProof.DEVICE: "the other device",
 }
+
+
+def on_another_device(code: DeviceCode) -> tuple[str, ...]:
+    """Say what to do there, and until when; and that nobody types a code that somebody else shows."""
+    return (
+        f"On your phone or computer, open {code.address} and type {code.code}",
+        f"until {code.ends_at:%H:%M} UTC. Type only a code that you asked for yourself, here.",
+    )
 
 
 def holder_logged_on(session: HolderView) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""How holders prove who they are: the directory's password, their own card and PIN, a code that an operator made.
+"""How holders prove who they are: the directory's password, or its log-on elsewhere; their own card and PIN; an operator's code.
 
 A password is tried at the directory once for each log-on. Tries are counted before they are made, for each person wherever they
 stand, so that the directory has no reason to lock the account; it is kept nowhere, and evidence has no name that was
@@ -22,10 +22,11 @@ from uuid import UUID
 from cryptography.exceptions import InvalidSignature
 
 from server.authority.access import Caller
+from server.authority.device_logons import DeviceLogons, Finished
 from server.authority.operator_keys import public_key_of, shows, takes_pin
 from server.authority.proofs import Proofs
 from server.ports.connection import Ability
-from server.ports.directory import CanAuthenticate, CanMatch, Directory, HasAbilities
+from server.ports.directory import CanAuthenticate, CanAuthenticateByCode, CanMatch, Directory, HasAbilities
 from server.ports.store import Store
 from shared import errors
 from shared.clock import Clock
@@ -44,7 +45,7 @@ from shared.credential.template_reading import parse_template
 from shared.errors import Fact
 from shared.logon import LogonPurpose, verify_logon
 from shared.piv.ids import Slot
-from shared.self_service import CardShown, CodeGiven, HolderGiven, PasswordGiven
+from shared.self_service import CardShown, CodeGiven, DeviceCode, DeviceWaits, HolderGiven, PasswordGiven
 
 NAMES: Final = ("user", "upn", "mail")
 """What somebody types to say who they are: one of these attributes, whole."""
@@ -87,6 +88,7 @@ class HolderProofs:
         self._tries = tries
         self._within = within
         self._proofs = Proofs(store, clock, names=names, random=random)
+        self._devices = DeviceLogons(clock)
 
     async def challenge(self, caller: Caller, server: str) -> bytes:
         """Return a text for a holder's card to sign; raises as `Proofs.challenge`."""
@@ -108,15 +110,62 @@ class HolderProofs:
             case CodeGiven():
                 return await self._by_code(caller, given)
 
+    async def begin_device(self, caller: Caller, name: str) -> DeviceCode:
+        """Begin a log-on on another device for whom this name means.
+
+        Raises:
+            HolderLogonRefused: it means nobody, or several.
+            TooManyAttempts: enough such log-ons wait at this station.
+            ConnectorUnreachable, ConnectorRefused: the directory gives no code.
+        """
+        found = await self._named(name, takes_devices)
+        if len(found) != 1:
+            await self._failed(caller, HolderProof.DEVICE, "name")
+        ((connection, directory, person),) = found
+        assert isinstance(directory, CanAuthenticateByCode)  # `takes_devices` looked
+        begun = await self._devices.begin(caller, connection, directory, person.holder)
+        await self._proofs.note("holder-device-begun", caller, holder=person.holder)
+        return begun
+
+    async def ask_device(self, caller: Caller, logon_id: UUID) -> ProvenHolder | DeviceWaits:
+        """Return who finished a log-on on another device, once, or that nobody has yet.
+
+        Raises:
+            HolderLogonRefused: there is none, it is over, or it was not this person.
+            ConnectorUnreachable, ConnectorRefused: the directory does not say; it still waits.
+        """
+        outcome = await self._devices.ask(caller, logon_id)
+        if isinstance(outcome, DeviceWaits):
+            return outcome
+        if outcome is None:
+            return await self._failed(caller, HolderProof.DEVICE, "none")
+        if outcome.why:
+            await self._failed(caller, HolderProof.DEVICE, outcome.why, outcome.holder)
+        return await self._of_device(caller, outcome)
+
+    def cancel_device(self, caller: Caller, logon_id: UUID) -> None:
+        """Take back a log-on on another device that this station began."""
+        self._devices.cancel(caller, logon_id)
+
+    async def _of_device(self, caller: Caller, finished: Finished) -> ProvenHolder:
+        """Return the holder as the directory knows them now."""
+        directory = self._directories.get(finished.directory)
+        person = await directory.get(finished.holder) if directory is not None else None
+        if person is None:
+            return await self._failed(caller, HolderProof.DEVICE, "person", finished.holder)
+        await self._require_valid(caller, HolderProof.DEVICE, person)
+        return ProvenHolder(proof=HolderProof.DEVICE, directory=finished.directory, person=person)
+
     async def note(self, event: str, caller: Caller, **facts: Fact) -> None:
         """Leave evidence of what nobody's count holds."""
         await self._proofs.note(event, caller, **facts)
 
     async def _by_password(self, caller: Caller, given: PasswordGiven) -> ProvenHolder:
-        found = await self._named(given.name)
+        found = await self._named(given.name, knows_passwords)
         if len(found) != 1 or given.password.wiped or not given.password.reveal():
             await self._failed(caller, HolderProof.PASSWORD, "name" if len(found) != 1 else "password")
         ((name, directory, person),) = found
+        assert isinstance(directory, CanAuthenticate)  # `knows_passwords` looked
         now = self._clock.now()
         until = await self._store.holders.try_once(
             name, person.holder, at=now, limit=self._tries, within=self._within
@@ -134,17 +183,15 @@ class HolderProofs:
         await self._store.holders.forget_tries(name, person.holder)
         return ProvenHolder(proof=HolderProof.PASSWORD, directory=name, person=person)
 
-    async def _named(self, text: str) -> list[tuple[str, CanAuthenticate, Person]]:
-        """Return the people with this log-on name, in directories that know passwords; nobody for an empty one."""
+    async def _named(
+        self, text: str, able: Callable[[Directory], bool]
+    ) -> list[tuple[str, Directory, Person]]:
+        """Return the people with this log-on name, in directories that are `able`; nobody for an empty one."""
         wanted = text.strip().casefold()
         if not wanted:
             return []
-        asked = {
-            name: directory
-            for name, directory in self._directories.items()
-            if isinstance(directory, CanAuthenticate) and knows_passwords(directory)
-        }
-        answers = await asyncio.gather(*(_called(self._directories[name], wanted) for name in asked))
+        asked = {name: directory for name, directory in self._directories.items() if able(directory)}
+        answers = await asyncio.gather(*(_called(directory, wanted) for directory in asked.values()))
         return [
             (name, directory, person)
             for (name, directory), people in zip(asked.items(), answers, strict=True)
@@ -218,6 +265,13 @@ class HolderProofs:
 def knows_passwords(directory: Directory) -> bool:
     """Whether a directory can check passwords, as it is configured where it says what it can."""
     if not isinstance(directory, CanAuthenticate):
+        return False
+    return not isinstance(directory, HasAbilities) or Ability.AUTHENTICATE in directory.abilities
+
+
+def takes_devices(directory: Directory) -> bool:
+    """Whether a directory lets people log on on another device, as it is configured where it says what it can."""
+    if not isinstance(directory, CanAuthenticateByCode):
         return False
     return not isinstance(directory, HasAbilities) or Ability.AUTHENTICATE in directory.abilities
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from server.authority.access import Caller
-from server.authority.holder_proofs import HolderProofs
+from server.authority.holder_proofs import HolderProofs, ProvenHolder
 from server.authority.policy import Holding
 from server.authority.throttle import Limit, Throttle
 from server.ports.directory import Directory
@@ -30,7 +30,7 @@ from shared.credential.model import State
 from shared.credential.self_service import FOR_CODES, HolderProof
 from shared.errors import Fact
 from shared.secret import Secret
-from shared.self_service import HolderGiven
+from shared.self_service import DeviceCode, DeviceWaits, HolderGiven
 from shared.sessions import TOKEN_LENGTH
 from shared.station_profile import Face
 
@@ -112,7 +112,37 @@ class HolderSessions:
         """
         _require_self_service(caller)
         self._throttle.attempt(str(caller.station_id))
-        who = await self._proofs.judge(caller, given)
+        return await self._open(caller, await self._proofs.judge(caller, given))
+
+    async def begin_device(self, caller: Caller, name: str) -> DeviceCode:
+        """Begin a log-on that somebody finishes on another device.
+
+        Raises:
+            NotAllowed: this station is not for self-service.
+            TooManyAttempts: this station tried too often, or enough wait at it.
+            HolderLogonRefused, ConnectorUnreachable, ConnectorRefused: as `HolderProofs.begin_device`.
+        """
+        _require_self_service(caller)
+        self._throttle.attempt(str(caller.station_id))
+        return await self._proofs.begin_device(caller, name)
+
+    async def ask_device(self, caller: Caller, logon_id: UUID) -> HolderOpened | DeviceWaits:
+        """Begin the session of whoever finished that log-on, or say that nobody has yet.
+
+        Raises:
+            NotAllowed: this station is not for self-service.
+            HolderLogonRefused, ConnectorUnreachable, ConnectorRefused: as `HolderProofs.ask_device`.
+        """
+        _require_self_service(caller)
+        who = await self._proofs.ask_device(caller, logon_id)
+        return who if isinstance(who, DeviceWaits) else await self._open(caller, who)
+
+    def cancel_device(self, caller: Caller, logon_id: UUID) -> None:
+        """Take back a log-on on another device; nothing where there is none."""
+        self._proofs.cancel_device(caller, logon_id)
+
+    async def _open(self, caller: Caller, who: ProvenHolder) -> HolderOpened:
+        """Begin a session; one that the caller has ends."""
         now = self._clock.now()
         token = Secret(self._random(TOKEN_LENGTH))
         session = HolderSessionRecord(

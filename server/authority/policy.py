@@ -125,6 +125,9 @@ CALL_RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "/kiosk.v1.FirstStart/End": Standing.FIRST_START,
         "/kiosk.v1.SelfService/Challenge": Standing.STATION,
         "/kiosk.v1.SelfService/LogOn": Standing.STATION,
+        "/kiosk.v1.SelfService/BeginDevice": Standing.STATION,
+        "/kiosk.v1.SelfService/AskDevice": Standing.STATION,
+        "/kiosk.v1.SelfService/CancelDevice": Standing.STATION,
         "/kiosk.v1.SelfService/LogOff": Standing.HOLDER,
         "/kiosk.v1.SelfService/WhoIs": Standing.HOLDER,
         "/kiosk.v1.SelfService/LookUpCard": Standing.HOLDER,
@@ -349,6 +352,7 @@ def authorise_holder(
     by_itself = credential is not None and credential.credential_id == holding.credential_id
     fits = {
         HolderProof.PASSWORD: True,
+        HolderProof.DEVICE: True,
         HolderProof.CARD: not (by_itself and operation in NOT_BY_ITSELF),
         HolderProof.CODE: by_itself,
     }

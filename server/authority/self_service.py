@@ -20,7 +20,7 @@ from shared.credential.lifecycle import OperationKind
 from shared.credential.model import CardRecord, RecordId
 from shared.credential.self_service import PROOFS
 from shared.credentials import CredentialView, DecisionView, FoundCredentials
-from shared.self_service import HolderGiven, HolderReply, HolderView
+from shared.self_service import DeviceCode, DeviceWaits, HolderGiven, HolderReply, HolderView
 
 
 class SelfServices:
@@ -43,6 +43,21 @@ class SelfServices:
         """Begin a session."""
         opened = await self._sessions.log_on(caller, given)
         return HolderReply(token=opened.token, session=self._view(opened.session))
+
+    async def begin_device(self, caller: Caller, name: str) -> DeviceCode:
+        """Begin a log-on that somebody finishes on another device."""
+        return await self._sessions.begin_device(caller, name)
+
+    async def ask_device(self, caller: Caller, logon_id: UUID) -> HolderReply | DeviceWaits:
+        """Begin the session of whoever finished it, or say that nobody has yet."""
+        outcome = await self._sessions.ask_device(caller, logon_id)
+        if isinstance(outcome, DeviceWaits):
+            return outcome
+        return HolderReply(token=outcome.token, session=self._view(outcome.session))
+
+    async def cancel_device(self, caller: Caller, logon_id: UUID) -> None:
+        """Take it back."""
+        self._sessions.cancel_device(caller, logon_id)
 
     async def log_off(self, caller: Caller) -> None:
         """End the caller's session."""

@@ -7,7 +7,7 @@ from server.authority.access import Caller
 from shared.console import CardHints, CardView
 from shared.credential.lifecycle import OperationKind
 from shared.credentials import DecisionView, FoundCredentials
-from shared.self_service import HolderGiven, HolderReply, HolderView
+from shared.self_service import DeviceCode, DeviceWaits, HolderGiven, HolderReply, HolderView
 
 
 class SelfServiceCalls(Protocol):
@@ -27,6 +27,27 @@ class SelfServiceCalls(Protocol):
         Raises:
             NotAllowed, TooManyAttempts, HolderLogonRefused, ConnectorUnreachable, ConnectorRefused: nobody is logged on.
         """
+        ...
+
+    async def begin_device(self, caller: Caller, name: str) -> DeviceCode:
+        """Begin a log-on that somebody finishes on another device.
+
+        Raises:
+            NotAllowed, TooManyAttempts, HolderLogonRefused, ConnectorUnreachable, ConnectorRefused: there is none.
+        """
+        ...
+
+    async def ask_device(self, caller: Caller, logon_id: UUID) -> HolderReply | DeviceWaits:
+        """Begin the session of whoever finished it, or say that nobody has yet.
+
+        Raises:
+            NotAllowed, HolderLogonRefused: there is none any more.
+            ConnectorUnreachable, ConnectorRefused: the directory does not say; it still waits.
+        """
+        ...
+
+    async def cancel_device(self, caller: Caller, logon_id: UUID) -> None:
+        """Take it back; nothing where there is none."""
         ...
 
     async def log_off(self, caller: Caller) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from server.authority.acts import Acts
-from server.authority.holder_proofs import knows_passwords
+from server.authority.holder_proofs import knows_passwords, takes_devices
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
 from server.ports.ca import CertificateAuthority
 from server.ports.directory import Directory
@@ -128,13 +128,19 @@ class Templates:
         return _Planned(line, template, text.text)
 
     def _check_passwords(self, template: Template) -> Sequence[KioskError]:
-        """Return that holders are to log on with passwords that the template's directory cannot check."""
+        """Return that holders are to log on in ways that the template's directory does not know."""
         directory = self._directories.get(template.directory)
-        wanted = any(HolderProof.PASSWORD in proofs for proofs in template.self_service.values())
-        if not wanted or directory is None or knows_passwords(directory):
+        if directory is None:
             return ()
-        why = f"the directory {template.directory} checks no passwords: [self-service] takes card or code"
-        return (errors.TemplateImpossible(template=template.name, why=why),)
+        wanted = frozenset(proof for proofs in template.self_service.values() for proof in proofs)
+        reasons = []
+        if HolderProof.PASSWORD in wanted and not knows_passwords(directory):
+            reasons.append(
+                f"the directory {template.directory} checks no passwords: [self-service] takes card or code"
+            )
+        if HolderProof.DEVICE in wanted and not takes_devices(directory):
+            reasons.append(f"the directory {template.directory} lets nobody log on on another device")
+        return tuple(errors.TemplateImpossible(template=template.name, why=why) for why in reasons)
 
 
 def _detail(plans: Sequence[_Planned]) -> str:

@@ -11,6 +11,12 @@ from shared.proto.convert_credentials import (
     encode_decided,
     encode_found_credentials,
 )
+from shared.proto.convert_device import (
+    decode_device_name,
+    decode_device_question,
+    encode_device,
+    encode_device_reply,
+)
 from shared.proto.convert_self_service import (
     decode_given,
     decode_holder_question,
@@ -46,6 +52,22 @@ class SelfServiceServicer(self_service_pb2_grpc.SelfServiceServicer):
                 given.password.wipe()
             elif isinstance(given, CodeGiven):
                 given.code.wipe()
+
+    async def BeginDevice(self, request: pb.HolderDeviceRequest, context: Context) -> pb.HolderDeviceCode:
+        """Begin a log-on that somebody finishes on another device."""
+        return encode_device(await self._service.begin_device(present_caller(), decode_device_name(request)))
+
+    async def AskDevice(self, request: pb.HolderDeviceQuestion, context: Context) -> pb.HolderDeviceReply:
+        """Say what became of it."""
+        which = decode_device_question(request)
+        return encode_device_reply(await self._service.ask_device(present_caller(), which))
+
+    async def CancelDevice(
+        self, request: pb.HolderDeviceQuestion, context: Context
+    ) -> pb.HolderDeviceCancelled:
+        """Take it back."""
+        await self._service.cancel_device(present_caller(), decode_device_question(request))
+        return pb.HolderDeviceCancelled()
 
     async def LogOff(self, request: pb.HolderLogOffRequest, context: Context) -> pb.HolderLogOffReply:
         """End the session."""

@@ -28,7 +28,7 @@ holder_session: Final = Table(
     Column("ended_at", Instant()),
     *choice("why", SessionEnd, nullable=True),
     CheckConstraint("(ended_at IS NULL) = (why IS NULL)", name="ended"),
-    CheckConstraint("(proof = 'password') = (credential_id IS NULL)", name="proof_of"),
+    CheckConstraint("(proof IN ('password', 'device')) = (credential_id IS NULL)", name="proof_of"),
 )
 
 holder_try: Final = Table(

@@ -38,7 +38,7 @@ from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot, TouchPolicyId
 
-REVISION: Final = "0013"
+REVISION: Final = "0014"
 """The migration that makes exactly these tables."""
 
 

@@ -24,6 +24,8 @@ class HolderProof(StrEnum):
     """A card with an active credential of theirs, and its PIN."""
     CODE = "code"
     """What an operator made for one credential, good once."""
+    DEVICE = "device"
+    """A log-on at the directory, finished on another device ([RFC 8628])."""
 
 
 SelfService = Mapping[OperationKind, frozenset[HolderProof]]
@@ -35,7 +37,7 @@ _ALL: Final = frozenset(HolderProof)
 
 PROOFS: Final[SelfService] = MappingProxyType(
     {
-        OperationKind.ISSUE: frozenset({HolderProof.PASSWORD, HolderProof.CARD}),
+        OperationKind.ISSUE: frozenset({HolderProof.PASSWORD, HolderProof.CARD, HolderProof.DEVICE}),
         OperationKind.ACTIVATE: _ALL,
         OperationKind.CHANGE_PIN: _ALL,
         OperationKind.UNBLOCK: _ALL,

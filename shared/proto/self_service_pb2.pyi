@@ -160,6 +160,124 @@ class HolderCode(_message.Message):
 Global___HolderCode: _TypeAlias = HolderCode  # noqa: Y015
 
 @_typing.final
+class HolderDeviceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Log-on name, UPN or mail."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HolderDeviceRequest: _TypeAlias = HolderDeviceRequest  # noqa: Y015
+
+@_typing.final
+class HolderDeviceCode(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGON_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    WHOLE_ADDRESS_FIELD_NUMBER: _builtins.int
+    ENDS_AT_FIELD_NUMBER: _builtins.int
+    INTERVAL_S_FIELD_NUMBER: _builtins.int
+    logon_id: _builtins.bytes
+    """16 bytes; counts at this station alone."""
+    code: _builtins.str
+    """What is typed on the other device, and where."""
+    address: _builtins.str
+    whole_address: _builtins.str
+    """With the code in it, for a picture; may be empty."""
+    ends_at: _builtins.str
+    """ISO 8601 in UTC."""
+    interval_s: _builtins.int
+    def __init__(
+        self,
+        *,
+        logon_id: _builtins.bytes = ...,
+        code: _builtins.str = ...,
+        address: _builtins.str = ...,
+        whole_address: _builtins.str = ...,
+        ends_at: _builtins.str = ...,
+        interval_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "code", b"code", "ends_at", b"ends_at", "interval_s", b"interval_s", "logon_id", b"logon_id", "whole_address", b"whole_address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HolderDeviceCode: _TypeAlias = HolderDeviceCode  # noqa: Y015
+
+@_typing.final
+class HolderDeviceQuestion(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGON_ID_FIELD_NUMBER: _builtins.int
+    logon_id: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        logon_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logon_id", b"logon_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HolderDeviceQuestion: _TypeAlias = HolderDeviceQuestion  # noqa: Y015
+
+@_typing.final
+class HolderDeviceReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITS_S_FIELD_NUMBER: _builtins.int
+    LOGGED_ON_FIELD_NUMBER: _builtins.int
+    waits_s: _builtins.int
+    """Seconds until it is asked again."""
+    @_builtins.property
+    def logged_on(self) -> Global___HolderLogOnReply: ...
+    def __init__(
+        self,
+        *,
+        waits_s: _builtins.int = ...,
+        logged_on: Global___HolderLogOnReply | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["logged_on", b"logged_on", "outcome", b"outcome", "waits_s", b"waits_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logged_on", b"logged_on", "outcome", b"outcome", "waits_s", b"waits_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["waits_s", "logged_on"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___HolderDeviceReply: _TypeAlias = HolderDeviceReply  # noqa: Y015
+
+@_typing.final
+class HolderDeviceCancelled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HolderDeviceCancelled: _TypeAlias = HolderDeviceCancelled  # noqa: Y015
+
+@_typing.final
 class HolderLogOnReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -242,7 +360,7 @@ class HolderView(_message.Message):
     """The directory's immutable id."""
     name: _builtins.str
     proof: _builtins.str
-    """password, card or code."""
+    """password, card, code or device."""
     began_at: _builtins.str
     """Times are ISO 8601 in UTC."""
     ends_at: _builtins.str

@@ -48,6 +48,21 @@ class SelfServiceStub:
                 request_serializer=shared_dot_proto_dot_self__service__pb2.HolderLogOnRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_self__service__pb2.HolderLogOnReply.FromString,
                 _registered_method=True)
+        self.BeginDevice = channel.unary_unary(
+                '/kiosk.v1.SelfService/BeginDevice',
+                request_serializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceCode.FromString,
+                _registered_method=True)
+        self.AskDevice = channel.unary_unary(
+                '/kiosk.v1.SelfService/AskDevice',
+                request_serializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceQuestion.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceReply.FromString,
+                _registered_method=True)
+        self.CancelDevice = channel.unary_unary(
+                '/kiosk.v1.SelfService/CancelDevice',
+                request_serializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceQuestion.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceCancelled.FromString,
+                _registered_method=True)
         self.LogOff = channel.unary_unary(
                 '/kiosk.v1.SelfService/LogOff',
                 request_serializer=shared_dot_proto_dot_self__service__pb2.HolderLogOffRequest.SerializeToString,
@@ -89,6 +104,27 @@ class SelfServiceServicer:
 
     def LogOn(self, request, context):
         """Begin a session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BeginDevice(self, request, context):
+        """Begin a log-on that somebody finishes on another device.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AskDevice(self, request, context):
+        """What became of it: a session, once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDevice(self, request, context):
+        """Nobody waits for it any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +177,21 @@ def add_SelfServiceServicer_to_server(servicer, server):
                     servicer.LogOn,
                     request_deserializer=shared_dot_proto_dot_self__service__pb2.HolderLogOnRequest.FromString,
                     response_serializer=shared_dot_proto_dot_self__service__pb2.HolderLogOnReply.SerializeToString,
+            ),
+            'BeginDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginDevice,
+                    request_deserializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceCode.SerializeToString,
+            ),
+            'AskDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskDevice,
+                    request_deserializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceQuestion.FromString,
+                    response_serializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceReply.SerializeToString,
+            ),
+            'CancelDevice': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDevice,
+                    request_deserializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceQuestion.FromString,
+                    response_serializer=shared_dot_proto_dot_self__service__pb2.HolderDeviceCancelled.SerializeToString,
             ),
             'LogOff': grpc.unary_unary_rpc_method_handler(
                     servicer.LogOff,
@@ -224,6 +275,87 @@ class SelfService:
             '/kiosk.v1.SelfService/LogOn',
             shared_dot_proto_dot_self__service__pb2.HolderLogOnRequest.SerializeToString,
             shared_dot_proto_dot_self__service__pb2.HolderLogOnReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.SelfService/BeginDevice',
+            shared_dot_proto_dot_self__service__pb2.HolderDeviceRequest.SerializeToString,
+            shared_dot_proto_dot_self__service__pb2.HolderDeviceCode.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.SelfService/AskDevice',
+            shared_dot_proto_dot_self__service__pb2.HolderDeviceQuestion.SerializeToString,
+            shared_dot_proto_dot_self__service__pb2.HolderDeviceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDevice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.SelfService/CancelDevice',
+            shared_dot_proto_dot_self__service__pb2.HolderDeviceQuestion.SerializeToString,
+            shared_dot_proto_dot_self__service__pb2.HolderDeviceCancelled.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,12 @@ class SelfServiceStub:
     """A text for a holder's card to sign: good once, for a minute, for this station, and for nothing that operators do."""
     LogOn: _grpc.UnaryUnaryMultiCallable[_self_service_pb2.HolderLogOnRequest, _self_service_pb2.HolderLogOnReply]
     """Begin a session."""
+    BeginDevice: _grpc.UnaryUnaryMultiCallable[_self_service_pb2.HolderDeviceRequest, _self_service_pb2.HolderDeviceCode]
+    """Begin a log-on that somebody finishes on another device."""
+    AskDevice: _grpc.UnaryUnaryMultiCallable[_self_service_pb2.HolderDeviceQuestion, _self_service_pb2.HolderDeviceReply]
+    """What became of it: a session, once."""
+    CancelDevice: _grpc.UnaryUnaryMultiCallable[_self_service_pb2.HolderDeviceQuestion, _self_service_pb2.HolderDeviceCancelled]
+    """Nobody waits for it any more."""
     LogOff: _grpc.UnaryUnaryMultiCallable[_self_service_pb2.HolderLogOffRequest, _self_service_pb2.HolderLogOffReply]
     """End the session at once."""
     WhoIs: _grpc.UnaryUnaryMultiCallable[_self_service_pb2.HolderWhoIsRequest, _self_service_pb2.HolderView]
@@ -63,6 +69,12 @@ class SelfServiceAsyncStub(SelfServiceStub):
     """A text for a holder's card to sign: good once, for a minute, for this station, and for nothing that operators do."""
     LogOn: _aio.UnaryUnaryMultiCallable[_self_service_pb2.HolderLogOnRequest, _self_service_pb2.HolderLogOnReply]  # type: ignore[assignment]
     """Begin a session."""
+    BeginDevice: _aio.UnaryUnaryMultiCallable[_self_service_pb2.HolderDeviceRequest, _self_service_pb2.HolderDeviceCode]  # type: ignore[assignment]
+    """Begin a log-on that somebody finishes on another device."""
+    AskDevice: _aio.UnaryUnaryMultiCallable[_self_service_pb2.HolderDeviceQuestion, _self_service_pb2.HolderDeviceReply]  # type: ignore[assignment]
+    """What became of it: a session, once."""
+    CancelDevice: _aio.UnaryUnaryMultiCallable[_self_service_pb2.HolderDeviceQuestion, _self_service_pb2.HolderDeviceCancelled]  # type: ignore[assignment]
+    """Nobody waits for it any more."""
     LogOff: _aio.UnaryUnaryMultiCallable[_self_service_pb2.HolderLogOffRequest, _self_service_pb2.HolderLogOffReply]  # type: ignore[assignment]
     """End the session at once."""
     WhoIs: _aio.UnaryUnaryMultiCallable[_self_service_pb2.HolderWhoIsRequest, _self_service_pb2.HolderView]  # type: ignore[assignment]
@@ -94,6 +106,30 @@ class SelfServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_self_service_pb2.HolderLogOnReply, _abc.Awaitable[_self_service_pb2.HolderLogOnReply]]:
         """Begin a session."""
+
+    @_abc_1.abstractmethod
+    def BeginDevice(
+        self,
+        request: _self_service_pb2.HolderDeviceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_self_service_pb2.HolderDeviceCode, _abc.Awaitable[_self_service_pb2.HolderDeviceCode]]:
+        """Begin a log-on that somebody finishes on another device."""
+
+    @_abc_1.abstractmethod
+    def AskDevice(
+        self,
+        request: _self_service_pb2.HolderDeviceQuestion,
+        context: _ServicerContext,
+    ) -> _typing.Union[_self_service_pb2.HolderDeviceReply, _abc.Awaitable[_self_service_pb2.HolderDeviceReply]]:
+        """What became of it: a session, once."""
+
+    @_abc_1.abstractmethod
+    def CancelDevice(
+        self,
+        request: _self_service_pb2.HolderDeviceQuestion,
+        context: _ServicerContext,
+    ) -> _typing.Union[_self_service_pb2.HolderDeviceCancelled, _abc.Awaitable[_self_service_pb2.HolderDeviceCancelled]]:
+        """Nobody waits for it any more."""
 
     @_abc_1.abstractmethod
     def LogOff(

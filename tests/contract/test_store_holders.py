@@ -52,6 +52,12 @@ async def test_a_session_is_found_by_its_token(store: Store) -> None:
     assert (await acts(store))[-1] == EVIDENCE
 
 
+async def test_a_log_on_elsewhere_is_of_no_credential(store: Store) -> None:
+    session = await a_session(store, proof=HolderProof.DEVICE)
+    await store.holders.open(session, EVIDENCE)
+    assert await store.holders.by_digest(session.token_digest) == session
+
+
 async def test_a_session_of_a_card_names_its_credential(store: Store) -> None:
     credential = a_credential()
     await begin(store, a_card(), CredentialChanged(credential=credential))

@@ -83,6 +83,15 @@ VALID: dict[str, bytes] = {
     "/kiosk.v1.SelfService/LogOn": self_service_pb2.HolderLogOnRequest(
         password=self_service_pb2.HolderPassword(name="nobody", password=b"wrong")
     ).SerializeToString(),
+    "/kiosk.v1.SelfService/BeginDevice": self_service_pb2.HolderDeviceRequest(
+        name="nobody"
+    ).SerializeToString(),
+    **{
+        f"/kiosk.v1.SelfService/{name}": self_service_pb2.HolderDeviceQuestion(
+            logon_id=bytes(16)
+        ).SerializeToString()
+        for name in ("AskDevice", "CancelDevice")
+    },
     "/kiosk.v1.SelfService/Decide": credentials_pb2.DecideRequest(
         record_id=bytes(16), operation=operations_pb2.OPERATION_KIND_REVOKE, reason="lost"
     ).SerializeToString(),
@@ -111,6 +120,8 @@ VALID: dict[str, bytes] = {
 
 REFUSED_IN_THE_END: dict[str, type[KioskError] | tuple[type[KioskError], ...]] = {
     "/kiosk.v1.SelfService/LogOn": errors.HolderLogonRefused,
+    "/kiosk.v1.SelfService/BeginDevice": errors.HolderLogonRefused,
+    "/kiosk.v1.SelfService/AskDevice": errors.HolderLogonRefused,
     "/kiosk.v1.Sessions/LogOn": errors.LogonRefused,
     "/kiosk.v1.FirstStart/Begin": errors.PasscodeRejected,
     "/kiosk.v1.FirstStart/View": (errors.LogonNeeded, errors.NotAllowed),

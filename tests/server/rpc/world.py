@@ -37,6 +37,7 @@ from server.authority.throttle import Limit
 from server.machines import applications
 from server.operations.link import StationLink
 from server.operations.services import Services
+from server.ports.directory import Directory
 from server.ports.store import AuditKind, AuditRecord, StationRecord, StationState, Store
 from server.rpc.applications import ApplicationsServicer
 from server.rpc.server import Endpoint, ServerTls, bind_joining, bind_stations
@@ -231,7 +232,8 @@ class World:
         self.sessions = Sessions(self.store, self.clock, names=["localhost"])
         self.first_start = FirstStart(self.store, self.clock)
         self.passwords = Passwords()
-        self.holders = HolderSessions(self.store, {"people": self.passwords}, self.clock, names=["localhost"])
+        self.directories: dict[str, Directory] = {"people": self.passwords}
+        self.holders = HolderSessions(self.store, self.directories, self.clock, names=["localhost"])
         self.acting = Acting(
             self.store.operators, self.store.roles, self.sessions, self.first_start, self.holders
         )

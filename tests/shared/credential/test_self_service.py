@@ -37,10 +37,10 @@ def test_every_proof_that_an_operation_can_take_may_stand_there(operation: Opera
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("unblock = []", "unblock is a list of password, card, code"),
-        ('unblock = ["face"]', "unblock is a list of password, card, code"),
+        ("unblock = []", "unblock is a list of password, card, code, device"),
+        ('unblock = ["face"]', "unblock is a list of password, card, code, device"),
         ('unblock = "password"', "unblock is a list of texts"),
-        ('issue = ["code"]', "issue is a list of password, card"),
+        ('issue = ["code"]', "issue is a list of password, card, device"),
         ('delete = ["password"]', "no setting delete here"),
         ('register = ["password"]', "no setting register here"),
         ('resume = ["card"]', "no setting resume here"),
