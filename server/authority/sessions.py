@@ -103,9 +103,9 @@ class Sessions:
             Invalid: no name of this server, or a purpose that is not proven here.
             LogonNeeded: a proof again, where nobody is logged on.
             PresenceNeeded: a proof again, where an ssh-agent logged on, with a key that proves possession only.
-            NotAllowed: an application acts as itself.
+            NotAllowed: an application acts as itself; or the station is for holders only.
         """
-        _refuse_application(caller)
+        _require_for_operators(caller)
         if purpose is LogonPurpose.STEP_UP:
             await self._check_proves_presence(caller)
         return await self._proofs.challenge(caller, purpose, _bound(caller, purpose), server)
@@ -116,9 +116,10 @@ class Sessions:
         Raises:
             TooManyAttempts: the station, or this operator, failed too often; nothing was judged.
             LogonRefused: not our challenge, no operator's key, one that does not count now, or not its signature.
-            NotAllowed: an application acts as itself; or no log-on through an ssh-agent is taken here.
+            NotAllowed: an application acts as itself; the station is for holders only; or no log-on through an ssh-agent is
+                taken here.
         """
-        _refuse_application(caller)
+        _require_for_operators(caller)
         if isinstance(proof, AgentProof) and not self.limits.agent_idle:
             raise errors.NotAllowed(what="log-on through an ssh-agent")
         proven = await self._proofs.judge(caller, _bound(caller, LogonPurpose.LOG_ON), proof)
@@ -276,10 +277,16 @@ class Sessions:
         await self._store.sessions.end(session.session_id, why, self._clock.now(), audit)
 
 
-def _refuse_application(caller: Caller) -> None:
-    """Keep two identities apart: what is done with an application's certificate is the application's doing."""
+def _require_for_operators(caller: Caller) -> None:
+    """Refuse a log-on where no operator works.
+
+    What is done with an application's certificate is the application's doing. At a station for holders a session would be
+    worth nothing, and whoever took it over gets none from an operator who came for a card of their own.
+    """
     if caller.application:
         raise errors.NotAllowed(what="log-on as an application")
+    if not caller.profile.for_operators:
+        raise errors.NotAllowed(what="log-on of operators at this station")
 
 
 def _bound(caller: Caller, purpose: LogonPurpose) -> str:

@@ -14,6 +14,7 @@ from shared import errors
 from shared.credential.model import CredentialId, State
 from shared.logon import LogonPurpose, read_logon_text
 from shared.sessions import Leaving, LogonProof
+from shared.station_profile import Face, StationProfile
 from tests.server.authority.logons import SERVER, Office, Person, store_card
 from tests.server.store.examples import EVIDENCE, NOON, a_credential, a_key
 
@@ -192,6 +193,16 @@ async def test_failures_are_counted_delayed_and_told(office: Office) -> None:
     assert (await office.record()).failed_logons == 0
     failures = [entry.record for entry in await office.evidence() if entry.record.event == "log-on-failed"]
     assert [(each.kind, each.facts["why"]) for each in failures] == [(AuditKind.SESSION, "signature")] * 3
+
+
+async def test_nobody_logs_on_at_a_station_for_holders(office: Office) -> None:
+    text = await office.challenge(office.desk)
+    office.desk = replace(office.desk, profile=StationProfile(faces=frozenset({Face.SELF_SERVICE})))
+    with pytest.raises(errors.NotAllowed):
+        await office.challenge(office.desk)
+    with pytest.raises(errors.NotAllowed):
+        await office.sessions.log_on(office.desk, office.anna.prove(text))
+    assert not await office.store.sessions.live()
 
 
 async def test_a_station_that_fails_on_purpose_keeps_nobody_out_elsewhere(office: Office) -> None:
