@@ -17,6 +17,7 @@ from typing import Any
 from kiosk.backend.first_start import GrpcFirstStart
 from kiosk.backend.identity import load_identity
 from kiosk.backend.joining import join as join_server
+from kiosk.backend.operators import GrpcOperators
 from kiosk.backend.renewal import due_at
 from kiosk.session_file import KeptSession, lent
 from kiosk.settings import Settings, read_settings
@@ -165,6 +166,7 @@ async def desk(config: Path | None) -> int:
             logons=station,
             first_start=FirstStart(station, GrpcFirstStart(parts.backend)),
             inbox=inbox,
+            colleagues=GrpcOperators(parts.backend),
             virtual=parts.virtual,
             title=parts.name,
         )

@@ -324,6 +324,8 @@ class Server:
             probes=lambda: {**standing, **connection_probes(parts.switchboard, parts.clock)},
             clock=parts.clock,
         )
+        operators = Operators(store, parts.clock, acts)
+        managed = OperatorAdmin(operators, unrestricted(ACTOR))
         await self._stations.serve_stations(
             engine=OperationEngine(services, self._acting.again),
             console=console,
@@ -337,16 +339,16 @@ class Server:
             self_service=self_services(services, self._holders, console),
             first_start=self._first_start,
             approvals=approvals(services, parts.settings),
+            operators=managed,
             server=name,
             version=self._version,
             clock=parts.clock,
             describe=parts.settings.reflection,
         )
         await self._joining.serve_joining(parts.enrolment)
-        operators = Operators(store, parts.clock, acts)
         await self._admin.serve_admin(
             admin,
-            OperatorAdmin(operators, unrestricted(ACTOR)),
+            managed,
             applications(store, operators, parts.enrolment, self._lines, self._attendance, parts.clock),
             approvals=approval_admin(services, parts.settings, ACTOR),
             connections=parts.connections,

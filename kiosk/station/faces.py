@@ -4,7 +4,7 @@ Desk, self-service, batch, command line and tests call a `Station`; they differ 
 (`Person`) and in who sees the progress (`Watcher`).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import Protocol
@@ -15,6 +15,7 @@ from shared.console import CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy
 from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.errors import Fact, KioskError
+from shared.operators import OperatorSummary, RoleSummary
 from shared.relay import Begin, OperationKind, StepLine
 from shared.roles import Level, Permissions
 from shared.secret import Secret
@@ -328,6 +329,34 @@ class Inbox(Protocol):
 
     async def withdraw(self, request_id: UUID) -> ApprovalView:
         """Take back one's own request."""
+        ...
+
+
+class Colleagues(Protocol):
+    """The operators, looked after by one of them. Every call raises the server's own error.
+
+    An operator is named by id. What changes one raises `StepUpNeeded` where the PIN is needed again, `ApprovalNeeded` where it
+    takes a second person, who has been asked by that, and `NotAllowed` where one would give more than one has.
+    """
+
+    async def all(self) -> Sequence[OperatorSummary]:
+        """Return every operator, by name."""
+        ...
+
+    async def roles(self) -> Sequence[RoleSummary]:
+        """Return every role."""
+        ...
+
+    async def activate(self, which: str, why: str) -> OperatorSummary:
+        """Let an operator log on again."""
+        ...
+
+    async def deactivate(self, which: str, why: str) -> OperatorSummary:
+        """Let an operator log on no more."""
+        ...
+
+    async def set_roles(self, which: str, roles: Collection[str], why: str) -> OperatorSummary:
+        """Give an operator these roles and no others."""
         ...
 
 

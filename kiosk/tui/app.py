@@ -5,7 +5,8 @@ not here.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import ClassVar, Final
 
 from textual import events, on
@@ -15,12 +16,13 @@ from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.worker import Worker, WorkerState
 
-from kiosk.station.faces import Inbox, Job, Logons, ReaderView, Station, StationView, VirtualDesk
+from kiosk.station.faces import Colleagues, Inbox, Job, Logons, ReaderView, Station, StationView, VirtualDesk
 from kiosk.station.first_start import FirstStart
 from kiosk.station.offers import offered, viewed
 from kiosk.tui.approvals import Approvals
 from kiosk.tui.away import Away
 from kiosk.tui.before import Before, Ready, at_once, ready
+from kiosk.tui.colleagues import LookAfterOperators
 from kiosk.tui.confirm import Confirm
 from kiosk.tui.desk import Desk
 from kiosk.tui.failure import Failure
@@ -36,6 +38,7 @@ from kiosk.tui.messages import (
     LogOffWanted,
     LogOnWanted,
     MoreWanted,
+    OperatorsWanted,
     OutcomeSeen,
     Reread,
     Search,
@@ -86,13 +89,14 @@ class DeskApp(App[None], inherit_bindings=False):
         logons: Logons | None = None,
         first_start: FirstStart | None = None,
         inbox: Inbox | None = None,
+        colleagues: Colleagues | None = None,
         virtual: VirtualDesk | None = None,
         banner: str = "",
         title: str = "",
         clock: Clock | None = None,
         operators_reader: str = "",
     ) -> None:
-        """Show `station`. `logons` lets operators log on, `first_start` makes the first of them, `inbox` has what a second person approves; `virtual` adds keys for virtual cards; `banner` is added to the lab banner; `operators_reader` is where the operator's card is looked for first."""
+        """Show `station`. `logons` lets operators log on, `first_start` makes the first of them, `inbox` has what a second person approves, `colleagues` are looked after; `virtual` adds keys for virtual cards; `banner` is added to the lab banner; `operators_reader` is where the operator's card is looked for first."""
         super().__init__()
         self.register_theme(THEME)
         self.theme = THEME.name
@@ -108,6 +112,7 @@ class DeskApp(App[None], inherit_bindings=False):
             title=title,
             virtual=virtual is not None,
             inbox=inbox is not None,
+            colleagues=colleagues is not None,
         )
         self._operators = (
             Operators(self, logons, self._desk, self._clock, reader=operators_reader)
@@ -126,6 +131,11 @@ class DeskApp(App[None], inherit_bindings=False):
             unapproved=self._unapproved if inbox is not None else None,
         )
         self._approvals = Approvals(self, inbox, self._desk, self._own_reader) if inbox is not None else None
+        self._colleagues = (
+            LookAfterOperators(self, colleagues, self._operators, self._approvals)
+            if colleagues is not None and self._operators is not None
+            else None
+        )
         self._before = Before(self, station)
         self._away = Away(self, station, self._before, self._operators, self._approvals)
 
@@ -228,28 +238,25 @@ class DeskApp(App[None], inherit_bindings=False):
 
     @on(FindWanted)
     def _find_wanted(self) -> None:
-        self._start(self._look_after(), QUESTIONS, exclusive=True)
+        self._start(self._in_turn(self._away.look_after), QUESTIONS, exclusive=True)
 
-    async def _look_after(self) -> None:
+    async def _in_turn(self, ask: Callable[[], Awaitable[None]]) -> None:
         async with self._turn:
-            await self._away.look_after()
+            await ask()
 
     @on(ApprovalsWanted)
     def _approvals_wanted(self) -> None:
-        self._start(self._look_after_approvals(), QUESTIONS, exclusive=True)
-
-    async def _look_after_approvals(self) -> None:
         if self._approvals is not None:
-            async with self._turn:
-                await self._approvals.look_after()
+            self._start(self._in_turn(self._approvals.look_after), QUESTIONS, exclusive=True)
+
+    @on(OperatorsWanted)
+    def _operators_wanted(self) -> None:
+        if self._colleagues is not None:
+            self._start(self._in_turn(self._colleagues.look_after), QUESTIONS, exclusive=True)
 
     def _unapproved(self, job: Job, error: ApprovalNeeded, subject: str) -> None:
-        self._start(self._ask_for(job, error, subject), QUESTIONS)
-
-    async def _ask_for(self, job: Job, error: ApprovalNeeded, subject: str) -> None:
         if self._approvals is not None:
-            async with self._turn:
-                await self._approvals.ask(job, error, subject)
+            self._start(self._in_turn(partial(self._approvals.ask, job, error, subject)), QUESTIONS)
 
     def _tell_waits(self, words: str) -> None:
         self.waits = words

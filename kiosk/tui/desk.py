@@ -15,12 +15,13 @@ from textual.widgets import Static
 from kiosk.station import wording
 from kiosk.station.faces import ReaderView, StationView
 from kiosk.station.offers import offered, viewed
-from kiosk.tui.labels import APPROVALS_KEY, FIND_KEY, LOG_OFF_KEY, MORE_KEY, OPERATION_KEYS
+from kiosk.tui.labels import APPROVALS_KEY, FIND_KEY, LOG_OFF_KEY, MORE_KEY, OPERATION_KEYS, OPERATORS_KEY
 from kiosk.tui.messages import (
     ApprovalsWanted,
     FindWanted,
     LogOffWanted,
     MoreWanted,
+    OperatorsWanted,
     OutcomeSeen,
     Reread,
     StopWanted,
@@ -39,7 +40,7 @@ from kiosk.tui.widgets.top import LabBanner, TopBar
 from shared.clock import Clock
 from shared.credential.lifecycle import OperationKind
 from shared.credential.update import CARRY_DUE
-from shared.roles import Act, Level
+from shared.roles import Act, Area, Level
 
 
 class Desk(Screen[None]):
@@ -60,6 +61,7 @@ class Desk(Screen[None]):
         Binding(MORE_KEY, "more", "More"),
         Binding(FIND_KEY, "find", "Find"),
         Binding(APPROVALS_KEY, "approvals", "Approvals"),
+        Binding(OPERATORS_KEY, "operators", "Operators"),
         Binding(LOG_OFF_KEY, "log_off", "Log off"),
         Binding("down,j", "choose(1)", "Reader", key_display="↑↓ 1-9"),
         Binding("up,k", "choose(-1)", "Reader", show=False),
@@ -72,15 +74,26 @@ class Desk(Screen[None]):
     chosen: reactive[str] = reactive("")
 
     def __init__(
-        self, runs: Mapping[str, Run], *, clock: Clock, title: str, virtual: bool, inbox: bool = False
+        self,
+        runs: Mapping[str, Run],
+        *,
+        clock: Clock,
+        title: str,
+        virtual: bool,
+        inbox: bool = False,
+        colleagues: bool = False,
     ) -> None:
-        """Look at the app's `runs` (by reader); `virtual`: there are virtual cards to insert; `inbox`: requests for approval."""
+        """Look at the app's `runs` (by reader); `virtual`: there are virtual cards to insert.
+
+        `inbox`: there are requests for approval; `colleagues`: operators are looked after here.
+        """
         super().__init__()
         self._runs = runs
         self._clock = clock
         self._title = title
         self._virtual = virtual
         self._inbox = inbox
+        self._colleagues = colleagues
         self._waits = False
         """Whether something was asked of the app that it has not taken up yet."""
 
@@ -191,6 +204,9 @@ class Desk(Screen[None]):
             "virtual": self._virtual,
             "find": permissions is None or permissions.anywhere(Act.FIND_CREDENTIALS) >= Level.VIEW,
             "approvals": self._inbox and self.view is not None and self.view.operator is not None,
+            "operators": self._colleagues
+            and permissions is not None
+            and permissions.allowed(Area.OPERATORS, None) >= Level.VIEW,
             "log_off": self.view is not None and self.view.operator is not None,
             "reread": reader is not None and reader.present and not running,
             "choose": self.view is not None and len(self.view.readers) > 1,
@@ -236,6 +252,10 @@ class Desk(Screen[None]):
     def action_approvals(self) -> None:
         """Ask for what waits for an approval."""
         self._want(ApprovalsWanted())
+
+    def action_operators(self) -> None:
+        """Ask for the operators."""
+        self._want(OperatorsWanted())
 
     def action_log_off(self) -> None:
         """Ask to end the session."""

@@ -9,6 +9,7 @@ from kiosk.station.faces import Ended
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
 from shared.credential.reasons import Cause
+from shared.sessions import LogonMethod
 
 OPERATION_KEYS: Final = {
     OperationKind.ISSUE: "i",
@@ -202,6 +203,20 @@ UNBLOCK_CODE_KEY: Final = "t"
 LOG_OFF_KEY: Final = "l"
 
 APPROVALS_KEY: Final = "y"
+OPERATORS_KEY: Final = "t"
+NOT_YOURS_TO_GIVE: Final = "more than your own"
+"""Beside a role that who is logged on cannot give or take."""
+ROLES_HINT: Final = "Space marks a role. Nobody gives, or takes, more than their own roles allow."
+METHOD_WORDS: Final = {
+    LogonMethod.CARD: "card and PIN",
+    LogonMethod.AGENT: "ssh-agent",
+    LogonMethod.CERTIFICATE: "certificate",
+}
+LOST_CARD: Final = (
+    "Put a new card into a reader and issue it to the same person: choose Replacement, and that the old one was lost.",
+    "The old card logs nobody on from the moment that the new one is begun.",
+    "Until there is a new card, suspend the old one: find it by its holder's name.",
+)
 APPROVE_BUTTON: Final = "Approve, with card and PIN"
 APPROVE_HERE_BUTTON: Final = "Somebody else approves here, with a card"
 NOTHING_WAITS: Final = "Nothing waits for your approval, and you have asked for none."

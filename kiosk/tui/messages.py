@@ -33,6 +33,11 @@ class ApprovalsWanted(Message):
 
 
 @dataclass
+class OperatorsWanted(Message):
+    """Show the operators."""
+
+
+@dataclass
 class LogOnWanted(Message):
     """Log on with the operator's card in this reader."""
 

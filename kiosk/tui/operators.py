@@ -59,6 +59,11 @@ class Operators:
         """The reader with the operator's card; empty where none logged on."""
         return self._operator_reader
 
+    @property
+    def permissions(self) -> Permissions | None:
+        """What who is logged on may do; None where nobody has to be."""
+        return self._permissions
+
     def touch(self) -> None:
         """Note that somebody is there."""
         self._logons.touch()

@@ -44,6 +44,7 @@ from server.rpc.approvals import ApprovalAdminServicer, ApprovalsServicer
 from server.rpc.connections import ConnectionsServicer
 from server.rpc.console import ConsoleServicer
 from server.rpc.credentials import CredentialsServicer
+from server.rpc.desk_operators import DeskOperatorsServicer
 from server.rpc.first_start import FirstStartServicer
 from server.rpc.health import HealthServicer
 from server.rpc.interceptors import Gate
@@ -70,6 +71,7 @@ from shared.proto import (
     first_start_pb2_grpc,
     operations_pb2,
     operations_pb2_grpc,
+    operators_pb2,
     operators_pb2_grpc,
     people_pb2_grpc,
     rehearsals_pb2,
@@ -108,6 +110,7 @@ STATION_SERVICES: Final = tuple(
         (sessions_pb2, "Sessions"),
         (self_service_pb2, "SelfService"),
         (approvals_pb2, "Approvals"),
+        (operators_pb2, "DeskOperators"),
         (first_start_pb2, "FirstStart"),
         (stations_pb2, "Stations"),
     )
@@ -182,6 +185,7 @@ class Endpoint:
         self_service: SelfServiceCalls,
         first_start: FirstStart,
         approvals: Approvals,
+        operators: OperatorAdminService,
         server: str,
         version: str,
         clock: Clock,
@@ -198,6 +202,7 @@ class Endpoint:
             SelfServiceServicer(self_service), self.server
         )
         approvals_pb2_grpc.add_ApprovalsServicer_to_server(ApprovalsServicer(approvals), self.server)
+        operators_pb2_grpc.add_DeskOperatorsServicer_to_server(DeskOperatorsServicer(operators), self.server)
         first_start_pb2_grpc.add_FirstStartServicer_to_server(FirstStartServicer(first_start), self.server)
         stations_pb2_grpc.add_StationsServicer_to_server(
             StationsServicer(

@@ -451,3 +451,251 @@ class Operators:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class DeskOperatorsStub:
+    """The same at a desk, for an operator who is logged on there.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListOperators = channel.unary_unary(
+                '/kiosk.v1.DeskOperators/ListOperators',
+                request_serializer=shared_dot_proto_dot_operators__pb2.ListOperatorsRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_operators__pb2.ListOperatorsReply.FromString,
+                _registered_method=True)
+        self.ActivateOperator = channel.unary_unary(
+                '/kiosk.v1.DeskOperators/ActivateOperator',
+                request_serializer=shared_dot_proto_dot_operators__pb2.OperatorActRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_operators__pb2.Operator.FromString,
+                _registered_method=True)
+        self.DeactivateOperator = channel.unary_unary(
+                '/kiosk.v1.DeskOperators/DeactivateOperator',
+                request_serializer=shared_dot_proto_dot_operators__pb2.OperatorActRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_operators__pb2.Operator.FromString,
+                _registered_method=True)
+        self.SetOperatorRoles = channel.unary_unary(
+                '/kiosk.v1.DeskOperators/SetOperatorRoles',
+                request_serializer=shared_dot_proto_dot_operators__pb2.SetOperatorRolesRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_operators__pb2.Operator.FromString,
+                _registered_method=True)
+        self.ListRoles = channel.unary_unary(
+                '/kiosk.v1.DeskOperators/ListRoles',
+                request_serializer=shared_dot_proto_dot_operators__pb2.ListRolesRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_operators__pb2.ListRolesReply.FromString,
+                _registered_method=True)
+
+
+class DeskOperatorsServicer:
+    """The same at a desk, for an operator who is logged on there.
+    """
+
+    def ListOperators(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateOperator(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeactivateOperator(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetOperatorRoles(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRoles(self, request, context):
+        """For whoever gives roles.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_DeskOperatorsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListOperators': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperators,
+                    request_deserializer=shared_dot_proto_dot_operators__pb2.ListOperatorsRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_operators__pb2.ListOperatorsReply.SerializeToString,
+            ),
+            'ActivateOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateOperator,
+                    request_deserializer=shared_dot_proto_dot_operators__pb2.OperatorActRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_operators__pb2.Operator.SerializeToString,
+            ),
+            'DeactivateOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeactivateOperator,
+                    request_deserializer=shared_dot_proto_dot_operators__pb2.OperatorActRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_operators__pb2.Operator.SerializeToString,
+            ),
+            'SetOperatorRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetOperatorRoles,
+                    request_deserializer=shared_dot_proto_dot_operators__pb2.SetOperatorRolesRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_operators__pb2.Operator.SerializeToString,
+            ),
+            'ListRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoles,
+                    request_deserializer=shared_dot_proto_dot_operators__pb2.ListRolesRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_operators__pb2.ListRolesReply.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'kiosk.v1.DeskOperators', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('kiosk.v1.DeskOperators', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class DeskOperators:
+    """The same at a desk, for an operator who is logged on there.
+    """
+
+    @staticmethod
+    def ListOperators(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.DeskOperators/ListOperators',
+            shared_dot_proto_dot_operators__pb2.ListOperatorsRequest.SerializeToString,
+            shared_dot_proto_dot_operators__pb2.ListOperatorsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.DeskOperators/ActivateOperator',
+            shared_dot_proto_dot_operators__pb2.OperatorActRequest.SerializeToString,
+            shared_dot_proto_dot_operators__pb2.Operator.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeactivateOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.DeskOperators/DeactivateOperator',
+            shared_dot_proto_dot_operators__pb2.OperatorActRequest.SerializeToString,
+            shared_dot_proto_dot_operators__pb2.Operator.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetOperatorRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.DeskOperators/SetOperatorRoles',
+            shared_dot_proto_dot_operators__pb2.SetOperatorRolesRequest.SerializeToString,
+            shared_dot_proto_dot_operators__pb2.Operator.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.DeskOperators/ListRoles',
+            shared_dot_proto_dot_operators__pb2.ListRolesRequest.SerializeToString,
+            shared_dot_proto_dot_operators__pb2.ListRolesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

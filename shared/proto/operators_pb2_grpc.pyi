@@ -152,3 +152,70 @@ class OperatorsServicer(metaclass=_abc_1.ABCMeta):
         """Remove a role that was made here and that nobody has."""
 
 def add_OperatorsServicer_to_server(servicer: OperatorsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class DeskOperatorsStub:
+    """The same at a desk, for an operator who is logged on there."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> DeskOperatorsAsyncStub: ...
+    ListOperators: _grpc.UnaryUnaryMultiCallable[_operators_pb2.ListOperatorsRequest, _operators_pb2.ListOperatorsReply]
+    ActivateOperator: _grpc.UnaryUnaryMultiCallable[_operators_pb2.OperatorActRequest, _operators_pb2.Operator]
+    DeactivateOperator: _grpc.UnaryUnaryMultiCallable[_operators_pb2.OperatorActRequest, _operators_pb2.Operator]
+    SetOperatorRoles: _grpc.UnaryUnaryMultiCallable[_operators_pb2.SetOperatorRolesRequest, _operators_pb2.Operator]
+    ListRoles: _grpc.UnaryUnaryMultiCallable[_operators_pb2.ListRolesRequest, _operators_pb2.ListRolesReply]
+    """For whoever gives roles."""
+
+@_typing.type_check_only
+class DeskOperatorsAsyncStub(DeskOperatorsStub):
+    """The same at a desk, for an operator who is logged on there."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListOperators: _aio.UnaryUnaryMultiCallable[_operators_pb2.ListOperatorsRequest, _operators_pb2.ListOperatorsReply]  # type: ignore[assignment]
+    ActivateOperator: _aio.UnaryUnaryMultiCallable[_operators_pb2.OperatorActRequest, _operators_pb2.Operator]  # type: ignore[assignment]
+    DeactivateOperator: _aio.UnaryUnaryMultiCallable[_operators_pb2.OperatorActRequest, _operators_pb2.Operator]  # type: ignore[assignment]
+    SetOperatorRoles: _aio.UnaryUnaryMultiCallable[_operators_pb2.SetOperatorRolesRequest, _operators_pb2.Operator]  # type: ignore[assignment]
+    ListRoles: _aio.UnaryUnaryMultiCallable[_operators_pb2.ListRolesRequest, _operators_pb2.ListRolesReply]  # type: ignore[assignment]
+    """For whoever gives roles."""
+
+class DeskOperatorsServicer(metaclass=_abc_1.ABCMeta):
+    """The same at a desk, for an operator who is logged on there."""
+
+    @_abc_1.abstractmethod
+    def ListOperators(
+        self,
+        request: _operators_pb2.ListOperatorsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operators_pb2.ListOperatorsReply, _abc.Awaitable[_operators_pb2.ListOperatorsReply]]: ...
+
+    @_abc_1.abstractmethod
+    def ActivateOperator(
+        self,
+        request: _operators_pb2.OperatorActRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operators_pb2.Operator, _abc.Awaitable[_operators_pb2.Operator]]: ...
+
+    @_abc_1.abstractmethod
+    def DeactivateOperator(
+        self,
+        request: _operators_pb2.OperatorActRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operators_pb2.Operator, _abc.Awaitable[_operators_pb2.Operator]]: ...
+
+    @_abc_1.abstractmethod
+    def SetOperatorRoles(
+        self,
+        request: _operators_pb2.SetOperatorRolesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operators_pb2.Operator, _abc.Awaitable[_operators_pb2.Operator]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRoles(
+        self,
+        request: _operators_pb2.ListRolesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operators_pb2.ListRolesReply, _abc.Awaitable[_operators_pb2.ListRolesReply]]:
+        """For whoever gives roles."""
+
+def add_DeskOperatorsServicer_to_server(servicer: DeskOperatorsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -112,6 +112,15 @@ VALID: dict[str, bytes] = {
     "/kiosk.v1.Approvals/Approve": approvals_pb2.ApproveRequest(
         request_id=bytes(16), proof=PROOF
     ).SerializeToString(),
+    **{
+        f"/kiosk.v1.DeskOperators/{name}": operators_pb2.OperatorActRequest(
+            operator="nobody", why="to try"
+        ).SerializeToString()
+        for name in ("ActivateOperator", "DeactivateOperator")
+    },
+    "/kiosk.v1.DeskOperators/SetOperatorRoles": operators_pb2.SetOperatorRolesRequest(
+        operator="nobody", why="to try"
+    ).SerializeToString(),
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": (
         reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
     ),
@@ -134,6 +143,10 @@ REFUSED_IN_THE_END: dict[str, type[KioskError] | tuple[type[KioskError], ...]] =
     **{
         f"/kiosk.v1.Approvals/{name}": (errors.Invalid, errors.NotAllowed)  # there is no such request
         for name in ("ShowApproval", "ChallengeApproval", "Approve", "DeclineApproval", "WithdrawApproval")
+    },
+    **{
+        f"/kiosk.v1.DeskOperators/{name}": (errors.Invalid, errors.NotAllowed)  # there is no such operator
+        for name in ("ActivateOperator", "DeactivateOperator", "SetOperatorRoles")
     },
 }
 """What a station without an operator may ask, and is told."""

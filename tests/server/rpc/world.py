@@ -113,8 +113,8 @@ class Console:
         await self._ask(caller, hints, template)
         return Comparison(template="badge", title="Badge", version=3)
 
-    async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
-        await self._ask(caller, text, limit)
+    async def find_people(self, caller: Caller, text: str, limit: int, directory: str = "") -> Found:
+        await self._ask(caller, text, limit, directory)
         return Found(people=(Person(holder=HolderId("1"), name="Bob"),))
 
     async def templates(self, caller: Caller) -> Sequence[TemplateView]:
@@ -280,6 +280,7 @@ class World:
             self_service=OwnCards(self.holders),
             first_start=self.first_start,
             approvals=self.approvals,
+            operators=operators_of(self),
             server="Main",
             version="0.1.0",
             clock=self.clock,
