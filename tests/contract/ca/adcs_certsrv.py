@@ -43,9 +43,9 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "de": {
         "issued": "Das angeforderte Zertifikat wurde ausgestellt.",
-        "pending": "Ihre Zertifikatanforderung ist eingegangen. Ein Administrator muss es noch ausstellen.<P ID=locInstruct>"
-        "Die Anforderungs-ID ist {number}.<P>Besuchen Sie diese Website in ein paar Tagen erneut.",
-        "denied": "Ihre Zertifikatanforderung wurde verweigert.<P>Die Anforderungs-ID ist {number}. Die Meldung lautet: {why}",
+        "pending": "Ihre Zertifikatanforderung wurde empfangen. Ein Administrator muss es noch ausstellen.<P ID=locInstruct>"
+        "Die Anforderungs-ID lautet {number}.<P>Bitte diese Website in ein paar Tagen erneut besuchen.",
+        "denied": "Ihre Zertifikatanforderung wurde verweigert.<P>Die Anforderungs-ID lautet {number}. Die Meldung lautet: {why}",
     },
 }
 
