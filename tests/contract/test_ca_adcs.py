@@ -225,6 +225,15 @@ async def test_a_service_without_its_authority_has_refused_nothing(
     assert outcome == Unanswered("RPC_S_SERVER_UNAVAILABLE (0x800706BA)")
 
 
+async def test_what_broke_in_the_service_has_refused_nothing(
+    double: wstep.Wstep, reach: Callable[..., Any]
+) -> None:
+    double.broken = True
+    outcome = await one(reach(), asked(wstep.SMART_CARD))
+    assert isinstance(outcome, Unanswered)
+    assert "internal error" in outcome.reason
+
+
 async def test_an_administrator_denies_what_waits(double: wstep.Wstep, reach: Callable[..., Any]) -> None:
     double.trouble = Trouble.PENDING
     authority, request = reach(), asked(wstep.SMART_CARD)

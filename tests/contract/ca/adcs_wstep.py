@@ -99,6 +99,7 @@ class Wstep(Double):
         ] = {}
         self.enrolled_for: list[str] = []
         self.unreachable_ca = False
+        self.broken = False
         self.tickets = Tickets(folder)
 
     def routes(self) -> list[web.RouteDef]:
@@ -198,6 +199,8 @@ class Wstep(Double):
             for item in parts[context].iterfind(f"{AUTH}ContextItem")
         }
         template = told.get("CertificateTemplate") or ""
+        if self.broken:
+            raise SoapFault(why="The server was unable to process the request due to an internal error.")
         if self.unreachable_ca:
             raise SoapFault(why="The RPC server is unavailable.", code=0x800706BA)
         if template not in TEMPLATES:

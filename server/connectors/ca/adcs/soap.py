@@ -39,6 +39,8 @@ PASSWORD_TEXT: Final = (
 BASE64: Final = f"{SECURITY}#base64binary"
 MEDIA_TYPE: Final = "application/soap+xml; charset=utf-8"
 
+RECEIVER: Final = "Receiver"
+"""[SOAP 1.2] part 1, 5.4.6: the fault is the service's own."""
 LOG_ON_FAULTS: Final = frozenset({"FailedAuthentication", "InvalidSecurity", "InvalidSecurityToken"})
 """[WSS 1.1] 12: what a service answers whose clients log on inside the message."""
 TOKEN_LASTS: Final = timedelta(minutes=5)

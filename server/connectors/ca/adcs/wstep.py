@@ -19,7 +19,7 @@ from server.connectors.ca.adcs.codes import UNANSWERED, named
 from server.connectors.ca.adcs.kerberos import Kerberos
 from server.connectors.ca.adcs.log_on import FIELDS as LOG_ON_FIELDS
 from server.connectors.ca.adcs.log_on import log_on
-from server.connectors.ca.adcs.soap import Fault, Service, UserName
+from server.connectors.ca.adcs.soap import RECEIVER, Fault, Service, UserName
 from server.connectors.ca.outside import COMMON_FIELDS, OutsideAuthority, own_words
 from server.connectors.ca.revoked_by import REVOKED_BY, REVOKED_BY_FIELD, revoked_by
 from server.connectors.fields import CLIENT_HTTP_FIELDS
@@ -134,6 +134,8 @@ class WstepAuthority(OutsideAuthority):
         if code in UNANSWERED:
             raise errors.ConnectorUnreachable(connection=self.connection, reason=named(code)) from fault
         words = own_words(fault.words, request.names)
+        if code is None and RECEIVER in fault.codes:  # something broke there, before or after it asked
+            raise errors.ConnectorUnreachable(connection=self.connection, reason=words) from fault
         return self.refused(request, words if code is None else f"{named(code)} ({words})")
 
     async def _ask(self, message: Element, *, what: str, repeatable: bool = False) -> enrolment.Answered:
