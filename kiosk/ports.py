@@ -145,8 +145,8 @@ class Backend(Protocol):
         """Return how a card differs from a template: the one of its credential where none is named."""
         ...
 
-    async def find_people(self, text: str, limit: int) -> Found:
-        """Search the directory."""
+    async def find_people(self, text: str, limit: int, directory: str = "") -> Found:
+        """Search one directory, or all of them where none is named."""
         ...
 
     async def templates(self) -> Sequence[TemplateView]:

@@ -80,7 +80,8 @@ class Comparison:
 class TemplateView:
     """A template as a face offers it. `slots` are texts such as `9A P-256 smart-card-logon`.
 
-    One that is `temporary` makes credentials that stand in for another one, and no others.
+    One that is `temporary` makes credentials that stand in for another one, and no others. `directory` is the connection whose
+    people get it.
     """
 
     name: str
@@ -89,6 +90,7 @@ class TemplateView:
     slots: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     temporary: bool = False
+    directory: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,8 @@ class ServerView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """People that matched a search; `more` says that the limit cut the list."""
+    """People that matched a search; `more` says that the limit cut the list. `directories` are those that can be searched."""
 
     people: tuple[Person, ...] = field(default_factory=tuple)
     more: bool = False
+    directories: tuple[str, ...] = ()

@@ -172,10 +172,10 @@ class GrpcBackend:
         )
         return decode_comparison(await self._call(call))
 
-    async def find_people(self, text: str, limit: int) -> Found:
-        """Search the directory."""
+    async def find_people(self, text: str, limit: int, directory: str = "") -> Found:
+        """Search one directory, or all of them."""
         call = self._console.FindPeople(
-            encode_search(text, limit), timeout=self._timeout_s, metadata=self._metadata
+            encode_search(text, limit, directory), timeout=self._timeout_s, metadata=self._metadata
         )
         return decode_found(await self._call(call))
 
@@ -304,6 +304,11 @@ class GrpcBackend:
     def when_ended(self, told: Callable[[], None]) -> None:
         """Call `told` when the server says that the session has ended; its token is forgotten by then."""
         self._token.when_ended(told)
+
+    @property
+    def of_holder(self) -> bool:
+        """Whether a holder is logged on, who asks a service of their own."""
+        return self._token.of_holder
 
     async def ask(
         self, question: Callable[[grpc.aio.Channel, float, Sequence[tuple[str, str | bytes]]], Awaitable[R]]

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from kiosk.backend.approvals import GrpcApprovals
+from kiosk.backend.operators import GrpcOperators
 from kiosk.demo.cards import OPERATORS_READER, desk_readers, reader_name
 from kiosk.demo.headless import run as run_headless
 from kiosk.demo.late import LateBackend
@@ -121,6 +122,7 @@ async def _desk(count: int, seed: int) -> int:
             station=station,
             logons=station,
             inbox=inbox,
+            colleagues=GrpcOperators(late),
             virtual=readers,
             banner=f"nothing is kept ▒ PIN of the operator's card: {pin}",
             title="Demo desk",

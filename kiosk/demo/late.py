@@ -68,9 +68,9 @@ class LateBackend:
         """See `Backend.compare`."""
         return await self._now().compare(hints, template)
 
-    async def find_people(self, text: str, limit: int) -> Found:
+    async def find_people(self, text: str, limit: int, directory: str = "") -> Found:
         """See `Backend.find_people`."""
-        return await self._now().find_people(text, limit)
+        return await self._now().find_people(text, limit, directory)
 
     async def templates(self) -> Sequence[TemplateView]:
         """See `Backend.templates`."""

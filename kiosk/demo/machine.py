@@ -20,7 +20,7 @@ from typing import IO, Final
 from kiosk.backend.client import GrpcBackend
 from kiosk.backend.identity import StationIdentity
 from kiosk.backend.joining import join
-from kiosk.demo.people import sample_people, write_people
+from kiosk.demo.people import sample_guests, sample_people, write_guests, write_people
 from kiosk.demo.templates import TEMPLATES
 from shared import errors
 from shared.clock import Clock
@@ -28,6 +28,7 @@ from shared.secret import Secret
 from shared.station_profile import Face
 
 STATION: Final = "demo-desk"
+GUESTS: Final = 12
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 10.0
 PORT_TRIES: Final = 3
@@ -45,6 +46,10 @@ allow-lab = true
 [server.directory.people]
 kind = "file"
 path = "{folder}/people.csv"
+
+[server.directory.guests]
+kind = "file"
+path = "{folder}/guests.ldif"
 
 [log]
 level = "{level}"
@@ -68,6 +73,7 @@ class Machine:
         self._clock = clock
         self._passcode = passcode
         self._people = sample_people(people, seed)
+        self._seed = seed
         self._log_level = log_level
         self._server: asyncio.subprocess.Process | None = None
         self.folder: Path | None = None
@@ -93,6 +99,7 @@ class Machine:
         """
         self.folder = Path(tempfile.mkdtemp(prefix="kiosk-demo-"))
         write_people(self.folder / "people.csv", self._people)
+        write_guests(self.folder / "guests.ldif", sample_guests(GUESTS, self._seed))
         for name, text in TEMPLATES.items():
             (self.folder / name).write_text(text, encoding="utf-8")
         passphrase = Secret.from_text(secrets.token_urlsafe(24))

@@ -1,7 +1,8 @@
-"""Sample people for the demo: the same seed gives the same people, and never a key."""
+"""Sample people for the demo, in two directories: the same seed gives the same people, and never a key."""
 
 import csv
 import random
+from base64 import b64encode
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -27,7 +28,9 @@ WORK: Final = (
     ("Engineering", "Engineer"),
     ("People", "Partner"),
 )
+COMPANIES: Final = ("Northwind Lifts", "Ahorn & Söhne", "Costa Catering", "Fjord Audit")
 DOMAIN: Final = "example.test"
+GUESTS_DOMAIN: Final = "guests.example.test"
 _ASCII: Final = str.maketrans("ÉéöüíøØřáëçãñó'", "EeouioOraecano_")
 
 
@@ -64,3 +67,36 @@ def write_people(path: Path, people: list[dict[str, str]]) -> None:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(people)
+
+
+def sample_guests(count: int, seed: int) -> list[dict[str, str]]:
+    """Return `count` people of other companies, by the names that an LDIF calls their attributes."""
+    draw = random.Random(f"guests {seed}")  # noqa: S311  # names for a demo, no secret
+    guests = []
+    for number in range(1, count + 1):
+        given, surname = draw.choice(GIVEN), draw.choice(SURNAME)
+        user = f"guest{number:02d}"
+        guests.append(
+            {
+                "entryUUID": str(UUID(int=draw.getrandbits(128), version=4)),
+                "uid": user,
+                "cn": f"{given} {surname}",
+                "givenName": given,
+                "sn": surname,
+                "mail": f"{user}@{GUESTS_DOMAIN}",
+                "departmentNumber": draw.choice(COMPANIES),
+                "employeeNumber": f"G{number:04d}",
+            }
+        )
+    return guests
+
+
+def write_guests(path: Path, guests: list[dict[str, str]]) -> None:
+    """Write guests as LDIF ([RFC 2849]); what is not ASCII is in Base64."""
+    lines = ["version: 1"]
+    for guest in guests:
+        lines += ["", f"dn: uid={guest['uid']},dc=guests,dc=example,dc=test", "objectClass: inetOrgPerson"]
+        for name, value in guest.items():
+            plain = value.isascii()
+            lines.append(f"{name}: {value}" if plain else f"{name}:: {b64encode(value.encode()).decode()}")
+    path.write_text("\n".join([*lines, ""]), encoding="ascii")

@@ -48,7 +48,7 @@ subject = "CN=${card.id},O=Example"
 VISITOR: Final = """\
 name = "visitor"
 title = "Visitor card"
-directory = "people"
+directory = "guests"
 expires-after-days = 30
 
 [[certificate]]
@@ -56,7 +56,7 @@ slot = "9A"
 algorithm = "P-256"
 ca = "built-in"
 profile = "piv-authentication"
-subject = "CN=${user.name},OU=Visitors,O=Example"
+subject = "CN=${user.name},OU=${user.department?},O=Guests of Example"
 days = 30
 """
 

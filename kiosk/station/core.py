@@ -118,9 +118,9 @@ class StationCore:
         """Yield the present view at once, then the newest after every change."""
         return self._views.watch()
 
-    async def find_people(self, text: str, limit: int = 50) -> Found:
-        """Search the directory."""
-        return await self._backend.find_people(text, limit)
+    async def find_people(self, text: str, limit: int = 50, directory: str = "") -> Found:
+        """Search one directory, or all of them where none is named."""
+        return await self._backend.find_people(text, limit, directory)
 
     async def templates(self) -> Sequence[TemplateView]:
         """Return the templates that this station may issue."""

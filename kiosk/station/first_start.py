@@ -43,7 +43,7 @@ class Bench(Protocol):
         """Read the card in `reader` again and look it up."""
         ...
 
-    async def find_people(self, text: str, limit: int = 50) -> Found:
+    async def find_people(self, text: str, limit: int = 50, directory: str = "") -> Found:
         """Search the directory."""
         ...
 
@@ -75,9 +75,9 @@ class FirstStart:
         """Leave it; what was done stays, and the passcode opens it again."""
         await self._line.end_first_start()
 
-    async def find_people(self, text: str, limit: int = 50) -> Found:
+    async def find_people(self, text: str, limit: int = 50, directory: str = "") -> Found:
         """Search the directory for the first operator."""
-        return await self._bench.find_people(text, limit)
+        return await self._bench.find_people(text, limit, directory)
 
     async def make_owner(self, reader: str, person: Person, watcher: Watcher) -> Outcome:
         """Make the card in `reader` the System Owner's, or go on with it; the last operation's outcome."""

@@ -126,7 +126,8 @@ class Before:
         place = await Places(self._app, self._station).ask(person)
         if place is None:
             return None
-        templates = place.templates(await self._station.templates())
+        known = await self._station.templates()
+        templates = place.templates([each for each in known if _is_for(each, person)])
         if not templates:
             self._app.push_screen(Failure(None, "no-template", NO_TEMPLATE))
             return None
@@ -147,6 +148,11 @@ class Before:
             reason=place.cause.value if place.cause is not None else "",
         )
         return Ready(job=job, subject=f"{person.name} · {template.title}")
+
+
+def _is_for(template: TemplateView, person: Person) -> bool:
+    """Whether a template takes its people from where this one is known, as far as both are told."""
+    return not template.directory or person.directory in {"", template.directory}
 
 
 def _card(reader: ReaderView) -> str:

@@ -183,16 +183,48 @@ class FindPerson(Find[Person]):
     PLACEHOLDER = "name, mail or number"
     NONE = "Nobody found. Try fewer letters, or another part of the name."
     KIND = ("person", "people")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "directory", "Directory", key_display="Tab", priority=True),
+    ]
 
-    def __init__(self, subject: str, people: Callable[[str, int], Awaitable[Found]]) -> None:
+    def __init__(self, subject: str, people: Callable[[str, int, str], Awaitable[Found]]) -> None:
         """`subject` says for which card, `people` is who knows them."""
         super().__init__(f"Who gets this card?  {subject}")
         self._people = people
+        self._directories: tuple[str, ...] = ()
+        self._directory = ""
+        """The one that is searched; empty for all of them."""
 
     async def ask(self, text: str) -> tuple[Sequence[Person], bool]:
-        """Ask the directory."""
-        found = await self._people(text, LIMIT)
+        """Ask the directory that was chosen, or all of them."""
+        found = await self._people(text, LIMIT, self._directory)
+        self._directories = found.directories
         return found.people, found.more
+
+    def about(self, one: Person) -> Content:
+        """Return where the person is known, where there is a choice."""
+        if len(self._directories) < 2 or not one.directory:
+            return Content("")
+        return Content.assemble(("Known in ", "$text-dim"), one.directory)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer another directory only where there is one."""
+        if action == "directory":
+            return len(self._directories) > 1
+        return super().check_action(action, parameters)
+
+    def action_directory(self) -> None:
+        """Search the next directory alone; after the last one, all of them again."""
+        names = ("", *self._directories)
+        at = names.index(self._directory) if self._directory in names else 0
+        self._directory = names[(at + 1) % len(names)]
+        self._ask(self._text)
+
+    def _count(self, count: int, *, more: bool) -> str:
+        words = super()._count(count, more=more)
+        if len(self._directories) < 2:
+            return words
+        return f"{words}  ·  {self._directory or f'all {len(self._directories)} directories'}"
 
     def cells(self, one: Person) -> Sequence[Content]:
         """Return name, department and mail."""

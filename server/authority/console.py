@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from server.authority.access import Caller
+from server.authority.first_start import BUILT_IN
 from server.authority.operator_cards import open_ways
 from server.operations.identify import identify
 from server.operations.update import newer_template
@@ -110,20 +111,24 @@ class Console:
             differences=difference(wanted, version, profile=hints.profile, sight=hints.sight, record=record),
         )
 
-    async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
-        """Search all directories; enabled people first come from the directory's own order.
+    async def find_people(self, caller: Caller, text: str, limit: int, directory: str = "") -> Found:
+        """Search one directory, or all of them where none is named; the order is the directory's own.
 
         Raises:
+            Invalid: no directory has this name.
             ConnectorUnreachable, ConnectorRefused: a directory's failures.
         """
         del caller
         limit = max(1, min(limit, SEARCH_LIMIT))
+        known = tuple(name for name in self._directories if name != BUILT_IN)
+        if directory and directory not in known:
+            raise errors.Invalid(field="directory", why=f"there are {', '.join(known) or 'none'}")
         people: list[Person] = []
-        for directory in self._directories.values():
-            people += await directory.search(text, limit + 1)
         now = self._clock.now()
-        shown = tuple(_shown(person, now) for person in people[:limit])
-        return Found(people=shown, more=len(people) > limit)
+        for name in (directory,) if directory else known:
+            found = await self._directories[name].search(text, limit + 1)
+            people += [replace(_shown(person, now), directory=name) for person in found]
+        return Found(people=tuple(people[:limit]), more=len(people) > limit, directories=known)
 
     async def templates(self, caller: Caller) -> Sequence[TemplateView]:
         """Return the newest version of every template that the station is for: its default one first, then by name.
@@ -290,6 +295,7 @@ def template_view(template: Template, version: int) -> TemplateView:
         slots=tuple(_slot_text(spec) for spec in template.certificates),
         needs=tuple(sorted(needs)),
         temporary=template.temporary is not None,
+        directory=template.directory,
     )
 
 

@@ -38,10 +38,11 @@ class ConsoleService(Protocol):
         """
         ...
 
-    async def find_people(self, caller: Caller, text: str, limit: int) -> Found:
-        """Search the directory.
+    async def find_people(self, caller: Caller, text: str, limit: int, directory: str = "") -> Found:
+        """Search one directory, or all of them where none is named.
 
         Raises:
+            Invalid: no directory has this name.
             ConnectorUnreachable, ConnectorRefused: the directory's failures.
         """
         ...

@@ -43,8 +43,8 @@ class ConsoleServicer(console_pb2_grpc.ConsoleServicer):
         context: Context,
     ) -> pb.FindPeopleReply:
         """Search the directory."""
-        text, limit = decode_search(request)
-        return encode_found(await self._service.find_people(present_caller(), text, limit))
+        text, limit, directory = decode_search(request)
+        return encode_found(await self._service.find_people(present_caller(), text, limit, directory))
 
     async def ListTemplates(
         self,

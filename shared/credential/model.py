@@ -266,7 +266,8 @@ class CardRecord:
 class Person:
     """Somebody in a directory. `attributes` are the directory's, by the names that variables use.
 
-    The account is disabled, or over at `valid_until` (None: it does not end).
+    The account is disabled, or over at `valid_until` (None: it does not end). `directory` is the connection that found them,
+    where it was asked who is in which.
     """
 
     holder: HolderId
@@ -274,6 +275,7 @@ class Person:
     attributes: dict[str, str] = field(default_factory=dict, repr=False)
     enabled: bool = True
     valid_until: datetime | None = None
+    directory: str = ""
 
     def is_valid(self, now: datetime) -> bool:
         """Whether the person may get a credential now."""

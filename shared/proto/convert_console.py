@@ -120,7 +120,11 @@ def _number(operation: OperationKind | None) -> "operations_pb2.OperationKind.Va
 def encode_person(person: Person) -> pb.Person:
     """Turn a person into a message."""
     return pb.Person(
-        holder=person.holder, name=person.name, attributes=person.attributes, enabled=person.enabled
+        holder=person.holder,
+        name=person.name,
+        attributes=person.attributes,
+        enabled=person.enabled,
+        directory=person.directory,
     )
 
 
@@ -133,33 +137,43 @@ def decode_person(message: pb.Person) -> Person:
         name=message.name,
         attributes=dict(sorted(message.attributes.items())),  # a map's order is anything
         enabled=message.enabled,
+        directory=message.directory,
     )
 
 
-def encode_search(text: str, limit: int) -> pb.FindPeopleRequest:
+def encode_search(text: str, limit: int, directory: str) -> pb.FindPeopleRequest:
     """Turn a search into a message."""
-    return pb.FindPeopleRequest(text=text, limit=limit)
+    return pb.FindPeopleRequest(text=text, limit=limit, directory=directory)
 
 
-def decode_search(message: pb.FindPeopleRequest) -> tuple[str, int]:
-    """Read a search: its text and its limit.
+def decode_search(message: pb.FindPeopleRequest) -> tuple[str, int, str]:
+    """Read a search: its text, its limit, and the directory that is meant; empty for all of them.
 
     Raises:
-        Invalid: the text is too long, or the limit is not 1 to 500.
+        Invalid: a text is too long, or the limit is not 1 to 500.
     """
     if not 1 <= message.limit <= MAX_PEOPLE:
         raise errors.Invalid(field="limit", why=f"not 1 to {MAX_PEOPLE}")
-    return bounded(message.text, MAX_SEARCH, "text"), message.limit
+    directory = bounded(message.directory, MAX_TEXT, "directory")
+    return bounded(message.text, MAX_SEARCH, "text"), message.limit, directory
 
 
 def encode_found(found: Found) -> pb.FindPeopleReply:
     """Turn people that were found into a message."""
-    return pb.FindPeopleReply(people=[encode_person(person) for person in found.people], more=found.more)
+    return pb.FindPeopleReply(
+        people=[encode_person(person) for person in found.people],
+        more=found.more,
+        directories=found.directories,
+    )
 
 
 def decode_found(message: pb.FindPeopleReply) -> Found:
     """Read people that were found."""
-    return Found(people=tuple(decode_person(person) for person in message.people), more=message.more)
+    return Found(
+        people=tuple(decode_person(person) for person in message.people),
+        more=message.more,
+        directories=tuple(message.directories),
+    )
 
 
 def encode_templates(templates: Sequence[TemplateView]) -> pb.ListTemplatesReply:
@@ -173,6 +187,7 @@ def encode_templates(templates: Sequence[TemplateView]) -> pb.ListTemplatesReply
                 slots=template.slots,
                 needs=template.needs,
                 temporary=template.temporary,
+                directory=template.directory,
             )
             for template in templates
         ]
@@ -189,6 +204,7 @@ def decode_templates(message: pb.ListTemplatesReply) -> tuple[TemplateView, ...]
             slots=tuple(template.slots),
             needs=tuple(template.needs),
             temporary=template.temporary,
+            directory=template.directory,
         )
         for template in message.templates
     )

@@ -94,8 +94,8 @@ class DirectBackend:
     async def compare(self, hints: CardHints, template: str) -> Comparison:
         return await self._console.compare(self._caller, hints, template)
 
-    async def find_people(self, text: str, limit: int) -> Found:
-        return await self._console.find_people(self._caller, text, limit)
+    async def find_people(self, text: str, limit: int, directory: str = "") -> Found:
+        return await self._console.find_people(self._caller, text, limit, directory)
 
     async def templates(self) -> Sequence[TemplateView]:
         return await self._console.templates(self._caller)

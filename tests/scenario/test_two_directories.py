@@ -61,3 +61,30 @@ async def test_any_other_directory_is_in_nobodys_way(labs: list[Lab], other: Dir
     labs.append(lab)
     outcome = await lab.perform(OperationKind.ISSUE, subject=BOB.holder, template="employee")
     assert outcome.error is None
+
+
+async def test_one_directory_is_searched_alone_and_everybody_is_said_to_be_in_theirs(labs: list[Lab]) -> None:
+    mallory = replace(MALLORY, holder=HolderId("7a7e7c6e-0009"))
+    lab = await started(MemoryDirectory([mallory]))
+    labs.append(lab)
+    everybody = await lab.station.find_people("")
+    assert everybody.directories == ("people", "other")
+    assert {each.name: each.directory for each in everybody.people} == {
+        BOB.name: "people",
+        mallory.name: "other",
+    }
+    alone = await lab.station.find_people("", directory="other")
+    assert [each.name for each in alone.people] == [mallory.name]
+    assert {view.directory for view in await lab.station.templates()} == {"people"}
+    with pytest.raises(errors.Invalid):
+        await lab.station.find_people("", directory="elsewhere")
+
+
+async def test_a_directory_that_does_not_answer_is_not_in_the_way_of_one_that_was_chosen(
+    labs: list[Lab],
+) -> None:
+    lab = await started(Dead())
+    labs.append(lab)
+    with pytest.raises(errors.ConnectorUnreachable):
+        await lab.station.find_people("")
+    assert (await lab.station.find_people("", directory="people")).people

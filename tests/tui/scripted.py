@@ -120,6 +120,7 @@ class ScriptedStation:
         self.ends: Callable[[Job], errors.KioskError | None] = lambda _job: None
         self.explodes: Exception | None = None
         self.search_error: errors.KioskError | None = None
+        self.directories: tuple[str, ...] = ()
         self.problem: errors.KioskError | None = None
         self.tries_left: int | None = 3
         self.policy = PinPolicy()
@@ -153,12 +154,16 @@ class ScriptedStation:
                 last = self.view
             yield last
 
-    async def find_people(self, text: str, limit: int = 50) -> Found:
-        self.asked.append(("find", text))
+    async def find_people(self, text: str, limit: int = 50, directory: str = "") -> Found:
+        self.asked.append(("find", f"{text} in {directory}" if directory else text))
         if self.search_error is not None:
             raise self.search_error
-        found = [person for person in PEOPLE if text.lower() in person.name.lower()]
-        return Found(people=tuple(found[:limit]), more=len(found) > limit)
+        found = [
+            person
+            for person in PEOPLE
+            if text.lower() in person.name.lower() and directory in {"", person.directory}
+        ]
+        return Found(people=tuple(found[:limit]), more=len(found) > limit, directories=self.directories)
 
     async def templates(self) -> Sequence[TemplateView]:
         self.asked.append("templates")

@@ -53,7 +53,7 @@ async def test_no_order_of_others_reaches_the_terminal(desk: Desk, station: Scri
 async def test_nor_from_the_directory(
     desk: Desk, station: ScriptedStation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def found(text: str, limit: int = 50) -> Found:  # noqa: ARG001  # the station's form
+    async def found(text: str, limit: int = 50, directory: str = "") -> Found:  # noqa: ARG001  # the station's form
         return Found(people=(replace(PEOPLE[0], name=f"\x1b[31m{tainted('Zoe')}"),), more=False)
 
     monkeypatch.setattr(station, "find_people", found)

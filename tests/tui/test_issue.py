@@ -13,6 +13,7 @@ from kiosk.tui.find import FindPerson
 from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
+from tests.tui import scripted
 from tests.tui.conftest import Desk
 from tests.tui.look import shows, text, until
 from tests.tui.scripted import PEOPLE, TEMPLATES, ScriptedStation, reader
@@ -115,6 +116,31 @@ async def test_search_says_when_nobody_is_found_and_when_it_fails(
         station.search_error = None
         await pilot.press("backspace")
         await shows(pilot, "6 people")
+
+
+async def test_one_of_several_directories_is_chosen(
+    desk: Desk, station: ScriptedStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = replace(PEOPLE[1], directory="guests")
+    monkeypatch.setattr(scripted, "PEOPLE", (replace(PEOPLE[0], directory="people"), guest))
+    station.directories = ("people", "guests")
+    station.template_list = [
+        replace(TEMPLATES[0], directory="people"),
+        replace(TEMPLATES[1], directory="guests"),
+    ]
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "i")
+        await shows(pilot, "2 people  ·  all 2 directories", "Known in people", "Tab")
+        await pilot.press("tab")
+        await shows(pilot, "1 person  ·  people", "Anna Berg")
+        await pilot.press("tab")
+        await shows(pilot, "1 person  ·  guests", "Bob Smith", "Known in guests")
+        assert station.asked == [("find", ""), ("find", " in people"), ("find", " in guests")]
+        await pilot.press("enter")
+        await shows(pilot, "Issue this card?", "Bob Smith", TEMPLATES[1].title)
+        await pilot.press("escape", "2", "i", "tab", "tab", "tab")
+        await shows(pilot, "2 people  ·  all 2 directories")
 
 
 async def test_what_is_pasted_may_be_long(desk: Desk, station: ScriptedStation) -> None:

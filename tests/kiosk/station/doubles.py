@@ -67,7 +67,7 @@ class ScriptedBackend:
         self.hints.append(hints)
         return Comparison(template=template, version=1)
 
-    async def find_people(self, text: str, limit: int) -> Found:
+    async def find_people(self, text: str, limit: int, directory: str = "") -> Found:
         self._fail()
         return Found(more=limit < len(text))
 

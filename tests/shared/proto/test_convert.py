@@ -101,8 +101,8 @@ def test_server_view_survives(server: ServerView) -> None:
 
 @given(values.TEXT, st.integers(1, 500))
 def test_searches_survive(text: str, limit: int) -> None:
-    message = over_the_wire(convert_console.encode_search(text, limit))
-    assert convert_console.decode_search(message) == (text, limit)
+    message = over_the_wire(convert_console.encode_search(text, limit, "staff"))
+    assert convert_console.decode_search(message) == (text, limit, "staff")
 
 
 @pytest.mark.parametrize("kind", errors.BY_CODE.values(), ids=errors.BY_CODE.keys())
