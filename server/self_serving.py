@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from server.approving import approvals
 from server.authority.console import Console
 from server.authority.holders import HolderLimits, HolderSessions
 from server.authority.self_service import SelfServices
@@ -23,6 +24,8 @@ def holder_sessions(services: Services, settings: ServerSettings) -> HolderSessi
     )
 
 
-def self_services(services: Services, sessions: HolderSessions, console: Console) -> SelfServices:
+def self_services(
+    services: Services, sessions: HolderSessions, console: Console, settings: ServerSettings
+) -> SelfServices:
     """Return what holders ask."""
-    return SelfServices(services, sessions, console)
+    return SelfServices(services, sessions, console, approvals(services, settings))

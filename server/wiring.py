@@ -336,7 +336,7 @@ class Server:
             attendance=self._attendance,
             renewals=Renewals(store.stations, parts.stations, parts.clock),
             sessions=Logons(self._sessions, store.roles),
-            self_service=self_services(services, self._holders, console),
+            self_service=self_services(services, self._holders, console, parts.settings),
             first_start=self._first_start,
             approvals=approvals(services, parts.settings),
             operators=managed,

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import grpc.aio
+
 from kiosk.backend.asking import Asking
 from kiosk.ports import LineEnds
 from shared.approvals import ApprovalView, ApprovalWish
 from shared.proto import approvals_pb2 as pb
-from shared.proto import approvals_pb2_grpc
+from shared.proto import approvals_pb2_grpc, self_service_pb2_grpc
 from shared.proto.convert_approvals import (
     decode_view,
     decode_views,
@@ -26,6 +28,14 @@ class GrpcApprovals:
         """Speak over `line`."""
         self._line = line
 
+    def _stub(
+        self, channel: grpc.aio.Channel
+    ) -> "approvals_pb2_grpc.ApprovalsAsyncStub | self_service_pb2_grpc.SelfServiceAsyncStub":
+        """Return the service that whoever is logged on asks: holders have one of their own."""
+        if self._line.of_holder:
+            return self_service_pb2_grpc.SelfServiceStub(channel)
+        return approvals_pb2_grpc.ApprovalsStub(channel)
+
     @property
     def ends(self) -> LineEnds:
         """Who speaks with whom, as TLS has proven it."""
@@ -36,7 +46,7 @@ class GrpcApprovals:
         request = encode_wish(wish)
         return decode_view(
             await self._line.ask(
-                lambda channel, timeout, metadata: approvals_pb2_grpc.ApprovalsStub(channel).RequestApproval(
+                lambda channel, timeout, metadata: self._stub(channel).RequestApproval(
                     request, timeout=timeout, metadata=metadata
                 )
             )
@@ -46,7 +56,7 @@ class GrpcApprovals:
         """Return the requests that wait: those that whoever is logged on may approve, and their own."""
         return decode_views(
             await self._line.ask(
-                lambda channel, timeout, metadata: approvals_pb2_grpc.ApprovalsStub(channel).ListApprovals(
+                lambda channel, timeout, metadata: self._stub(channel).ListApprovals(
                     pb.ListApprovalsRequest(), timeout=timeout, metadata=metadata
                 )
             )
@@ -101,7 +111,7 @@ class GrpcApprovals:
         request = pb.WithdrawApprovalRequest(request_id=encode_id(request_id))
         return decode_view(
             await self._line.ask(
-                lambda channel, timeout, metadata: approvals_pb2_grpc.ApprovalsStub(channel).WithdrawApproval(
+                lambda channel, timeout, metadata: self._stub(channel).WithdrawApproval(
                     request, timeout=timeout, metadata=metadata
                 )
             )

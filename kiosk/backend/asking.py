@@ -18,6 +18,11 @@ class Asking(Protocol):
         """Who speaks with whom, as TLS has proven it."""
         ...
 
+    @property
+    def of_holder(self) -> bool:
+        """Whether a holder is logged on, who asks a service of their own."""
+        ...
+
     async def ask(
         self, question: Callable[[grpc.aio.Channel, float, Sequence[tuple[str, str | bytes]]], Awaitable[R]]
     ) -> R:

@@ -125,6 +125,11 @@ class LateBackend:
         if self._backend is not None:
             self._backend.when_ended(told)
 
+    @property
+    def of_holder(self) -> bool:
+        """See `Asking.of_holder`."""
+        return self._now().of_holder
+
     async def ask(
         self, question: Callable[[grpc.aio.Channel, float, Sequence[tuple[str, str | bytes]]], Awaitable[R]]
     ) -> R:

@@ -30,7 +30,7 @@ async def doing_of(services: Services, wish: ApprovalWish) -> Doing:
         return await _issuing(services, wish)
     if not wish.card:
         raise errors.Invalid(field="card", why="say which card or credential")
-    record = await _card(services, wish.card)
+    record = await named_card(services, wish.card)
     latest = None
     if wish.way in {Way.REISSUE, Way.UPDATE} and record.credential is not None:
         stored = await services.store.templates.latest(record.credential.template.name)
@@ -68,7 +68,7 @@ async def _issuing(services: Services, wish: ApprovalWish) -> Doing:
         template=template,
         holder=holder,
         holder_name=person.name,
-        record=await _card(services, wish.card) if wish.card else None,
+        record=await named_card(services, wish.card) if wish.card else None,
         roles=await _roles(services, template, holder, wish.roles),
         replaces=replaces,
         primary=primary,
@@ -94,8 +94,8 @@ async def _roles(
     return tuple(sorted(set(asked)))
 
 
-async def _card(services: Services, text: str) -> CardRecord:
-    """Return a card by its record, or by its credential."""
+async def named_card(services: Services, text: str) -> CardRecord:
+    """Return a card by its record, or by its credential; `Invalid` where it is neither, `UnknownCard` where there is none."""
     try:
         named = UUID(text)
     except ValueError as cause:

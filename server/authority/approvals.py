@@ -31,7 +31,7 @@ from server.authority.approved import (
 from server.authority.operator_cards import authorise_carried
 from server.authority.places import at_station
 from server.authority.policy import authorise, unrestricted
-from server.operations.approval import intent_of, rule_of
+from server.operations.approval import Doing, intent_of, rule_of
 from server.operations.services import Services
 from server.ports.approvals import ApprovalRecord, ApprovalSignature
 from server.ports.store import AuditKind, AuditRecord
@@ -75,14 +75,20 @@ class Approvals:
         """
         if caller.principal is None:
             raise errors.LogonNeeded
-        note = " ".join(wish.note.split())
-        if len(note) > MAX_NOTE:
-            raise errors.Invalid(field="note", why=f"up to {MAX_NOTE} characters")
         doing = await doing_of(self._services, wish)
         authorise(caller.principal, needs_for(doing.way), doing.ref.name)
         if doing.roles:
             known = await all_roles(self._store.roles)
             authorise_carried(caller.principal, [known[name] for name in doing.roles if name in known])
+        operator = caller.session.operator if caller.session is not None else None
+        name = operator.name if operator is not None else caller.name
+        return await self.ask(caller, doing, note=wish.note, name=name)
+
+    async def ask(self, caller: Caller, doing: Doing, *, note: str, name: str) -> ApprovalView:
+        """Ask for what the caller, who is called `name`, was found to be allowed to do; raises as `request`."""
+        note = " ".join(note.split())
+        if len(note) > MAX_NOTE:
+            raise errors.Invalid(field="note", why=f"up to {MAX_NOTE} characters")
         rule = await rule_of(self._services, doing)
         if rule is None:
             raise errors.Invalid(field="operation", why="it takes no approval")
@@ -90,12 +96,11 @@ class Approvals:
         await self._store.approvals.expire(now)
         if len(await self._store.approvals.waiting(now)) >= MOST_WAITING:
             raise errors.TooManyAttempts(seconds=60)
-        operator = caller.session.operator if caller.session is not None else None
         intent = replace(
             await intent_of(self._services, doing, rule),
             request_id=uuid4(),
             requester=caller.actor,
-            requester_name=operator.name if operator is not None else caller.name,
+            requester_name=name,
             station=caller.station_id,
             nonce=self._random(NONCE_LENGTH),
             detail=note,
@@ -129,6 +134,14 @@ class Approvals:
         await self._store.approvals.expire(now)
         views = await self._views(caller, await self._store.approvals.waiting(now))
         return [view for view in views if view.mine or view.open_to_me][:MOST_LISTED]
+
+    async def mine(self, caller: Caller) -> Sequence[ApprovalView]:
+        """Return the requests of the caller that wait, the oldest first."""
+        now = self._services.clock.now()
+        await self._store.approvals.expire(now)
+        return [
+            view for view in await self._views(caller, await self._store.approvals.waiting(now)) if view.mine
+        ]
 
     async def show(self, caller: Caller, request_id: UUID) -> ApprovalView:
         """Return one request, whatever became of it.

@@ -5,16 +5,19 @@ from dataclasses import replace
 from uuid import UUID
 
 from server.authority.access import Caller
+from server.authority.approvals import Approvals
 from server.authority.console import Console
 from server.authority.credentials import credential_view, without_card
 from server.authority.holder_rights import HolderRights
 from server.authority.holders import HolderSessions
+from server.authority.own_approvals import OwnApprovals
 from server.authority.policy import Holding
 from server.operations.identify import identify
 from server.operations.services import Services
 from server.operations.succession import Succession
 from server.ports.holders import HolderSessionRecord
 from shared import errors
+from shared.approvals import ApprovalView, ApprovalWish
 from shared.console import CardHints, CardView
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import CardRecord, RecordId
@@ -26,8 +29,11 @@ from shared.self_service import DeviceCode, DeviceWaits, HolderGiven, HolderRepl
 class SelfServices:
     """Implements `server.authority.self_service_calls.SelfServiceCalls`."""
 
-    def __init__(self, services: Services, sessions: HolderSessions, console: Console) -> None:
-        """Show what `sessions` judges, and what `console` says of cards that are the holder's."""
+    def __init__(
+        self, services: Services, sessions: HolderSessions, console: Console, approvals: Approvals
+    ) -> None:
+        """Show what `sessions` judges, and what `console` says of cards that are the holder's; `approvals` are everybody's."""
+        self._approvals = OwnApprovals(services, approvals)
         self._services = services
         self._sessions = sessions
         self._console = console
@@ -123,6 +129,22 @@ class SelfServices:
         await self._rights(caller).permit(holding, operation, record)
         decided = await self._decisions.decide(caller, RecordId(record_id), operation, reason)
         return DecisionView(state=decided.state, facts=decided.facts)
+
+    async def request_approval(self, caller: Caller, wish: ApprovalWish) -> ApprovalView:
+        """Ask a second person for what the holder may do; raises as `OwnApprovals.request`."""
+        holding = _holding(caller)
+        assert caller.holder is not None  # whoever holds has a session
+        return await self._approvals.request(caller, holding, caller.holder.name, wish)
+
+    async def approvals(self, caller: Caller) -> Sequence[ApprovalView]:
+        """Return what the holder asked for and that waits."""
+        _holding(caller)
+        return await self._approvals.list(caller)
+
+    async def withdraw_approval(self, caller: Caller, request_id: UUID) -> ApprovalView:
+        """Take it back; raises as `OwnApprovals.withdraw`."""
+        _holding(caller)
+        return await self._approvals.withdraw(caller, request_id)
 
     async def _ways(
         self, caller: Caller, holding: Holding, record: CardRecord | None, ways: Sequence[OperationKind]

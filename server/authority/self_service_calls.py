@@ -1,9 +1,11 @@
 """What the servicer of holders needs from rules and operations, values in and out."""
 
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
 from server.authority.access import Caller
+from shared.approvals import ApprovalView, ApprovalWish
 from shared.console import CardHints, CardView
 from shared.credential.lifecycle import OperationKind
 from shared.credentials import DecisionView, FoundCredentials
@@ -78,5 +80,25 @@ class SelfServiceCalls(Protocol):
         Raises:
             NotYours, NotAllowed, OtherProofNeeded: the holder may not.
             TransitionForbidden, Invalid, CardLeased: nothing was decided.
+        """
+        ...
+
+    async def request_approval(self, caller: Caller, wish: ApprovalWish) -> ApprovalView:
+        """Ask a second person for what the holder may do.
+
+        Raises:
+            NotYours, NotAllowed, OtherProofNeeded, TooManyAttempts, Invalid, UnknownTemplate, HolderDisabled: nobody is asked.
+        """
+        ...
+
+    async def approvals(self, caller: Caller) -> Sequence[ApprovalView]:
+        """Return what the holder asked for and that waits, the oldest first."""
+        ...
+
+    async def withdraw_approval(self, caller: Caller, request_id: UUID) -> ApprovalView:
+        """Take it back.
+
+        Raises:
+            NotYours, ApprovalRefused: there is none of theirs, or it does not wait any more.
         """
         ...

@@ -2,8 +2,9 @@
 
 from server.authority.self_service_calls import SelfServiceCalls
 from server.rpc.interceptors import Context, present_caller
-from shared.proto import console_pb2, credentials_pb2, self_service_pb2_grpc
+from shared.proto import approvals_pb2, console_pb2, credentials_pb2, self_service_pb2_grpc
 from shared.proto import self_service_pb2 as pb
+from shared.proto.convert_approvals import decode_id, decode_wish, encode_view, encode_views
 from shared.proto.convert_console import decode_hints, encode_card
 from shared.proto.convert_credentials import (
     decode_decision,
@@ -95,3 +96,22 @@ class SelfServiceServicer(self_service_pb2_grpc.SelfServiceServicer):
         """Take a decision about one of them."""
         record_id, operation, reason = decode_decision(request)
         return encode_decided(await self._service.decide(present_caller(), record_id, operation, reason))
+
+    async def RequestApproval(
+        self, request: approvals_pb2.RequestApprovalRequest, context: Context
+    ) -> approvals_pb2.ApprovalView:
+        """Ask a second person."""
+        return encode_view(await self._service.request_approval(present_caller(), decode_wish(request)))
+
+    async def ListApprovals(
+        self, request: approvals_pb2.ListApprovalsRequest, context: Context
+    ) -> approvals_pb2.ListApprovalsReply:
+        """Return what the holder asked for."""
+        return encode_views(await self._service.approvals(present_caller()))
+
+    async def WithdrawApproval(
+        self, request: approvals_pb2.WithdrawApprovalRequest, context: Context
+    ) -> approvals_pb2.ApprovalView:
+        """Take it back."""
+        which = decode_id(request.request_id)
+        return encode_view(await self._service.withdraw_approval(present_caller(), which))

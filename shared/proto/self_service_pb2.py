@@ -22,50 +22,51 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from shared.proto import approvals_pb2 as shared_dot_proto_dot_approvals__pb2
 from shared.proto import console_pb2 as shared_dot_proto_dot_console__pb2
 from shared.proto import credentials_pb2 as shared_dot_proto_dot_credentials__pb2
 from shared.proto import sessions_pb2 as shared_dot_proto_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fshared/proto/self_service.proto\x12\x08kiosk.v1\x1a\x1ashared/proto/console.proto\x1a\x1eshared/proto/credentials.proto\x1a\x1bshared/proto/sessions.proto\"(\n\x16HolderChallengeRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\"$\n\x14HolderChallengeReply\x12\x0c\n\x04text\x18\x01 \x01(\x0c\"\x97\x01\n\x12HolderLogOnRequest\x12,\n\x08password\x18\x01 \x01(\x0b\x32\x18.kiosk.v1.HolderPasswordH\x00\x12$\n\x04\x63\x61rd\x18\x02 \x01(\x0b\x32\x14.kiosk.v1.HolderCardH\x00\x12$\n\x04\x63ode\x18\x03 \x01(\x0b\x32\x14.kiosk.v1.HolderCodeH\x00\x42\x07\n\x05proof\"0\n\x0eHolderPassword\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\x0c\"?\n\nHolderCard\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\x0c\x12#\n\x05proof\x18\x02 \x01(\x0b\x32\x14.kiosk.v1.LogonProof\"(\n\nHolderCode\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x0c\"#\n\x13HolderDeviceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x7f\n\x10HolderDeviceCode\x12\x10\n\x08logon_id\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x15\n\rwhole_address\x18\x04 \x01(\t\x12\x0f\n\x07\x65nds_at\x18\x05 \x01(\t\x12\x12\n\ninterval_s\x18\x06 \x01(\r\"(\n\x14HolderDeviceQuestion\x12\x10\n\x08logon_id\x18\x01 \x01(\x0c\"b\n\x11HolderDeviceReply\x12\x11\n\x07waits_s\x18\x01 \x01(\rH\x00\x12/\n\tlogged_on\x18\x02 \x01(\x0b\x32\x1a.kiosk.v1.HolderLogOnReplyH\x00\x42\t\n\x07outcome\"\x17\n\x15HolderDeviceCancelled\"H\n\x10HolderLogOnReply\x12\r\n\x05token\x18\x01 \x01(\x0c\x12%\n\x07session\x18\x02 \x01(\x0b\x32\x14.kiosk.v1.HolderView\"\x15\n\x13HolderLogOffRequest\"\x13\n\x11HolderLogOffReply\"\x14\n\x12HolderWhoIsRequest\"l\n\nHolderView\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05proof\x18\x03 \x01(\t\x12\x10\n\x08\x62\x65gan_at\x18\x04 \x01(\t\x12\x0f\n\x07\x65nds_at\x18\x05 \x01(\t\x12\x0e\n\x06idle_s\x18\x06 \x01(\r2\xcd\x05\n\x0bSelfService\x12M\n\tChallenge\x12 .kiosk.v1.HolderChallengeRequest\x1a\x1e.kiosk.v1.HolderChallengeReply\x12\x41\n\x05LogOn\x12\x1c.kiosk.v1.HolderLogOnRequest\x1a\x1a.kiosk.v1.HolderLogOnReply\x12H\n\x0b\x42\x65ginDevice\x12\x1d.kiosk.v1.HolderDeviceRequest\x1a\x1a.kiosk.v1.HolderDeviceCode\x12H\n\tAskDevice\x12\x1e.kiosk.v1.HolderDeviceQuestion\x1a\x1b.kiosk.v1.HolderDeviceReply\x12O\n\x0c\x43\x61ncelDevice\x12\x1e.kiosk.v1.HolderDeviceQuestion\x1a\x1f.kiosk.v1.HolderDeviceCancelled\x12\x44\n\x06LogOff\x12\x1d.kiosk.v1.HolderLogOffRequest\x1a\x1b.kiosk.v1.HolderLogOffReply\x12;\n\x05WhoIs\x12\x1c.kiosk.v1.HolderWhoIsRequest\x1a\x14.kiosk.v1.HolderView\x12\x35\n\nLookUpCard\x12\x13.kiosk.v1.CardHints\x1a\x12.kiosk.v1.CardView\x12S\n\x0fListCredentials\x12 .kiosk.v1.FindCredentialsRequest\x1a\x1e.kiosk.v1.FindCredentialsReply\x12\x38\n\x06\x44\x65\x63ide\x12\x17.kiosk.v1.DecideRequest\x1a\x15.kiosk.v1.DecideReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fshared/proto/self_service.proto\x12\x08kiosk.v1\x1a\x1cshared/proto/approvals.proto\x1a\x1ashared/proto/console.proto\x1a\x1eshared/proto/credentials.proto\x1a\x1bshared/proto/sessions.proto\"(\n\x16HolderChallengeRequest\x12\x0e\n\x06server\x18\x01 \x01(\t\"$\n\x14HolderChallengeReply\x12\x0c\n\x04text\x18\x01 \x01(\x0c\"\x97\x01\n\x12HolderLogOnRequest\x12,\n\x08password\x18\x01 \x01(\x0b\x32\x18.kiosk.v1.HolderPasswordH\x00\x12$\n\x04\x63\x61rd\x18\x02 \x01(\x0b\x32\x14.kiosk.v1.HolderCardH\x00\x12$\n\x04\x63ode\x18\x03 \x01(\x0b\x32\x14.kiosk.v1.HolderCodeH\x00\x42\x07\n\x05proof\"0\n\x0eHolderPassword\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\x0c\"?\n\nHolderCard\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\x0c\x12#\n\x05proof\x18\x02 \x01(\x0b\x32\x14.kiosk.v1.LogonProof\"(\n\nHolderCode\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x0c\"#\n\x13HolderDeviceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x7f\n\x10HolderDeviceCode\x12\x10\n\x08logon_id\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x15\n\rwhole_address\x18\x04 \x01(\t\x12\x0f\n\x07\x65nds_at\x18\x05 \x01(\t\x12\x12\n\ninterval_s\x18\x06 \x01(\r\"(\n\x14HolderDeviceQuestion\x12\x10\n\x08logon_id\x18\x01 \x01(\x0c\"b\n\x11HolderDeviceReply\x12\x11\n\x07waits_s\x18\x01 \x01(\rH\x00\x12/\n\tlogged_on\x18\x02 \x01(\x0b\x32\x1a.kiosk.v1.HolderLogOnReplyH\x00\x42\t\n\x07outcome\"\x17\n\x15HolderDeviceCancelled\"H\n\x10HolderLogOnReply\x12\r\n\x05token\x18\x01 \x01(\x0c\x12%\n\x07session\x18\x02 \x01(\x0b\x32\x14.kiosk.v1.HolderView\"\x15\n\x13HolderLogOffRequest\"\x13\n\x11HolderLogOffReply\"\x14\n\x12HolderWhoIsRequest\"l\n\nHolderView\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05proof\x18\x03 \x01(\t\x12\x10\n\x08\x62\x65gan_at\x18\x04 \x01(\t\x12\x0f\n\x07\x65nds_at\x18\x05 \x01(\t\x12\x0e\n\x06idle_s\x18\x06 \x01(\r2\xb8\x07\n\x0bSelfService\x12M\n\tChallenge\x12 .kiosk.v1.HolderChallengeRequest\x1a\x1e.kiosk.v1.HolderChallengeReply\x12\x41\n\x05LogOn\x12\x1c.kiosk.v1.HolderLogOnRequest\x1a\x1a.kiosk.v1.HolderLogOnReply\x12H\n\x0b\x42\x65ginDevice\x12\x1d.kiosk.v1.HolderDeviceRequest\x1a\x1a.kiosk.v1.HolderDeviceCode\x12H\n\tAskDevice\x12\x1e.kiosk.v1.HolderDeviceQuestion\x1a\x1b.kiosk.v1.HolderDeviceReply\x12O\n\x0c\x43\x61ncelDevice\x12\x1e.kiosk.v1.HolderDeviceQuestion\x1a\x1f.kiosk.v1.HolderDeviceCancelled\x12\x44\n\x06LogOff\x12\x1d.kiosk.v1.HolderLogOffRequest\x1a\x1b.kiosk.v1.HolderLogOffReply\x12;\n\x05WhoIs\x12\x1c.kiosk.v1.HolderWhoIsRequest\x1a\x14.kiosk.v1.HolderView\x12\x35\n\nLookUpCard\x12\x13.kiosk.v1.CardHints\x1a\x12.kiosk.v1.CardView\x12S\n\x0fListCredentials\x12 .kiosk.v1.FindCredentialsRequest\x1a\x1e.kiosk.v1.FindCredentialsReply\x12\x38\n\x06\x44\x65\x63ide\x12\x17.kiosk.v1.DecideRequest\x1a\x15.kiosk.v1.DecideReply\x12K\n\x0fRequestApproval\x12 .kiosk.v1.RequestApprovalRequest\x1a\x16.kiosk.v1.ApprovalView\x12M\n\rListApprovals\x12\x1e.kiosk.v1.ListApprovalsRequest\x1a\x1c.kiosk.v1.ListApprovalsReply\x12M\n\x10WithdrawApproval\x12!.kiosk.v1.WithdrawApprovalRequest\x1a\x16.kiosk.v1.ApprovalViewb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.proto.self_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HOLDERCHALLENGEREQUEST']._serialized_start=134
-  _globals['_HOLDERCHALLENGEREQUEST']._serialized_end=174
-  _globals['_HOLDERCHALLENGEREPLY']._serialized_start=176
-  _globals['_HOLDERCHALLENGEREPLY']._serialized_end=212
-  _globals['_HOLDERLOGONREQUEST']._serialized_start=215
-  _globals['_HOLDERLOGONREQUEST']._serialized_end=366
-  _globals['_HOLDERPASSWORD']._serialized_start=368
-  _globals['_HOLDERPASSWORD']._serialized_end=416
-  _globals['_HOLDERCARD']._serialized_start=418
-  _globals['_HOLDERCARD']._serialized_end=481
-  _globals['_HOLDERCODE']._serialized_start=483
-  _globals['_HOLDERCODE']._serialized_end=523
-  _globals['_HOLDERDEVICEREQUEST']._serialized_start=525
-  _globals['_HOLDERDEVICEREQUEST']._serialized_end=560
-  _globals['_HOLDERDEVICECODE']._serialized_start=562
-  _globals['_HOLDERDEVICECODE']._serialized_end=689
-  _globals['_HOLDERDEVICEQUESTION']._serialized_start=691
-  _globals['_HOLDERDEVICEQUESTION']._serialized_end=731
-  _globals['_HOLDERDEVICEREPLY']._serialized_start=733
-  _globals['_HOLDERDEVICEREPLY']._serialized_end=831
-  _globals['_HOLDERDEVICECANCELLED']._serialized_start=833
-  _globals['_HOLDERDEVICECANCELLED']._serialized_end=856
-  _globals['_HOLDERLOGONREPLY']._serialized_start=858
-  _globals['_HOLDERLOGONREPLY']._serialized_end=930
-  _globals['_HOLDERLOGOFFREQUEST']._serialized_start=932
-  _globals['_HOLDERLOGOFFREQUEST']._serialized_end=953
-  _globals['_HOLDERLOGOFFREPLY']._serialized_start=955
-  _globals['_HOLDERLOGOFFREPLY']._serialized_end=974
-  _globals['_HOLDERWHOISREQUEST']._serialized_start=976
-  _globals['_HOLDERWHOISREQUEST']._serialized_end=996
-  _globals['_HOLDERVIEW']._serialized_start=998
-  _globals['_HOLDERVIEW']._serialized_end=1106
-  _globals['_SELFSERVICE']._serialized_start=1109
-  _globals['_SELFSERVICE']._serialized_end=1826
+  _globals['_HOLDERCHALLENGEREQUEST']._serialized_start=164
+  _globals['_HOLDERCHALLENGEREQUEST']._serialized_end=204
+  _globals['_HOLDERCHALLENGEREPLY']._serialized_start=206
+  _globals['_HOLDERCHALLENGEREPLY']._serialized_end=242
+  _globals['_HOLDERLOGONREQUEST']._serialized_start=245
+  _globals['_HOLDERLOGONREQUEST']._serialized_end=396
+  _globals['_HOLDERPASSWORD']._serialized_start=398
+  _globals['_HOLDERPASSWORD']._serialized_end=446
+  _globals['_HOLDERCARD']._serialized_start=448
+  _globals['_HOLDERCARD']._serialized_end=511
+  _globals['_HOLDERCODE']._serialized_start=513
+  _globals['_HOLDERCODE']._serialized_end=553
+  _globals['_HOLDERDEVICEREQUEST']._serialized_start=555
+  _globals['_HOLDERDEVICEREQUEST']._serialized_end=590
+  _globals['_HOLDERDEVICECODE']._serialized_start=592
+  _globals['_HOLDERDEVICECODE']._serialized_end=719
+  _globals['_HOLDERDEVICEQUESTION']._serialized_start=721
+  _globals['_HOLDERDEVICEQUESTION']._serialized_end=761
+  _globals['_HOLDERDEVICEREPLY']._serialized_start=763
+  _globals['_HOLDERDEVICEREPLY']._serialized_end=861
+  _globals['_HOLDERDEVICECANCELLED']._serialized_start=863
+  _globals['_HOLDERDEVICECANCELLED']._serialized_end=886
+  _globals['_HOLDERLOGONREPLY']._serialized_start=888
+  _globals['_HOLDERLOGONREPLY']._serialized_end=960
+  _globals['_HOLDERLOGOFFREQUEST']._serialized_start=962
+  _globals['_HOLDERLOGOFFREQUEST']._serialized_end=983
+  _globals['_HOLDERLOGOFFREPLY']._serialized_start=985
+  _globals['_HOLDERLOGOFFREPLY']._serialized_end=1004
+  _globals['_HOLDERWHOISREQUEST']._serialized_start=1006
+  _globals['_HOLDERWHOISREQUEST']._serialized_end=1026
+  _globals['_HOLDERVIEW']._serialized_start=1028
+  _globals['_HOLDERVIEW']._serialized_end=1136
+  _globals['_SELFSERVICE']._serialized_start=1139
+  _globals['_SELFSERVICE']._serialized_end=2091
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from shared.proto import approvals_pb2 as shared_dot_proto_dot_approvals__pb2
 from shared.proto import console_pb2 as shared_dot_proto_dot_console__pb2
 from shared.proto import credentials_pb2 as shared_dot_proto_dot_credentials__pb2
 from shared.proto import self_service_pb2 as shared_dot_proto_dot_self__service__pb2
@@ -88,6 +89,21 @@ class SelfServiceStub:
                 request_serializer=shared_dot_proto_dot_credentials__pb2.DecideRequest.SerializeToString,
                 response_deserializer=shared_dot_proto_dot_credentials__pb2.DecideReply.FromString,
                 _registered_method=True)
+        self.RequestApproval = channel.unary_unary(
+                '/kiosk.v1.SelfService/RequestApproval',
+                request_serializer=shared_dot_proto_dot_approvals__pb2.RequestApprovalRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_approvals__pb2.ApprovalView.FromString,
+                _registered_method=True)
+        self.ListApprovals = channel.unary_unary(
+                '/kiosk.v1.SelfService/ListApprovals',
+                request_serializer=shared_dot_proto_dot_approvals__pb2.ListApprovalsRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_approvals__pb2.ListApprovalsReply.FromString,
+                _registered_method=True)
+        self.WithdrawApproval = channel.unary_unary(
+                '/kiosk.v1.SelfService/WithdrawApproval',
+                request_serializer=shared_dot_proto_dot_approvals__pb2.WithdrawApprovalRequest.SerializeToString,
+                response_deserializer=shared_dot_proto_dot_approvals__pb2.ApprovalView.FromString,
+                _registered_method=True)
 
 
 class SelfServiceServicer:
@@ -165,6 +181,27 @@ class SelfServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestApproval(self, request, context):
+        """Ask a second person for what the holder may do, where the template asks for one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApprovals(self, request, context):
+        """What the holder asked for and that waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawApproval(self, request, context):
+        """Take it back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SelfServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -217,6 +254,21 @@ def add_SelfServiceServicer_to_server(servicer, server):
                     servicer.Decide,
                     request_deserializer=shared_dot_proto_dot_credentials__pb2.DecideRequest.FromString,
                     response_serializer=shared_dot_proto_dot_credentials__pb2.DecideReply.SerializeToString,
+            ),
+            'RequestApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestApproval,
+                    request_deserializer=shared_dot_proto_dot_approvals__pb2.RequestApprovalRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_approvals__pb2.ApprovalView.SerializeToString,
+            ),
+            'ListApprovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApprovals,
+                    request_deserializer=shared_dot_proto_dot_approvals__pb2.ListApprovalsRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_approvals__pb2.ListApprovalsReply.SerializeToString,
+            ),
+            'WithdrawApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawApproval,
+                    request_deserializer=shared_dot_proto_dot_approvals__pb2.WithdrawApprovalRequest.FromString,
+                    response_serializer=shared_dot_proto_dot_approvals__pb2.ApprovalView.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -491,6 +543,87 @@ class SelfService:
             '/kiosk.v1.SelfService/Decide',
             shared_dot_proto_dot_credentials__pb2.DecideRequest.SerializeToString,
             shared_dot_proto_dot_credentials__pb2.DecideReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.SelfService/RequestApproval',
+            shared_dot_proto_dot_approvals__pb2.RequestApprovalRequest.SerializeToString,
+            shared_dot_proto_dot_approvals__pb2.ApprovalView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.SelfService/ListApprovals',
+            shared_dot_proto_dot_approvals__pb2.ListApprovalsRequest.SerializeToString,
+            shared_dot_proto_dot_approvals__pb2.ListApprovalsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kiosk.v1.SelfService/WithdrawApproval',
+            shared_dot_proto_dot_approvals__pb2.WithdrawApprovalRequest.SerializeToString,
+            shared_dot_proto_dot_approvals__pb2.ApprovalView.FromString,
             options,
             channel_credentials,
             insecure,

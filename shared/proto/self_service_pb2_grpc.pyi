@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from shared.proto import approvals_pb2 as _approvals_pb2
 from shared.proto import console_pb2 as _console_pb2
 from shared.proto import credentials_pb2 as _credentials_pb2
 from shared.proto import self_service_pb2 as _self_service_pb2
@@ -57,6 +58,12 @@ class SelfServiceStub:
     """The holder's credentials: those of this text, or all."""
     Decide: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.DecideRequest, _credentials_pb2.DecideReply]
     """Suspend or revoke a credential of the holder whose card is not here."""
+    RequestApproval: _grpc.UnaryUnaryMultiCallable[_approvals_pb2.RequestApprovalRequest, _approvals_pb2.ApprovalView]
+    """Ask a second person for what the holder may do, where the template asks for one."""
+    ListApprovals: _grpc.UnaryUnaryMultiCallable[_approvals_pb2.ListApprovalsRequest, _approvals_pb2.ListApprovalsReply]
+    """What the holder asked for and that waits."""
+    WithdrawApproval: _grpc.UnaryUnaryMultiCallable[_approvals_pb2.WithdrawApprovalRequest, _approvals_pb2.ApprovalView]
+    """Take it back."""
 
 @_typing.type_check_only
 class SelfServiceAsyncStub(SelfServiceStub):
@@ -85,6 +92,12 @@ class SelfServiceAsyncStub(SelfServiceStub):
     """The holder's credentials: those of this text, or all."""
     Decide: _aio.UnaryUnaryMultiCallable[_credentials_pb2.DecideRequest, _credentials_pb2.DecideReply]  # type: ignore[assignment]
     """Suspend or revoke a credential of the holder whose card is not here."""
+    RequestApproval: _aio.UnaryUnaryMultiCallable[_approvals_pb2.RequestApprovalRequest, _approvals_pb2.ApprovalView]  # type: ignore[assignment]
+    """Ask a second person for what the holder may do, where the template asks for one."""
+    ListApprovals: _aio.UnaryUnaryMultiCallable[_approvals_pb2.ListApprovalsRequest, _approvals_pb2.ListApprovalsReply]  # type: ignore[assignment]
+    """What the holder asked for and that waits."""
+    WithdrawApproval: _aio.UnaryUnaryMultiCallable[_approvals_pb2.WithdrawApprovalRequest, _approvals_pb2.ApprovalView]  # type: ignore[assignment]
+    """Take it back."""
 
 class SelfServiceServicer(metaclass=_abc_1.ABCMeta):
     """Holders at this station: who they are, and their own cards and credentials. Whoever is logged on sends the token with every
@@ -170,5 +183,29 @@ class SelfServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_credentials_pb2.DecideReply, _abc.Awaitable[_credentials_pb2.DecideReply]]:
         """Suspend or revoke a credential of the holder whose card is not here."""
+
+    @_abc_1.abstractmethod
+    def RequestApproval(
+        self,
+        request: _approvals_pb2.RequestApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approvals_pb2.ApprovalView, _abc.Awaitable[_approvals_pb2.ApprovalView]]:
+        """Ask a second person for what the holder may do, where the template asks for one."""
+
+    @_abc_1.abstractmethod
+    def ListApprovals(
+        self,
+        request: _approvals_pb2.ListApprovalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approvals_pb2.ListApprovalsReply, _abc.Awaitable[_approvals_pb2.ListApprovalsReply]]:
+        """What the holder asked for and that waits."""
+
+    @_abc_1.abstractmethod
+    def WithdrawApproval(
+        self,
+        request: _approvals_pb2.WithdrawApprovalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_approvals_pb2.ApprovalView, _abc.Awaitable[_approvals_pb2.ApprovalView]]:
+        """Take it back."""
 
 def add_SelfServiceServicer_to_server(servicer: SelfServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
 
+from kiosk.approvals import request, show, waiting, withdraw
 from kiosk.backend.identity import store_identity
 from kiosk.cli import cli
 from kiosk.commands import Result
@@ -18,6 +20,8 @@ from kiosk.holder import ByPassword, log_on_by_password
 from kiosk.log_on import log_off
 from kiosk.session_file import FILE
 from shared import errors
+from shared.approvals import ApprovalWish
+from shared.credential.approval import Way
 from shared.credential.lifecycle import OperationKind
 from tests.server.rpc.holders import ANNA, OWN, PASSWORD
 from tests.server.rpc.world import World, running
@@ -122,3 +126,17 @@ def test_options_that_do_not_go_together_are_refused(line: str) -> None:
     said = CliRunner().invoke(cli, ["log-on", *line.split()])
     assert said.exit_code == 2
     assert "Usage" in said.output
+
+
+async def test_what_a_holder_asked_a_second_person_for_is_asked_of_their_own_service(
+    machine: Machine,
+) -> None:
+    """The service of operators refuses a holder, whatever they ask."""
+    await machine.log_on()
+    assert (await waiting(machine.config)).document == {"ok": True, "approvals": []}
+    with pytest.raises(errors.NotYours):
+        await request(machine.config, ApprovalWish(way=Way.ISSUE, template="badge"))
+    with pytest.raises(errors.NotYours):
+        await withdraw(machine.config, UUID(int=1))
+    with pytest.raises(errors.NotAllowed):
+        await show(machine.config, UUID(int=1))

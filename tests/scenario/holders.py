@@ -26,6 +26,7 @@ from shared.relay import OperationKind
 from shared.secret import Secret
 from shared.self_service import CardShown, CodeGiven, HolderGiven, PasswordGiven
 from shared.station_profile import EVERYTHING, StationProfile
+from tests.scenario.approving import service
 from tests.scenario.lab import ALICE as SAME_NAMES
 from tests.scenario.lab import BOB, DirectBackend, Holder, Lab
 from tests.scenario.templates import EMPLOYEE
@@ -121,7 +122,7 @@ class Kiosk:
         self.operators = operators
         self.acting = Acting(lab.store.operators, lab.store.roles, operators, holders=self.sessions)
         self.access = Access(lab.store.stations, services.clock, self.acting, lab.store.audit)
-        self.self_services = SelfServices(services, self.sessions, lab.backend._console)
+        self.self_services = SelfServices(services, self.sessions, lab.backend._console, service(lab))
         engine = OperationEngine(services, self.acting.again)
         self.backend = HolderBackend(lab, self.self_services, engine, self.station)
         lab.backend = self.backend

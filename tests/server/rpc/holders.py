@@ -1,5 +1,6 @@
 """Holders at the server's door: real sessions, and one card that is theirs."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from server.authority.access import Caller
@@ -8,6 +9,7 @@ from server.authority.self_service import SelfServices
 from server.connectors.directory.memory import MemoryDirectory
 from server.ports.connection import Ability
 from shared import errors
+from shared.approvals import ApprovalView, ApprovalWish
 from shared.console import CardHints, CardView
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import HolderId, Person, State
@@ -66,3 +68,15 @@ class OwnCards(SelfServices):
         if record_id != OWN:
             raise errors.NotYours
         return DecisionView(state=State.SUSPENDED, facts={})
+
+    async def request_approval(self, caller: Caller, wish: ApprovalWish) -> ApprovalView:
+        del caller, wish
+        raise errors.NotYours
+
+    async def approvals(self, caller: Caller) -> Sequence[ApprovalView]:
+        assert caller.holder is not None
+        return ()
+
+    async def withdraw_approval(self, caller: Caller, request_id: UUID) -> ApprovalView:
+        del caller, request_id
+        raise errors.NotYours

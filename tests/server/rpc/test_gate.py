@@ -95,6 +95,12 @@ VALID: dict[str, bytes] = {
     "/kiosk.v1.SelfService/Decide": credentials_pb2.DecideRequest(
         record_id=bytes(16), operation=operations_pb2.OPERATION_KIND_REVOKE, reason="lost"
     ).SerializeToString(),
+    "/kiosk.v1.SelfService/RequestApproval": approvals_pb2.RequestApprovalRequest(
+        operation="unblock", card=str(UUID(int=1))
+    ).SerializeToString(),
+    "/kiosk.v1.SelfService/WithdrawApproval": approvals_pb2.WithdrawApprovalRequest(
+        request_id=bytes(16)
+    ).SerializeToString(),
     "/kiosk.v1.Sessions/LogOn": sessions_pb2.LogOnRequest(proof=PROOF).SerializeToString(),
     "/kiosk.v1.Sessions/StepUp": sessions_pb2.StepUpRequest(proof=PROOF).SerializeToString(),
     "/kiosk.v1.Approvals/RequestApproval": approvals_pb2.RequestApprovalRequest(
