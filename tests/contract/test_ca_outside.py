@@ -1,5 +1,6 @@
 """What every certificate authority does, whatever its product: asked, found, revoked, and when things go wrong."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from tests.contract.ca import (
     ejbca,
     entrust,
     est,
+    real_step_ca,
     step_ca,
     vault,
 )
@@ -68,6 +70,8 @@ RSA_KEY: Final = rsa.generate_private_key(65537, 2048)
 
 REAL: Final = django_ca.DjangoCa.KIND
 """A server that is no double: it makes no trouble on demand."""
+REAL_STEP_CA: Final = "real_step_ca"
+"""Another one, which is there where `tests.optional.step_ca` has built it."""
 
 
 def able(*abilities: Ability, outside: bool = False, troubles: bool = False) -> pytest.MarkDecorator:
@@ -77,7 +81,17 @@ def able(*abilities: Ability, outside: bool = False, troubles: bool = False) -> 
         chosen = [kind for kind in chosen if kind is not AUTHORITY]
     if not troubles and REAL.abilities.issuperset(abilities):
         chosen.append(pytest.param(REAL, marks=pytest.mark.xdist_group("django-ca")))
-    return pytest.mark.parametrize("bench", chosen, ids=lambda kind: kind.name, indirect=True)
+    if (
+        not troubles
+        and real_step_ca.PROGRAM in os.environ
+        and step_ca.StepCa.KIND.abilities.issuperset(abilities)
+    ):
+        chosen.append(REAL_STEP_CA)
+    return pytest.mark.parametrize("bench", chosen, ids=_name_of, indirect=True)
+
+
+def _name_of(chosen: Kind | str) -> str:
+    return chosen if isinstance(chosen, str) else chosen.name
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +100,20 @@ def django(tmp_path_factory: pytest.TempPathFactory) -> Iterator[django_ca.Serve
         yield server
 
 
+@pytest.fixture(scope="module")
+def step(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real_step_ca.Server]:
+    program = Path(os.environ[real_step_ca.PROGRAM])
+    with real_step_ca.Server(program, tmp_path_factory.mktemp("step-ca")).running() as server:
+        yield server
+
+
 @pytest.fixture
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     if request.param is REAL:
         yield django_ca.bench(django_ca.DjangoCa(request.getfixturevalue("django")))
+        return
+    if request.param == REAL_STEP_CA:
+        yield real_step_ca.bench(real_step_ca.RealStepCa(request.getfixturevalue("step")))
         return
     product, bench_of = PRODUCTS[request.param]
     double = product(tmp_path)

@@ -1,7 +1,7 @@
 """Smallstep step-ca, by one-time tokens of a JWK or X5C provisioner.
 
-The provisioner's X.509 template makes the certificate: it takes subject and names from the request, and what a template of ours
-calls a profile from `templateData.profile`. Revocation is passive: it blocks renewal, and is published where the server keeps a
+The provisioner's X.509 template makes the certificate: it takes names from the request, the subject in its order from
+`templateData.subject`, and what a template of ours calls a profile from `templateData.profile`. Revocation is passive: it blocks renewal, and is published where the server keeps a
 revocation list. Nobody can search here.
 
 Source: step-ca's HTTP API (`/1.0/sign`, `/1.0/revoke`, `/1.0/provisioners`).
@@ -9,6 +9,7 @@ Source: step-ca's HTTP API (`/1.0/sign`, `/1.0/revoke`, `/1.0/provisioners`).
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -33,6 +34,8 @@ REASON_CODES: Final[Mapping[Reason, int]] = {
 """[RFC 5280] 5.3.1."""
 PAGES: Final = 20
 """Of provisioners, at the most."""
+_PLAIN: Final = "/!$&()*+,:;=?@"
+"""What step-ca leaves as it is in the part of an audience by which it finds an X5C provisioner."""
 
 
 class StepAuthority(OutsideAuthority):
@@ -63,7 +66,7 @@ class StepAuthority(OutsideAuthority):
         asked: dict[str, Any] = {
             "csr": pem_request(request),
             "ott": self._token("sign", str(common[-1].value) if common else "", _plain_names(parsed)),
-            "templateData": {"profile": request.profile},
+            "templateData": {"profile": request.profile, "subject": _attributes(parsed.subject)},
         }
         if request.not_after is not None:
             asked["notAfter"] = request.not_after.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -123,7 +126,14 @@ class StepAuthority(OutsideAuthority):
 
     def _token(self, action: str, subject: str, names: tuple[str, ...] = ()) -> str:
         audience = f"{self.http.base}/1.0/{action}"
+        if self._provisioner.has_chain:
+            audience += f"#x5c/{quote(self._provisioner.name, safe=_PLAIN)}"
         return self._provisioner.token(audience=audience, subject=subject, now=self.clock.now(), names=names)
+
+
+def _attributes(subject: x509.Name) -> list[dict[str, str]]:
+    """Return a subject as a template keeps its order by `extraNames`: step-ca sorts what it reads from a request."""
+    return [{"type": each.oid.dotted_string, "value": str(each.value)} for each in subject]
 
 
 def _plain_names(request: x509.CertificateSigningRequest) -> tuple[str, ...]:

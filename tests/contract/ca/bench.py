@@ -53,7 +53,9 @@ def request_for(key: Key, profile: str, names: Names = ANNA, **changed: Any) -> 
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name.from_rfc4514_string(names.subject)
     )
-    for each in requested_extensions(upn=names.upn, mail=names.mail, sid=names.sid):
+    for each in requested_extensions(
+        upn=names.upn, mail=names.mail, sid=names.sid, card=names.card, fascn=names.fascn
+    ):
         builder = builder.add_extension(each, critical=False)
     values: dict[str, Any] = {
         "request_id": RequestId(uuid4()),

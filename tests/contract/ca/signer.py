@@ -109,6 +109,8 @@ def make(
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if purpose is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    if purpose is not None and not ca:
+        builder = builder.add_extension(key_usage(digital_signature=True), critical=True)
     return Pair(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 

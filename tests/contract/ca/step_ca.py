@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from server.connectors.ca.one_time_token import jwk, thumbprint
 from server.connectors.ca.step_ca import KIND
@@ -25,6 +25,8 @@ from tests.contract.ca.signer import Pair, make, other_extensions, requested_nam
 from tests.contract.ca.web import Double, Refuse, Trouble, body_of
 
 PROVISIONER: Final = "kiosk"
+BY_CERTIFICATE: Final = "our certificates"
+"""Its provisioner of type X5C."""
 CLAIMS: Final = {"iss", "aud", "sub", "sans", "iat", "nbf", "exp", "jti"}
 MAX_TOKEN_S: Final = 300
 
@@ -52,7 +54,7 @@ class StepCa(Double):
     async def provisioners(self, request: web.Request) -> web.Response:
         public = self.key.public_key()
         listed = {"type": "JWK", "name": PROVISIONER, "key": {**jwk(public), "kid": thumbprint(public)}}
-        other = {"type": "X5C", "name": "certificates", "roots": base64.b64encode(b"pem").decode()}
+        other = {"type": "X5C", "name": BY_CERTIFICATE, "roots": base64.b64encode(b"pem").decode()}
         if "cursor" not in request.query:
             return web.json_response({"provisioners": [other], "nextCursor": "2"})
         return web.json_response({"provisioners": [listed], "nextCursor": ""})
@@ -73,6 +75,9 @@ class StepCa(Double):
             raise Refuse(status=403, why="certificate request does not contain the valid SANs")
         if body.get("templateData", {}).get("profile") not in {"cards", "signing"}:
             raise Refuse(status=400, why="error applying certificate template: no such profile")
+        subject = [(each["type"], each["value"]) for each in body["templateData"]["subject"]]
+        if subject != [(each.oid.dotted_string, each.value) for each in parsed.subject]:
+            raise Refuse(status=400, why="error applying certificate template: another subject")
         if self.trouble is Trouble.DENIED:
             raise Refuse(status=403, why="the duration for Anna Berg is more than the authorized maximum")
         until = datetime.fromisoformat(body["notAfter"]) if "notAfter" in body else None
@@ -117,8 +122,9 @@ class StepCa(Double):
         now = datetime.now(UTC).timestamp()
         good = (
             claims.keys() == CLAIMS
-            and claims["iss"] == PROVISIONER
-            and claims["aud"] == f"{self.url}/1.0/{action}"
+            and claims["iss"] == (BY_CERTIFICATE if "x5c" in header else PROVISIONER)
+            and claims["aud"]
+            == f"{self.url}/1.0/{action}" + ("#x5c/our%20certificates" if "x5c" in header else "")
             and claims["nbf"] <= now < claims["exp"]
             and claims["exp"] - claims["nbf"] <= MAX_TOKEN_S
             and claims["jti"] not in self._spent
@@ -135,6 +141,10 @@ class StepCa(Double):
         if "x5c" in header:
             leaf = x509.load_der_x509_certificate(base64.b64decode(header["x5c"][0]))
             leaf.verify_directly_issued_by(self.signer.root.certificate)
+            purposes = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+            usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
+            if ExtendedKeyUsageOID.CLIENT_AUTH not in purposes or not usage.digital_signature:
+                raise ValueError
             found = leaf.public_key()
             assert isinstance(found, ec.EllipticCurvePublicKey)
             key = found

@@ -1,0 +1,1 @@
+"""Jobs that no run of the tests needs: what they prove, other tests prove with doubles."""
