@@ -1,7 +1,7 @@
 """An installation in memory for one rehearsal: nothing of it is kept, and nothing in it is real but the people.
 
 Its parts are made here from nothing. It is told what the real certificate authorities can do, not who they are; the
-directories are the real ones, and a directory can only be read.
+directories are the real ones, and can only be read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,10 +29,12 @@ from server.operations.rehearsal import Rehearsals, Sources
 from server.operations.rehearsal_card import Scratch
 from server.operations.services import ContentSigner, Services
 from server.ports.ca import Abilities, Outcome, Reason, SignRequest
-from server.ports.directory import Directory
+from server.ports.connection import Ability
+from server.ports.directory import Directory, HasAbilities
 from server.store.memory import MemoryStore
 from shared import errors
 from shared.clock import Clock
+from shared.credential.model import HolderId, Person
 from shared.piv.ids import Algorithm
 from shared.virtual.keys import generate_key
 from shared.virtual.lab import lab_root
@@ -104,6 +106,33 @@ class ScratchAuthority(BuiltinAuthority):
         """Do nothing: what a record names was signed by the real one, and stays as it is."""
 
 
+class ReadDirectory:
+    """A directory of the installation, of which people are read. It is told nothing: it only claims to listen."""
+
+    def __init__(self, real: Directory) -> None:
+        """Read `real`."""
+        self._real = real
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """What the real one can do."""
+        return self._real.abilities if isinstance(self._real, HasAbilities) else frozenset()
+
+    async def search(self, text: str, limit: int) -> Sequence[Person]:
+        """Search the real one; raises as it does."""
+        return await self._real.search(text, limit)
+
+    async def get(self, holder: HolderId) -> Person | None:
+        """Ask the real one; raises as it does."""
+        return await self._real.get(holder)
+
+    async def publish(self, holder: HolderId, certificate: bytes) -> None:
+        """Do nothing: nobody's card has this certificate."""
+
+    async def withdraw(self, holder: HolderId, certificate: bytes) -> None:
+        """Do nothing, either."""
+
+
 def rehearsals(services: Services, *, organisation: str, publication: Publication) -> Rehearsals:
     """Return dry runs of what `services` would do.
 
@@ -152,7 +181,7 @@ async def build_scratch(facade: Facade, generations: int) -> Scratch:
         store=store,
         keystore=keystore,
         authorities=authorities,
-        directories=facade.directories,
+        directories={name: ReadDirectory(real) for name, real in facade.directories.items()},
         signer=ContentSigner(
             key=CONTENT_SIGNING_KEY,
             certificate=await certify_content_signer(first.issuer, keystore, store.ledger),

@@ -47,14 +47,8 @@ from server.connectors.keystore.software import SoftwareKeyStore
 from server.connectors.kinds import AUTHORITY, BY_NAME, KINDS
 from server.given import connect_given
 from server.identity import Identity, load_identity, make_identity, pem
-from server.jobs.certificate_tasks import certificate_tasks
-from server.jobs.credentials import credentials
-from server.jobs.leavers import leavers
-from server.jobs.orphans import orphans
-from server.jobs.renewal import renewal
-from server.jobs.runner import Job, Runner
-from server.jobs.succession import succession
-from server.jobs.temporary import temporary
+from server.jobs.rota import rota
+from server.jobs.runner import Runner
 from server.machines import applications, fleet
 from server.operations.engine import OperationEngine
 from server.operations.lateness import Deadlines
@@ -260,7 +254,8 @@ class Server:
             warning=timedelta(hours=settings.jobs.warn_after_hours),
             limit=timedelta(hours=settings.jobs.limit_hours),
         )
-        self._jobs = _jobs(parts, self._deadlines) if work else ()
+        orphan_after = timedelta(days=settings.jobs.orphan_after_days)
+        self._jobs = rota(parts.store, self._deadlines, orphan_after=orphan_after) if work else ()
         self._runner = Runner(
             parts.services, self._jobs, holder=str(uuid4()), random=secrets.SystemRandom().random
         )
@@ -384,17 +379,3 @@ def _sessions(parts: Parts) -> Sessions:
         agent_idle=timedelta(minutes=settings.sessions.agent_idle_minutes),
     )
     return Sessions(parts.store, parts.clock, names=settings.names, limits=limits)
-
-
-def _jobs(parts: Parts, deadlines: Deadlines) -> tuple[Job, ...]:
-    """Return what the server does again and again on its own."""
-    store, settings = parts.store, parts.settings.jobs
-    return (
-        certificate_tasks(store, deadlines),
-        orphans(timedelta(days=settings.orphan_after_days)),
-        temporary(),
-        succession(),
-        renewal(store),
-        leavers(store),
-        credentials(store),
-    )

@@ -10,6 +10,7 @@ from typing import Final
 from server.authority.acts import Acts
 from server.authority.holder_proofs import knows_passwords, takes_devices
 from server.authority.services import TemplateAction, TemplateLine, TemplateText
+from server.operations.write_back import writable
 from server.ports.ca import CertificateAuthority
 from server.ports.directory import Directory
 from server.ports.store import AuditKind, AuditRecord, StoredTemplate, TemplateStore
@@ -109,7 +110,9 @@ class Templates:
         current = await self._store.latest(template.name)
         abilities = {name: authority.abilities for name, authority in self._authorities.items()}
         problems = [
-            *lint.check_connections(template, abilities, frozenset(self._directories)),
+            *lint.check_connections(
+                template, abilities, frozenset(self._directories), writable(self._directories)
+            ),
             *self._check_passwords(template),
         ]
         same = current is not None and current.ref.digest == template.digest

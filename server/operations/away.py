@@ -18,6 +18,7 @@ from server.operations.decide import (
 from server.operations.journal import Journal
 from server.operations.services import Services
 from server.operations.tasks import attempt
+from server.operations.write_back import tell
 from server.ports.store import (
     ApprovalSpent,
     Opening,
@@ -115,6 +116,7 @@ class Decisions:
     ) -> Decided:
         facts = await self._take(caller, record, decided, because, clear)
         waiting = await attempt(self._services, decided.record.tasks)
+        await tell(self._services, record.record_id)
         return Decided(state=decided.record.state, facts={**facts, "waiting": waiting}, waiting=waiting)
 
     async def end(self, record: CardRecord) -> None:

@@ -24,6 +24,7 @@ from server.operations.talk import Talk
 from server.operations.unregister import unregister
 from server.operations.update import update
 from server.operations.withdraw import delete, retire, revoke, suspend
+from server.operations.write_back import tell
 from server.ports.store import AuditKind, AuditRecord, OperationClosed
 from shared import errors
 from shared.credential.lifecycle import CONTINUED, OperationKind
@@ -104,6 +105,8 @@ class OperationEngine:
             log.exception("operation fault %s: %s", incident, type(fault).__name__)
             await self._failed(op, station, errors.ServerFault(incident=incident))
         else:
+            if op.journal.lease is not None:
+                await tell(self._services, op.journal.lease.record_id)
             state = await self._state(op)
             facts = {**ended.facts, "round_trips": talk.round_trips, "commands": talk.commands}
             await station.send(Done(state=state, facts=facts))

@@ -4,7 +4,7 @@ On a new card: inspect (1 round trip), own and make keys (3), secrets and certif
 certificate authorities, write and read back (2). Cut anywhere, it is planned again at the next insertion.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -34,6 +34,7 @@ from server.operations.own import (
 from server.operations.proof import pin_uses
 from server.operations.puk import next_puk, settle_puk, use_puk
 from server.operations.read_back import probes, write_and_read_back
+from server.operations.write_back import publications, writable
 from server.ports.ca import Names
 from server.ports.store import (
     AuditKind,
@@ -107,7 +108,7 @@ async def issue(op: Operation) -> Ended:
     await revoke_lost(op, record, job.steps)
     issued = await _certificates(op, wanted, job.facts.profile.object_max)
     await _write(op, job, record, {slot: each.certificate for slot, each in issued.items()})
-    await _confirm(op, job, issued.values())
+    await _confirm(op, job, tuple(issued.values()))
     return Ended(facts={"holder": job.person.name, "template": job.template.title, **followed})
 
 
@@ -127,7 +128,8 @@ async def _prepare(op: Operation) -> Issue:
     check_blank(facts, record)
     ref, template = await op.template(cut.template if cut else None, op.begin.template)
     abilities = {name: authority.abilities for name, authority in op.services.authorities.items()}
-    lint.require(template, facts.profile, abilities, op.services.directories.keys())
+    directories = op.services.directories
+    lint.require(template, facts.profile, abilities, directories.keys(), writable(directories))
     if record is not None and record.management_key.proven not in {None, FACTORY}:
         lint.require_key_kept(template, record.management_algorithm)
     if template.attestation.required:
@@ -288,11 +290,12 @@ async def _write(op: Operation, job: Issue, record: CardRecord, certificates: Ma
     )
 
 
-async def _confirm(op: Operation, job: Issue, issued: Iterable[CertificateRecord]) -> None:
+async def _confirm(op: Operation, job: Issue, issued: Sequence[CertificateRecord]) -> None:
     """Say in the record that the credential is issued: the last commit."""
     now = op.services.clock.now()
     op.journal.note(
         *(CertificateChanged(certificate=replace(each, state=CertificateState.CONFIRMED)) for each in issued),
+        *publications(op.services, job.template, job.record.record_id, job.person.holder, issued),
         CredentialChanged(
             credential=CredentialRecord(
                 credential_id=CredentialId(uuid4()),

@@ -28,6 +28,7 @@ from server.operations.proof import wants_pin
 from server.operations.read_back import key_shown, nothing_left, probes, read_back
 from server.operations.replacement import BUILDING, ENDING, Replacement, lost_in, prepare
 from server.operations.tasks import attempt
+from server.operations.write_back import publications
 from server.ports.store import (
     AuditKind,
     CertificateChanged,
@@ -342,6 +343,7 @@ async def _confirm(op: Operation, job: Replacement, issued: Sequence[Certificate
     lost = lost_in(op, job, record)
     op.journal.note(
         *(CertificateChanged(certificate=replace(each, state=CertificateState.CONFIRMED)) for each in issued),
+        *publications(op.services, job.template, job.record.record_id, job.person.holder, issued),
         *_moved(job, record),
     )
     await op.advance(done=WRITING, begun=ENDING)

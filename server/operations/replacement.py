@@ -15,6 +15,7 @@ from server.operations.attest import trust_for
 from server.operations.lost import unconfirmed_keys, without_unconfirmed
 from server.operations.objects import FASCN, IdentityObjects, identity_objects, only_ours
 from server.operations.operation import Operation
+from server.operations.write_back import writable
 from server.ports.ca import CanGreet, Names, SignRequest
 from shared import errors
 from shared.credential import lint, plan
@@ -143,7 +144,8 @@ async def prepare(op: Operation) -> Replacement:
     known = cut.template if cut is not None else None if newest else credential.template
     ref, template = await op.template(known, credential.template.name)
     abilities = {name: authority.abilities for name, authority in op.services.authorities.items()}
-    lint.require(template, facts.profile, abilities, op.services.directories.keys())
+    directories = op.services.directories
+    lint.require(template, facts.profile, abilities, directories.keys(), writable(directories))
     if template.attestation.required:
         trust_for(op, template)
     person = await _person(op, template, credential)

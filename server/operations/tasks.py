@@ -211,7 +211,9 @@ async def _found(
         return found.certificate
     missing = found is None or isinstance(found, Issued)
     searched = services.clock.now() - task.asked_at >= SEARCHED_FOR
-    if isinstance(found, Pending | Unanswered) or (missing and not authority.abilities.knows_at_once and not searched):
+    if isinstance(found, Pending | Unanswered) or (
+        missing and not authority.abilities.knows_at_once and not searched
+    ):
         raise errors.ConnectorUnreachable(connection=task.connection, reason="the request is looked for")
     return b""
 

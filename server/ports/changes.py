@@ -8,6 +8,7 @@ from uuid import UUID
 
 from server.ports.audit import AuditRecord
 from server.ports.operators import OperatorRecord
+from server.ports.write_back import WriteBack
 from shared.credential.model import (
     CertificateRecord,
     CertificateTask,
@@ -76,7 +77,10 @@ class CertificateChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateTaskAsked:
-    """A certificate authority is to do this; it replaces what it was to do with the same certificate before."""
+    """A certificate authority is to do this; it replaces what it was to do with the same certificate before.
+
+    A certificate that is to be revoked is withdrawn from its directory, too.
+    """
 
     task: CertificateTask
 
@@ -86,6 +90,13 @@ class CertificateTaskDone:
     """What a certificate authority was to do with this certificate was done here, or is not wanted any more."""
 
     request_id: RequestId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteBackAsked:
+    """A directory is to be told of a certificate, which was proven on the card."""
+
+    entry: WriteBack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +128,7 @@ class CodeEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateChanged:
-    """The combined state of the card."""
+    """The combined state of the card; with one that is out of use for good, its certificates are withdrawn from directories."""
 
     state: State
 
@@ -158,6 +169,7 @@ Change = (
     | CertificateChanged
     | CertificateTaskAsked
     | CertificateTaskDone
+    | WriteBackAsked
     | CredentialChanged
     | OperatorRegistered
     | CodeEnded

@@ -25,8 +25,8 @@ from server.ports.changes import Change as Change  # noqa: PLC0414  # likewise
 from server.ports.changes import CodeEnded as CodeEnded  # noqa: PLC0414  # likewise
 from server.ports.changes import CredentialChanged as CredentialChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import KeyChanged as KeyChanged  # noqa: PLC0414  # likewise
-from server.ports.changes import ManagementAlgorithmChanged as ManagementAlgorithmChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import KeyDisclosed as KeyDisclosed  # noqa: PLC0414  # likewise
+from server.ports.changes import ManagementAlgorithmChanged as ManagementAlgorithmChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import OperationClosed as OperationClosed  # noqa: PLC0414  # likewise
 from server.ports.changes import OperatorRegistered as OperatorRegistered  # noqa: PLC0414  # likewise
 from server.ports.changes import PinChanged as PinChanged  # noqa: PLC0414  # likewise
@@ -34,6 +34,7 @@ from server.ports.changes import PukDisclosed as PukDisclosed  # noqa: PLC0414  
 from server.ports.changes import SecretChanged as SecretChanged  # noqa: PLC0414  # likewise
 from server.ports.changes import SecretsCarried as SecretsCarried  # noqa: PLC0414  # likewise
 from server.ports.changes import StateChanged as StateChanged  # noqa: PLC0414  # likewise
+from server.ports.changes import WriteBackAsked as WriteBackAsked  # noqa: PLC0414  # likewise
 from server.ports.connections import ConnectionStore as ConnectionStore  # noqa: PLC0414  # a word of the store
 from server.ports.credentials import CodeStore as CodeStore  # noqa: PLC0414  # likewise
 from server.ports.credentials import CredentialStore as CredentialStore  # noqa: PLC0414  # likewise
@@ -71,6 +72,7 @@ from server.ports.tasks import FAILED as FAILED  # noqa: PLC0414  # likewise
 from server.ports.tasks import JobRecord as JobRecord  # noqa: PLC0414  # likewise
 from server.ports.tasks import JobStore as JobStore  # noqa: PLC0414  # likewise
 from server.ports.tasks import TaskStore as TaskStore  # noqa: PLC0414  # likewise
+from server.ports.write_back import WriteBackStore as WriteBackStore  # noqa: PLC0414  # likewise
 from shared.credential.model import (
     CardRecord,
     CredentialId,
@@ -225,6 +227,11 @@ class Store(Protocol):
     @property
     def tasks(self) -> TaskStore:
         """What certificate authorities still have to do."""
+        ...
+
+    @property
+    def write_backs(self) -> WriteBackStore:
+        """What directories are told of certificates."""
         ...
 
     @property

@@ -31,17 +31,19 @@ from server.ports.store import (
     SecretChanged,
     SecretsCarried,
     StateChanged,
+    WriteBackAsked,
 )
-from server.store import evidence, schema
+from server.store import evidence, schema, write_backs
 from server.store.approvals import spend
 from server.store.codes import end_code
 from server.store.operators import register_operator
-from server.store.rules import DONE, check_task, not_after, words
+from server.store.rules import CLOSED_CREDENTIAL, DONE, check_task, not_after, words
 from server.store.statements import Cursor, Prepared, add, given, put
 from shared import errors
 from shared.clock import Clock
 from shared.credential.model import (
     CardRecord,
+    CertificateAction,
     CertificateRecord,
     CertificateTask,
     CredentialRecord,
@@ -301,7 +303,14 @@ def _certificate_changed(scope: Scope, change: CertificateChanged) -> None:
 
 
 def _task_asked(scope: Scope, change: CertificateTaskAsked) -> None:
-    _put_task(scope.cursor, scope.lease.record_id, change.task)
+    task = change.task
+    _put_task(scope.cursor, scope.lease.record_id, task)
+    if task.action is CertificateAction.REVOKE:
+        write_backs.withdraw(scope.cursor, task.request_id, task.asked_at, task.next_at)
+
+
+def _write_back_asked(scope: Scope, change: WriteBackAsked) -> None:
+    write_backs.ask(scope.cursor, scope.lease.record_id, change.entry)
 
 
 def _task_done(scope: Scope, change: CertificateTaskDone) -> None:
@@ -322,6 +331,8 @@ def _code_ended(scope: Scope, change: CodeEnded) -> None:
 
 def _state_changed(scope: Scope, change: StateChanged) -> None:
     _SET_STATE.run(scope.cursor, {"record_id": scope.lease.record_id, "state": change.state})
+    if change.state in CLOSED_CREDENTIAL:
+        write_backs.withdraw_all(scope.cursor, scope.lease.record_id, scope.clock.now())
 
 
 def _secrets_carried(scope: Scope, change: SecretsCarried) -> None:
@@ -362,6 +373,7 @@ EXECUTORS: Final[Mapping[type, Callable[[Scope, Any], None]]] = {
     CertificateChanged: _certificate_changed,
     CertificateTaskAsked: _task_asked,
     CertificateTaskDone: _task_done,
+    WriteBackAsked: _write_back_asked,
     CredentialChanged: _credential_changed,
     OperatorRegistered: _operator_registered,
     CodeEnded: _code_ended,

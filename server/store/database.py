@@ -34,6 +34,7 @@ from server.store.sessions import ChallengeTable, SessionTable
 from server.store.stations import StationTables
 from server.store.tasks import TaskTable
 from server.store.templates import TemplateTable
+from server.store.write_backs import WriteBackTable
 from server.store.writer import Writer
 from shared import errors
 from shared.clock import Clock
@@ -53,6 +54,7 @@ class Database:
         self.cards: Final = CardTables(writer, clock)
         self.credentials: Final = CredentialTables(writer)
         self.tasks: Final = TaskTable(writer, clock)
+        self.write_backs: Final = WriteBackTable(writer, clock)
         self.codes: Final = CodeTable(writer, clock)
         self.jobs: Final = JobTable(writer)
         self.templates: Final = TemplateTable(writer, clock)

@@ -22,6 +22,7 @@ from server.store.memory_sessions import MemoryChallenges, MemorySessions
 from server.store.memory_state import Book, Draft
 from server.store.memory_stations import MemoryStations
 from server.store.memory_tasks import MemoryJobs, MemoryTasks
+from server.store.memory_write_backs import MemoryWriteBacks
 from server.store.rules import ON_HOLD, check_revocation
 from shared import errors
 from shared.clock import Clock
@@ -37,6 +38,7 @@ class MemoryStore:
         self.cards: Final = MemoryCards(self._book)
         self.credentials: Final = MemoryCredentials(self._book)
         self.tasks: Final = MemoryTasks(self._book)
+        self.write_backs: Final = MemoryWriteBacks(self._book)
         self.codes: Final = MemoryCodes(self._book)
         self.jobs: Final = MemoryJobs(self._book)
         self.templates: Final = _Templates(self._book)

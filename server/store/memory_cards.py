@@ -27,10 +27,13 @@ from server.ports.store import (
     SecretChanged,
     SecretsCarried,
     StateChanged,
+    WriteBackAsked,
 )
+from server.store import memory_write_backs as write_backs
 from server.store.memory_approvals import spend
 from server.store.memory_operators import register_operator
 from server.store.memory_state import Book, Draft, LeaseRow, Operation
+from server.store.memory_tasks import keep_task
 from server.store.rules import (
     CLOSED_CREDENTIAL,
     DONE,
@@ -41,14 +44,12 @@ from server.store.rules import (
     OUT_OF_SERVICE,
     SUPERSEDED,
     check_opening,
-    check_task,
     same_card,
 )
 from shared import errors
 from shared.credential.model import (
     FACTORY,
     CardRecord,
-    CertificateTask,
     CredentialId,
     CredentialRecord,
     HolderId,
@@ -184,6 +185,7 @@ class MemoryCards:
                 spend(draft, change.request_id, lease.operation_id, lease.record_id, now)
             else:
                 apply_change(change, draft, lease)
+                write_backs.follow(draft, lease.record_id, change, self._book.clock.now())
 
 
 def _check_claims(draft: Draft, opening: Opening, now: datetime) -> None:
@@ -217,7 +219,7 @@ def _register(draft: Draft, card: CardRecord) -> None:
     if card.credential is not None:
         _keep_credential(draft, card.record_id, card.credential)
     for task in card.tasks:
-        _keep_task(draft, card.record_id, task)
+        keep_task(draft, card.record_id, task)
 
 
 def _begin(draft: Draft, opening: Opening, now: datetime) -> None:
@@ -285,14 +287,6 @@ def _check_credentials(draft: Draft, *named: CredentialId | None) -> None:
         raise errors.StoreConflict(what="reference")
 
 
-def _keep_task(draft: Draft, record_id: RecordId, task: CertificateTask) -> None:
-    check_task(task, record_id)
-    known = {certificate.request_id for certificate in draft.cards[record_id].certificates}
-    if task.request_id not in known:
-        raise errors.StoreConflict(what="reference")
-    draft.tasks[task.request_id] = task
-
-
 def _station_name(draft: Draft, station_id: StationId) -> str:
     station = draft.stations.get(station_id)
     return str(station_id) if station is None else station.name
@@ -357,7 +351,12 @@ def _(change: CertificateChanged, draft: Draft, lease: Lease) -> None:
 
 @apply_change.register
 def _(change: CertificateTaskAsked, draft: Draft, lease: Lease) -> None:
-    _keep_task(draft, lease.record_id, change.task)
+    keep_task(draft, lease.record_id, change.task)
+
+
+@apply_change.register
+def _(change: WriteBackAsked, draft: Draft, lease: Lease) -> None:
+    write_backs.ask(draft, lease.record_id, change.entry)
 
 
 @apply_change.register

@@ -33,6 +33,7 @@ from server.ports.store import (
     StoredTemplate,
     UnblockCode,
 )
+from server.ports.write_back import WriteBack
 from shared.clock import Clock
 from shared.credential.model import (
     CardRecord,
@@ -77,6 +78,7 @@ class Draft:
     cards: dict[RecordId, CardRecord] = field(default_factory=dict)
     credentials: dict[CredentialId, tuple[RecordId, CredentialRecord]] = field(default_factory=dict)
     tasks: dict[RequestId, CertificateTask] = field(default_factory=dict)
+    write_backs: dict[RequestId, WriteBack] = field(default_factory=dict)
     codes: dict[CredentialId, UnblockCode] = field(default_factory=dict)
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     operations: dict[OperationId, Operation] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class Draft:
             cards=dict(self.cards),
             credentials=dict(self.credentials),
             tasks=dict(self.tasks),
+            write_backs=dict(self.write_backs),
             codes=dict(self.codes),
             jobs=dict(self.jobs),
             operations=dict(self.operations),

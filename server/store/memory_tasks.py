@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 from server.ports.store import AuditRecord, JobRecord
 from server.store.memory_state import Book, Draft
-from server.store.rules import settled
-from shared.credential.model import NEVER, CertificateRecord, CertificateTask
+from server.store.rules import check_task, settled
+from shared import errors
+from shared.credential.model import NEVER, CertificateRecord, CertificateTask, RecordId
 
 
 class MemoryTasks:
@@ -71,6 +72,15 @@ class MemoryTasks:
             draft.tasks[task.request_id] = replace(kept, failure=why, next_at=NEVER)
             self._book.note(draft, audit)
             return True
+
+
+def keep_task(draft: Draft, record_id: RecordId, task: CertificateTask) -> None:
+    """Keep a task of a card; `StoreConflict` where the card has no such certificate."""
+    check_task(task, record_id)
+    known = {certificate.request_id for certificate in draft.cards[record_id].certificates}
+    if task.request_id not in known:
+        raise errors.StoreConflict(what="reference")
+    draft.tasks[task.request_id] = task
 
 
 def _still(draft: Draft, task: CertificateTask) -> CertificateTask | None:

@@ -32,13 +32,14 @@ from server.store import approval_schema as approval_schema  # noqa: PLC0414  # 
 from server.store import connection_schema as connection_schema  # noqa: PLC0414  # its tables belong to these
 from server.store import holder_schema as holder_schema  # noqa: PLC0414  # its tables belong to these
 from server.store import operator_schema as operator_schema  # noqa: PLC0414  # its tables belong to these
+from server.store import write_back_schema as write_back_schema  # noqa: PLC0414  # its tables belong to these
 from server.store.columns import Instant, choice, flag
 from server.store.metadata import metadata as metadata  # noqa: PLC0414  # of all tables
 from server.store.rules import CLOSED_CREDENTIAL
 from shared.credential.model import CertificateAction, CertificateState, KeyState, PinState, SecretKind, State
 from shared.piv.ids import Algorithm, ManagementAlgorithm, Slot, TouchPolicyId
 
-REVISION: Final = "0014"
+REVISION: Final = "0015"
 """The migration that makes exactly these tables."""
 
 

@@ -106,12 +106,17 @@ def within(policy: PinPolicy, profile: Profile) -> PinPolicy:
 
 
 def check_connections(
-    template: Template, authorities: Mapping[str, Able], directories: AbstractSet[str]
+    template: Template,
+    authorities: Mapping[str, Able],
+    directories: AbstractSet[str],
+    writable: AbstractSet[str] = frozenset(),
 ) -> list[errors.TemplateImpossible]:
-    """Return everything that the configured connections cannot do of the template."""
+    """Return everything that the configured connections cannot do of the template; `writable` directories take certificates."""
     reasons = []
     if template.directory not in directories:
         reasons.append(f"there is no directory {template.directory}")
+    elif template.directory not in writable and any(spec.write_back for spec in template.certificates):
+        reasons.append(f"the directory {template.directory} takes no certificates (write-back)")
     for spec in template.certificates:
         authority = authorities.get(spec.ca)
         if authority is None:
@@ -190,12 +195,17 @@ def _pin_warnings(policy: PinPolicy) -> list[str]:
 
 
 def require(
-    template: Template, profile: Profile, authorities: Mapping[str, Able], directories: AbstractSet[str]
+    template: Template,
+    profile: Profile,
+    authorities: Mapping[str, Able],
+    directories: AbstractSet[str],
+    writable: AbstractSet[str] = frozenset(),
 ) -> None:
     """Refuse a template that cannot be carried out on this card with these connections.
 
     Raises:
         TemplateImpossible: the first reason.
     """
-    for problem in (*check_card(template, profile), *check_connections(template, authorities, directories)):
+    on_card = check_card(template, profile)
+    for problem in (*on_card, *check_connections(template, authorities, directories, writable)):
         raise problem

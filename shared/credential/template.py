@@ -65,7 +65,8 @@ class CertificateSpec:
     asks, and is in no certificate. `days` counts days of validity. `reasons` goes
     before the template's. A certificate is due for renewal `renew_before_days` before it ends: thirty, or a third of a
     shorter life, where the template does not say. `accept_loss`: the key may be replaced although what was encrypted
-    for it can then no longer be read. `accept_unrevocable`: its authority may be one that cannot revoke.
+    for it can then no longer be read. `accept_unrevocable`: its authority may be one that cannot revoke. `write_back`:
+    the directory is told of the certificate once it is on the card, and that it is not any more.
     """
 
     slot: Slot
@@ -84,6 +85,7 @@ class CertificateSpec:
     renew_before_days: int = 30
     accept_loss: bool = False
     accept_unrevocable: bool = False
+    write_back: bool = False
 
     @property
     def decrypts(self) -> bool:

@@ -230,6 +230,7 @@ class _Reader:
             renew_before_days=self._number(table, "renew-before-days", min(30, days // 3), 0, 3650),
             accept_loss=self._flag(table, "accept-loss", default=False),
             accept_unrevocable=self._flag(table, "accept-unrevocable", default=False),
+            write_back=self._flag(table, "write-back", default=False),
         )
 
     def _pin(self, table: Mapping[str, Any]) -> PinSettings:

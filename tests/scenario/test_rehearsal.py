@@ -14,6 +14,7 @@ import pytest
 from server.connectors.directory.memory import MemoryDirectory
 from server.operations import rehearsal as subject
 from server.operations.services import Services
+from server.ports.connection import Ability
 from server.scratch import spare_key
 from shared import errors
 from shared.console import CardHints
@@ -184,7 +185,8 @@ async def test_nothing_real_is_written_signed_or_derived() -> None:
                 name: cast("Any", Sealed(each, abilities=True)) for name, each in real.authorities.items()
             },
             directories={
-                name: cast("Any", Sealed(each, get=True)) for name, each in real.directories.items()
+                name: cast("Any", Sealed(each, get=True, abilities=frozenset({Ability.WRITE_BACK})))
+                for name, each in real.directories.items()
             },
         )
         before, ledger = lab.store.commits, dict(lab.store._book.state.ledger)
