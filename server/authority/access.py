@@ -286,7 +286,7 @@ class Access:
             await self._judge(caller, rule, method, face)
         except errors.PolicyError as refused:
             if fingerprint is not None:
-                await self._note(refused, method, fingerprint.hex(), caller)
+                await self.note(refused, method, fingerprint, caller)
             raise
         return caller
 
@@ -312,12 +312,13 @@ class Access:
             raise errors.LogonNeeded
         return None
 
-    async def _note(
-        self, refused: errors.PolicyError, method: str, fingerprint: str, caller: Caller | None
+    async def note(
+        self, refused: errors.PolicyError, method: str, certificate: bytes, caller: Caller | None
     ) -> None:
-        """Leave evidence of a refusal: of whoever is logged on, else of the certificate."""
+        """Leave evidence of a refusal: of whoever is logged on, else of the certificate (its SHA-256)."""
         if self._audit is None:
             return
+        fingerprint = certificate.hex()
         actor = caller.actor if caller is not None and caller.principal is not None else ""
         try:
             self._noted.attempt(f"{refused.code} {fingerprint} {actor}")

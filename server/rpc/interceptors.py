@@ -137,7 +137,15 @@ class Gate(grpc.aio.ServerInterceptor):
                 raise
             _CALLER.set(caller)
             note_administrator(caller.principal if caller is not None else None)
-            return await (act() if caller is None else self._lines.answer(caller, act))
+            if caller is None:
+                return await act()
+            try:
+                return await self._lines.answer(caller, act)
+            except (
+                errors.NotAllowed
+            ) as refused:  # it depended on what was asked for: for which template, which card
+                await self._access.note(refused, method, caller.fingerprint, caller)
+                raise
         except errors.PolicyError as error:
             log.warning("refused %s from %s: %s", method, context.peer(), error.code)
             await refuse(context, error)

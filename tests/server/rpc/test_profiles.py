@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 
 from kiosk.backend.client import GrpcBackend
-from server.ports.store import StoredTemplate
+from server.ports.store import AuditKind, StoredTemplate
 from shared import errors
 from shared.console import CardHints
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import TemplateRef
+from shared.logon import LogonPurpose
 from shared.relay import Begin, Done, ServerTurn
 from shared.station_profile import EVERYTHING, Face, StationProfile
 from tests.kiosk.backend.test_client import say
@@ -44,6 +45,18 @@ async def test_a_kiosk_of_holders_does_nothing_of_operators(world: World) -> Non
     assert not any(caller.principal.permissions.anywhere(operation) for operation in OperationKind)
     await world.fleet.set_profile("Desk", EVERYTHING, "back at the counter", "admin")
     assert [type(turn) for turn in await run(backend)] == [Done]
+    await backend.close()
+
+
+async def test_what_is_refused_while_it_is_answered_is_evidence_too(world: World) -> None:
+    backend = await line(world, Face.SELF_SERVICE)
+    profile = StationProfile(faces=frozenset({Face.SELF_SERVICE}))
+    await world.fleet.set_profile("Desk", profile, "in the hall", "admin")
+    with pytest.raises(errors.NotAllowed):
+        await backend.challenge(LogonPurpose.LOG_ON)
+    entries = [each.record for each in await world.store.audit.page(0, 100)]
+    (refused,) = [each for each in entries if each.kind is AuditKind.REFUSED]
+    assert (refused.event, refused.subject) == ("not-allowed", "/kiosk.v1.Sessions/Challenge")
     await backend.close()
 
 
