@@ -1,4 +1,4 @@
-"""`kiosk-server tasks` and `kiosk-server jobs`: what waits for certificate authorities, and what the server does on its own."""
+"""`kiosk-server tasks` and `kiosk-server jobs`: what waits for certificate authorities and directories, and what the server does on its own."""
 
 import sys
 from datetime import datetime
@@ -13,7 +13,7 @@ from shared import errors
 
 @click.group(cls=Commands)
 def tasks() -> None:
-    """What certificate authorities still have to do: revoke, put on hold, release."""
+    """What waits: certificates to revoke, hold or release, and what directories have to be told of them."""
 
 
 @tasks.command("list")
@@ -29,7 +29,7 @@ def list_tasks(context: Context) -> None:
 
 
 @tasks.command()
-@click.option("--connection", default="", help="Only what waits for this certificate authority.")
+@click.option("--connection", default="", help="Only what waits for this connection.")
 @click.option("--given-up", is_flag=True, help="Also what was given up; it then waits again.")
 @click.pass_obj
 def retry(context: Context, connection: str, given_up: bool) -> None:  # noqa: FBT001  # click passes flags
@@ -49,7 +49,7 @@ def retry(context: Context, connection: str, given_up: bool) -> None:  # noqa: F
 def drop(context: Context, request_id: UUID, why: str) -> None:
     """Give up the task REQUEST_ID, which can never succeed: it is not tried any more, and stays in the list.
 
-    The certificate was then never revoked: look to it yourself.
+    The certificate was then never revoked, or never taken out of the directory: look to it yourself.
     """
     given_up = _task(ask(context, lambda client: client.give_up_task(request_id, why)))
     context.result(given_up, columns([_task_line(given_up)]))
@@ -75,7 +75,7 @@ def _task(view: Any) -> dict[str, Any]:
         "state": view.lateness.value,
         "connection": task.connection,
         "action": task.action.value,
-        "reason": task.reason,
+        "reason": getattr(task, "reason", ""),
         "card": str(task.record_id),
         "serial": view.serial,
         "holder": view.holder,

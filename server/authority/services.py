@@ -11,6 +11,7 @@ from server.authority.access import Caller
 from server.authority.presence import Presence
 from server.operations.lateness import Lateness
 from server.ports.store import StationRecord
+from server.ports.write_back import WriteBack
 from shared.console import CardHints, CardView, Comparison, Found, TemplateView
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import CertificateTask, RecordId, RequestId, State
@@ -214,12 +215,12 @@ class KeyGeneration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
-    """What a certificate authority still has to do, or what was given up, and about whose card.
+    """What an authority still has to do, or a directory has to be told, or what was given up, and about whose card.
 
     `holder` is a name, or an id where the credential was never made; empty where the record is closed.
     """
 
-    task: CertificateTask
+    task: CertificateTask | WriteBack
     lateness: Lateness
     slot: str
     holder: str = ""

@@ -1,6 +1,7 @@
-"""Work that waits, as an administrator sees it: tasks of certificate authorities, and the server's jobs."""
+"""Work that waits, as an administrator sees it: tasks of authorities, what directories have to be told, the server's jobs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -8,9 +9,12 @@ from server.authority.services import JobView, Retried, TaskView, WaitingTasks
 from server.operations.lateness import Deadlines, lateness
 from server.operations.services import Services
 from server.operations.sweep import sweep
+from server.operations.tasks import Attempt
+from server.operations.write_back import tell_each
 from server.ports.store import AuditKind, AuditRecord
+from server.ports.write_back import WriteBack
 from shared import errors
-from shared.credential.model import CertificateTask, RequestId
+from shared.credential.model import NEVER, CertificateTask, RequestId
 from shared.errors import Fact
 
 MOST: Final = 1000
@@ -29,8 +33,8 @@ class Work:
         self._every = dict(every)
 
     async def tasks(self) -> WaitingTasks:
-        """Return what certificate authorities still have to do, the oldest first, and what was given up."""
-        waiting = sorted(await self._services.store.tasks.all(), key=lambda task: task.asked_at)
+        """Return what authorities still have to do, and directories to be told, the oldest first, and what was given up."""
+        waiting = sorted(await self._all(), key=lambda task: task.asked_at)
         return WaitingTasks(
             tasks=tuple([await self._view(task) for task in waiting[:MOST]]), total=len(waiting)
         )
@@ -41,17 +45,22 @@ class Work:
         Raises:
             Invalid: nothing is, or waits, at this connection.
         """
-        store = self._services.store
-        tasks = [task for task in await store.tasks.all() if connection in {"", task.connection}]
-        if connection and not tasks and connection not in self._services.authorities:
+        services = self._services
+        tasks = [task for task in await self._all() if connection in {"", task.connection}]
+        if connection and not tasks and connection not in {*services.authorities, *services.directories}:
             raise errors.Invalid(field="connection", why="there is none of this name")
         tasks = [task for task in tasks if given_up or not task.given_up]
         await self._note("certificate-tasks-retried", actor, connection, {"tasks": len(tasks)})
-        swept = await sweep(self._services, sorted(tasks, key=lambda task: task.asked_at))
-        return Retried(done=swept.done, failed=swept.failed, left=swept.left)
+        tasks.sort(key=lambda task: task.asked_at)
+        swept = await sweep(services, [task for task in tasks if isinstance(task, CertificateTask)])
+        told = await tell_each(services, [task for task in tasks if isinstance(task, WriteBack)])
+        done = told.count(Attempt.DONE)
+        return Retried(done=swept.done + done, failed=swept.failed + len(told) - done, left=swept.left)
 
     async def give_up(self, request_id: RequestId, why: str, actor: str) -> TaskView:
-        """Stop trying one task, which can never succeed; its certificate stays as it is in the record.
+        """Stop trying one task, which can never succeed; its certificate stays as it is in the record, or the directory.
+
+        Of two that are about one certificate, it is the authority's.
 
         Raises:
             Invalid: there is no such task, or no reason, or a very long one.
@@ -60,7 +69,8 @@ class Work:
         why = " ".join(why.split())
         if not 0 < len(why) <= WHY_MAX:
             raise errors.Invalid(field="why", why=f"1 to {WHY_MAX} characters")
-        tasks = {task.request_id: task for task in await self._services.store.tasks.all()}
+        store = self._services.store
+        tasks = {task.request_id: task for task in reversed(await self._all())}
         task = tasks.get(request_id)
         if task is None:
             raise errors.Invalid(field="request", why="nothing waits for this certificate")
@@ -74,16 +84,20 @@ class Work:
                 "request": str(task.request_id),
                 "connection": task.connection,
                 "action": task.action.value,
-                "reason": task.reason,
+                "reason": task.reason if isinstance(task, CertificateTask) else "",
                 "asked_at": task.asked_at.isoformat(),
                 "why": why,
                 "slot": view.slot,
             },
         )
-        if not await self._services.store.tasks.give_up(task, why, record):
+        kept = (
+            await store.tasks.give_up(task, why, record)
+            if isinstance(task, CertificateTask)
+            else await store.write_backs.give_up(task, why, record)
+        )
+        if not kept:
             raise errors.StoreConflict(what="task")
-        kept = next(each for each in await self._services.store.tasks.all() if each.request_id == request_id)
-        return await self._view(kept)
+        return await self._view(replace(task, next_at=NEVER, failure=why))
 
     async def jobs(self) -> Sequence[JobView]:
         """Return the server's jobs, by name."""
@@ -104,7 +118,11 @@ class Work:
             )
         return found
 
-    async def _view(self, task: CertificateTask) -> TaskView:
+    async def _all(self) -> Sequence[CertificateTask | WriteBack]:
+        store = self._services.store
+        return (*await store.tasks.all(), *await store.write_backs.waiting())
+
+    async def _view(self, task: CertificateTask | WriteBack) -> TaskView:
         record = await self._services.store.cards.card(task.record_id)
         certificates = record.certificates if record else ()
         credential, cut = (record.credential, record.open_operation) if record else (None, None)

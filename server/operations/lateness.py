@@ -1,4 +1,4 @@
-"""How long certificate authorities let what was decided wait.
+"""How long certificate authorities, and directories, let what was decided wait.
 
 Source: [FIPS 201-3] 2.9.4 (a certificate is revoked within 18 hours of notification).
 """
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, unique
 
+from server.ports.write_back import WriteBack
 from shared.credential.model import CertificateTask
 
 
@@ -31,7 +32,7 @@ class Deadlines:
     limit: timedelta = timedelta(hours=18)
 
 
-def lateness(task: CertificateTask, now: datetime, deadlines: Deadlines) -> Lateness:
+def lateness(task: CertificateTask | WriteBack, now: datetime, deadlines: Deadlines) -> Lateness:
     """Return how a task stands now."""
     waited = now - task.asked_at
     if task.given_up:

@@ -6,15 +6,25 @@ from typing import Final
 
 from server.authority.services import JobView, TaskView, WaitingTasks
 from server.operations.lateness import Lateness
+from server.ports.write_back import WriteBack, WriteBackAction
 from server.rpc.admin_messages import decode_id, moment, timestamp
-from shared.credential.model import NEVER, CertificateAction, CertificateTask, RecordId, RequestId
+from shared.credential.model import (
+    NEVER,
+    CertificateAction,
+    CertificateTask,
+    HolderId,
+    RecordId,
+    RequestId,
+)
 from shared.proto import admin_pb2 as pb
 from shared.proto.convert_facts import inverse, member
 
-_ACTIONS: Final = {
+_ACTIONS: "Final[dict[CertificateAction | WriteBackAction, pb.CertificateAction.ValueType]]" = {
     CertificateAction.REVOKE: pb.CERTIFICATE_ACTION_REVOKE,
     CertificateAction.HOLD: pb.CERTIFICATE_ACTION_HOLD,
     CertificateAction.RELEASE: pb.CERTIFICATE_ACTION_RELEASE,
+    WriteBackAction.PUBLISH: pb.CERTIFICATE_ACTION_PUBLISH,
+    WriteBackAction.WITHDRAW: pb.CERTIFICATE_ACTION_WITHDRAW,
 }
 _ACTION_OF: Final = inverse(_ACTIONS)
 _LATENESS: Final = {
@@ -44,7 +54,7 @@ def encode_task(view: TaskView) -> pb.CertificateTask:
         record_id=task.record_id.bytes,
         connection=task.connection,
         action=_ACTIONS[task.action],
-        reason=task.reason,
+        reason=task.reason if isinstance(task, CertificateTask) else "",
         asked_at=timestamp(task.asked_at),
         next_at=None if task.given_up else timestamp(task.next_at),
         attempts=task.attempts,
@@ -53,27 +63,48 @@ def encode_task(view: TaskView) -> pb.CertificateTask:
         slot=view.slot,
         holder=view.holder,
         serial=view.serial,
+        holder_id=task.holder if isinstance(task, WriteBack) else "",
     )
 
 
 def decode_task(message: pb.CertificateTask) -> TaskView:
     """Read a task; `Garbled` for an action or a state that nobody knows, or an id of another length."""
     return TaskView(
-        task=CertificateTask(
-            request_id=RequestId(decode_id(message.request_id)),
-            record_id=RecordId(decode_id(message.record_id)),
-            connection=message.connection,
-            action=member(_ACTION_OF, message.action, "action"),
-            reason=message.reason,
-            asked_at=moment(message.asked_at),
-            next_at=moment(message.next_at) if message.HasField("next_at") else NEVER,
-            attempts=message.attempts,
-            failure=message.failure,
-        ),
+        task=_task(message),
         lateness=member(_LATENESS_OF, message.lateness, "lateness"),
         slot=message.slot,
         holder=message.holder,
         serial=message.serial if message.HasField("serial") else None,
+    )
+
+
+def _task(message: pb.CertificateTask) -> CertificateTask | WriteBack:
+    action = member(_ACTION_OF, message.action, "action")
+    request_id = RequestId(decode_id(message.request_id))
+    record_id = RecordId(decode_id(message.record_id))
+    next_at = moment(message.next_at) if message.HasField("next_at") else NEVER
+    if isinstance(action, WriteBackAction):
+        return WriteBack(
+            request_id=request_id,
+            record_id=record_id,
+            connection=message.connection,
+            holder=HolderId(message.holder_id),
+            action=action,
+            asked_at=moment(message.asked_at),
+            next_at=next_at,
+            attempts=message.attempts,
+            failure=message.failure,
+        )
+    return CertificateTask(
+        request_id=request_id,
+        record_id=record_id,
+        connection=message.connection,
+        action=action,
+        reason=message.reason,
+        asked_at=moment(message.asked_at),
+        next_at=next_at,
+        attempts=message.attempts,
+        failure=message.failure,
     )
 
 

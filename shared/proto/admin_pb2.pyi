@@ -71,6 +71,9 @@ class _CertificateActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Cer
     CERTIFICATE_ACTION_REVOKE: _CertificateAction.ValueType  # 1
     CERTIFICATE_ACTION_HOLD: _CertificateAction.ValueType  # 2
     CERTIFICATE_ACTION_RELEASE: _CertificateAction.ValueType  # 3
+    CERTIFICATE_ACTION_PUBLISH: _CertificateAction.ValueType  # 4
+    """A directory is to be told of it, or to forget it."""
+    CERTIFICATE_ACTION_WITHDRAW: _CertificateAction.ValueType  # 5
 
 class CertificateAction(_CertificateAction, metaclass=_CertificateActionEnumTypeWrapper): ...
 
@@ -78,6 +81,9 @@ CERTIFICATE_ACTION_UNSPECIFIED: CertificateAction.ValueType  # 0
 CERTIFICATE_ACTION_REVOKE: CertificateAction.ValueType  # 1
 CERTIFICATE_ACTION_HOLD: CertificateAction.ValueType  # 2
 CERTIFICATE_ACTION_RELEASE: CertificateAction.ValueType  # 3
+CERTIFICATE_ACTION_PUBLISH: CertificateAction.ValueType  # 4
+"""A directory is to be told of it, or to forget it."""
+CERTIFICATE_ACTION_WITHDRAW: CertificateAction.ValueType  # 5
 Global___CertificateAction: _TypeAlias = CertificateAction  # noqa: Y015
 
 class _Lateness:
@@ -722,6 +728,7 @@ class CertificateTask(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     HOLDER_FIELD_NUMBER: _builtins.int
     SERIAL_FIELD_NUMBER: _builtins.int
+    HOLDER_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """16 bytes."""
     record_id: _builtins.bytes
@@ -729,7 +736,7 @@ class CertificateTask(_message.Message):
     connection: _builtins.str
     action: Global___CertificateAction.ValueType
     reason: _builtins.str
-    """The authority's word ([RFC 5280] 5.3.1)."""
+    """The authority's word ([RFC 5280] 5.3.1); empty for a directory."""
     attempts: _builtins.int
     failure: _builtins.str
     lateness: Global___Lateness.ValueType
@@ -737,6 +744,8 @@ class CertificateTask(_message.Message):
     holder: _builtins.str
     """A name, or an id; empty where nobody is known."""
     serial: _builtins.int
+    holder_id: _builtins.str
+    """The directory's id of the holder; only of what a directory is to be told."""
     @_builtins.property
     def asked_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -759,10 +768,11 @@ class CertificateTask(_message.Message):
         slot: _builtins.str = ...,
         holder: _builtins.str = ...,
         serial: _builtins.int | None = ...,
+        holder_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "asked_at", b"asked_at", "next_at", b"next_at", "serial", b"serial"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "action", b"action", "asked_at", b"asked_at", "attempts", b"attempts", "connection", b"connection", "failure", b"failure", "holder", b"holder", "lateness", b"lateness", "next_at", b"next_at", "reason", b"reason", "record_id", b"record_id", "request_id", b"request_id", "serial", b"serial", "slot", b"slot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_serial", b"_serial", "action", b"action", "asked_at", b"asked_at", "attempts", b"attempts", "connection", b"connection", "failure", b"failure", "holder", b"holder", "holder_id", b"holder_id", "lateness", b"lateness", "next_at", b"next_at", "reason", b"reason", "record_id", b"record_id", "request_id", b"request_id", "serial", b"serial", "slot", b"slot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__serial: _TypeAlias = _typing.Literal["serial"]  # noqa: Y015
     _WhichOneofArgType__serial: _TypeAlias = _typing.Literal["_serial", b"_serial"]  # noqa: Y015

@@ -202,7 +202,7 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """What certificate authorities still have to do, the oldest first.
+        """What certificate authorities still have to do, and directories have to be told, the oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

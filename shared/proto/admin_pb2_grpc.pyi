@@ -54,7 +54,7 @@ class AdminStub:
     NewKeyGeneration: _grpc.UnaryUnaryMultiCallable[_admin_pb2.NewKeyGenerationRequest, _admin_pb2.KeyGeneration]
     """Make the next generation of the master key; cards of older ones go on working."""
     ListTasks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListTasksRequest, _admin_pb2.ListTasksReply]
-    """What certificate authorities still have to do, the oldest first."""
+    """What certificate authorities still have to do, and directories have to be told, the oldest first."""
     RetryTasks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RetryTasksRequest, _admin_pb2.RetryTasksReply]
     """Have tasks tried now."""
     GiveUpTask: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GiveUpTaskRequest, _admin_pb2.CertificateTask]
@@ -88,7 +88,7 @@ class AdminAsyncStub(AdminStub):
     NewKeyGeneration: _aio.UnaryUnaryMultiCallable[_admin_pb2.NewKeyGenerationRequest, _admin_pb2.KeyGeneration]  # type: ignore[assignment]
     """Make the next generation of the master key; cards of older ones go on working."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListTasksRequest, _admin_pb2.ListTasksReply]  # type: ignore[assignment]
-    """What certificate authorities still have to do, the oldest first."""
+    """What certificate authorities still have to do, and directories have to be told, the oldest first."""
     RetryTasks: _aio.UnaryUnaryMultiCallable[_admin_pb2.RetryTasksRequest, _admin_pb2.RetryTasksReply]  # type: ignore[assignment]
     """Have tasks tried now."""
     GiveUpTask: _aio.UnaryUnaryMultiCallable[_admin_pb2.GiveUpTaskRequest, _admin_pb2.CertificateTask]  # type: ignore[assignment]
@@ -197,7 +197,7 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListTasksReply, _abc.Awaitable[_admin_pb2.ListTasksReply]]:
-        """What certificate authorities still have to do, the oldest first."""
+        """What certificate authorities still have to do, and directories have to be told, the oldest first."""
 
     @_abc_1.abstractmethod
     def RetryTasks(

@@ -208,7 +208,7 @@ async def test_the_operation_gets_no_part_of_the_real_installation() -> None:
             if (part := getattr(scratch, each.name)) is getattr(lab.services, each.name)
             and not isinstance(part, bool | tuple)
         }
-        assert shared == {"directories", "clock"}
+        assert shared == {"clock"}
         assert not {*scratch.authorities.values()} & {*lab.services.authorities.values()}
 
 

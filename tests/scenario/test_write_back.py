@@ -9,11 +9,14 @@ from uuid import UUID
 import pytest
 from cryptography.x509 import load_der_x509_certificate
 
+from server.authority.work import Work
 from server.connectors.directory.memory import MemoryDirectory
 from server.jobs.write_backs import write_backs
+from server.operations.lateness import Deadlines
 from server.operations.services import Services
 from server.ports.connection import Ability
 from server.ports.write_back import WriteBackAction
+from server.rpc.work_messages import decode_task, encode_task
 from shared import errors
 from shared.console import CardHints
 from shared.credential.model import CertificateState, HolderId, State
@@ -202,3 +205,25 @@ async def test_a_rehearsal_tells_a_directory_nothing(lab: Lab, entries: Entries)
     rehearsed = await rehearse(lab, hints, services=lab.services)
     assert rehearsed.round_trips
     assert entries.kept == {}
+
+
+async def test_what_waits_is_listed_tried_again_and_given_up(lab: Lab, entries: Entries) -> None:
+    work = Work(lab.services, Deadlines(), {})
+    entries.down = True
+    await issued(lab)
+    (view,) = (await work.tasks()).tasks
+    assert (view.task.connection, view.task.action, view.task.failure) == (
+        "people",
+        WriteBackAction.PUBLISH,
+        "no answer",
+    )
+    assert (view.slot, view.holder) == ("9A", BOB.name)
+    assert decode_task(encode_task(view)) == view
+    assert (await work.retry("people", "test", given_up=False)).failed == 1
+    given_up = await work.give_up(view.task.request_id, "nobody keeps this directory any more", "test")
+    assert given_up.task.given_up
+    entries.down = False
+    assert await later(lab) == "0 done, 0 failed"
+    assert (await work.retry("", "test", given_up=True)).done == 1
+    assert entries.kept == {BOB.holder: await on_card(lab)}
+    assert (await work.tasks()).total == 0
