@@ -7,6 +7,7 @@ from enum import Enum, auto, unique
 
 from kiosk.station.faces import Job, Outcome
 from shared.clock import Clock
+from shared.errors import CertificatePending
 from shared.relay import StepLine
 
 
@@ -96,6 +97,11 @@ class Run:
         self.states = kept + [StepState(line=line) for line in steps[len(kept) :]]
         self._changed()
 
+    @property
+    def waits(self) -> bool:
+        """Whether it ended because somebody elsewhere has to agree first: it did not fail, and goes on later."""
+        return self.outcome is not None and isinstance(self.outcome.error, CertificatePending)
+
     def step(self, index: int, *, done: bool, expected_ms: int) -> None:
         """Mark a step as begun or done; an index outside the list is not ours to judge and is left out."""
         if not 0 <= index < len(self.states):
@@ -110,11 +116,12 @@ class Run:
         self._changed()
 
     def end(self, outcome: Outcome) -> None:
-        """Note how it ended; a step that was running then is the one that failed."""
+        """Note how it ended; a step that was running then is the one that failed, or that waits."""
         self.ended = self._clock.monotonic()
         self.outcome = outcome
         for state in self.states:
             if state.mark is Mark.RUNNING:
-                state.mark = Mark.DONE if outcome.error is None else Mark.FAILED
+                unfinished = Mark.WAITING if self.waits else Mark.FAILED
+                state.mark = Mark.DONE if outcome.error is None else unfinished
                 state.ended = self.ended
         self._changed()

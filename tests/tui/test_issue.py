@@ -8,8 +8,7 @@ from textual.events import Paste
 from textual.widgets import DataTable
 
 from kiosk.station.faces import Job
-from kiosk.tui.app import SEARCH_MAX
-from kiosk.tui.find import FindPerson
+from kiosk.tui.find import SEARCH_MAX, FindPerson
 from shared import errors
 from shared.credential.lifecycle import OperationKind
 from shared.credential.model import State
@@ -187,6 +186,24 @@ async def test_a_pulled_card_says_insert_it_again_and_a_new_card_clears_it(
         await shows(pilot, "✗ Issue stopped", "Put a card into Virtual reader 2")
         await station.put(reader(2, State.UNREGISTERED))
         await shows(pilot, "● NEW")
+        assert "stopped" not in text(app)
+
+
+async def test_a_certificate_that_waits_for_an_approval_is_no_failure(
+    desk: Desk, station: ScriptedStation
+) -> None:
+    station.ends = lambda _job: errors.CertificatePending(connection="corporate")
+    app = desk()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await pilot.press("2", "i")
+        await shows(pilot, "6 people")
+        await pilot.press("enter")
+        await shows(pilot, "Which kind")
+        await pilot.press("enter")
+        await shows(pilot, "Issue this card?")
+        await pilot.press("enter")
+        await shows(pilot, "· Issue waits", "“corporate” lets the request wait", "Nothing failed")
+        assert "✗" not in text(app)
         assert "stopped" not in text(app)
 
 

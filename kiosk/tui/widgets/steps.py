@@ -55,7 +55,7 @@ class StepsPane(Widget):
         )
         outcome = self.run.outcome
         self.set_class(outcome is not None and outcome.error is None, "-done")
-        self.set_class(outcome is not None and outcome.error is not None, "-failed")
+        self.set_class(outcome is not None and outcome.error is not None and not self.run.waits, "-failed")
 
     def render(self) -> Content:
         """Draw the outcome below the steps; where room is short the steps give way."""
@@ -101,10 +101,13 @@ class StepsPane(Widget):
             return [Content.styled(words, "bold $text-warning"), bar] if words else [bar]
         good = outcome.error is None
         said = wording.done(outcome.operation) if good else f"{wording.operation(outcome.operation)} stopped"
-        look = "bold $done-foreground on $done" if good else "bold $failed-foreground on $failed"
+        mark, look = (DONE, "$done") if good else (FAILED, "$failed")
+        if run.waits:
+            said, mark, look = f"{wording.operation(outcome.operation)} waits", WAITING, "$accent"
+        ground = "$present-foreground" if run.waits else f"{look}-foreground"
         head = [
-            Content.styled(f" {row} ", look)
-            for row in textwrap.wrap(f"{DONE if good else FAILED} {said}", max(1, width - 2))
+            Content.styled(f" {row} ", f"bold {ground} on {look}")
+            for row in textwrap.wrap(f"{mark} {said}", max(1, width - 2))
         ]
         following = wording.next_action(outcome.next_action) if outcome.next_action else ""
         after = wrapped(Content.styled(following, "bold"), width) if following else []
