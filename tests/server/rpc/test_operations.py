@@ -156,6 +156,7 @@ async def test_reflection_names_what_is_served(world: World) -> None:
         "kiosk.v1.Sessions",
         "kiosk.v1.Stations",
         "kiosk.v1.Approvals",
+        "kiosk.v1.DeskOperators",
         "kiosk.v1.FirstStart",
         "kiosk.v1.SelfService",
         "grpc.health.v1.Health",
