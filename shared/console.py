@@ -81,7 +81,7 @@ class TemplateView:
     """A template as a face offers it. `slots` are texts such as `9A P-256 smart-card-logon`.
 
     One that is `temporary` makes credentials that stand in for another one, and no others. `directory` is the connection whose
-    people get it.
+    people get it; the credentials of an `operator` one carry roles.
     """
 
     name: str
@@ -91,6 +91,7 @@ class TemplateView:
     needs: tuple[str, ...] = ()
     temporary: bool = False
     directory: str = ""
+    operator: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

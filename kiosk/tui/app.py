@@ -58,12 +58,6 @@ from shared.clock import Clock, SystemClock
 from shared.credential.lifecycle import OperationKind
 from shared.errors import ApprovalNeeded, CardChanged, CardMissing, KioskError, StationFault
 
-DEBOUNCE_S: Final = 0.2
-"""How long a search waits for the next letter."""
-
-SEARCH_MAX: Final = 100
-"""Characters of a search that count; nobody's name is longer, but something else may be pasted."""
-
 NO_ORDERS: Final = NoOrders()
 
 
@@ -130,13 +124,17 @@ class DeskApp(App[None], inherit_bindings=False):
             step_up=self._operators.step_up if self._operators else None,
             unapproved=self._unapproved if inbox is not None else None,
         )
-        self._approvals = Approvals(self, inbox, self._desk, self._own_reader) if inbox is not None else None
+        self._approvals = (
+            Approvals(self, inbox, self._desk, lambda: self._operators.reader if self._operators else "")
+            if inbox is not None
+            else None
+        )
         self._colleagues = (
             LookAfterOperators(self, colleagues, self._operators, self._approvals)
             if colleagues is not None and self._operators is not None
             else None
         )
-        self._before = Before(self, station)
+        self._before = Before(self, station, self._colleagues.choose_for if self._colleagues else None)
         self._away = Away(self, station, self._before, self._operators, self._approvals)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -150,7 +148,7 @@ class DeskApp(App[None], inherit_bindings=False):
         await self.push_screen(self._desk)
         self._start(self._follow(), "view")
         if self._approvals is not None:
-            self._start(self._approvals.follow(self._tell_waits), "approvals")
+            self._start(self._approvals.follow(partial(setattr, self, "waits")), "approvals")
 
     async def _follow(self) -> None:
         async for view in self._station.views():
@@ -258,12 +256,6 @@ class DeskApp(App[None], inherit_bindings=False):
         if self._approvals is not None:
             self._start(self._in_turn(partial(self._approvals.ask, job, error, subject)), QUESTIONS)
 
-    def _tell_waits(self, words: str) -> None:
-        self.waits = words
-
-    def _own_reader(self) -> str:
-        return self._operators.reader if self._operators is not None else ""
-
     @on(LogOnWanted)
     def _log_on_wanted(self, wanted: LogOnWanted) -> None:
         if self._operators is not None:
@@ -313,12 +305,7 @@ class DeskApp(App[None], inherit_bindings=False):
     @on(Search)
     def _search(self, search: Search) -> None:
         if isinstance(self.screen, Find):
-            self._start(self._find(self.screen, search.text), "search", exclusive=True)
-
-    async def _find(self, screen: Find[object], text: str) -> None:
-        """Wait for the next letter, then ask; a newer search cancels this one wherever it is."""
-        await asyncio.sleep(DEBOUNCE_S if text else 0)
-        await screen.search(text.strip()[:SEARCH_MAX])
+            self._start(self.screen.search(search.text), "search", exclusive=True)
 
     # --- virtual cards ----------------------------------------------------------------------------------
 

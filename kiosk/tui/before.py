@@ -1,5 +1,6 @@
 """What an operation at the desk needs to know before it begins, and who is asked for it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from textual.app import App
@@ -18,6 +19,7 @@ from kiosk.tui.labels import (
     GIVING_BACK,
     NO_TEMPLATE,
     PIN_TAKEN,
+    ROLES_AS_BEFORE,
 )
 from kiosk.tui.place import Place, Places
 from kiosk.tui.reason import ChooseReason
@@ -28,6 +30,9 @@ from shared.console import CardView, TemplateView
 from shared.credential.lifecycle import ENDING, OperationKind
 from shared.credential.model import Person
 from shared.credential.reasons import Cause
+
+AskRoles = Callable[[str], Awaitable[frozenset[str] | None]]
+"""Asks which roles somebody gets; None where nothing is to begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +66,9 @@ def ready(operation: OperationKind, reader: ReaderView, record: CardView) -> Rea
 class Before:
     """Asks what the person at the desk has to say before an operation; None means that nothing begins."""
 
-    def __init__(self, app: App[None], station: Station) -> None:
-        """Ask on `app`; what there is to choose from comes from `station`."""
-        self._app, self._station = app, station
+    def __init__(self, app: App[None], station: Station, ask_roles: AskRoles | None = None) -> None:
+        """Ask on `app`; what there is to choose from comes from `station`. `ask_roles` asks which roles an operator gets."""
+        self._app, self._station, self._ask_roles = app, station, ask_roles
 
     async def ask(self, operation: OperationKind, reader: ReaderView, record: CardView) -> Ready | None:
         """Ask whatever `operation` needs.
@@ -126,6 +131,26 @@ class Before:
         place = await Places(self._app, self._station).ask(person)
         if place is None:
             return None
+        chosen = await self._template(person, place)
+        if chosen is None:
+            return None
+        template, roles = chosen
+        if not await self._app.push_screen_wait(_summary(reader, card, person, template, place, roles)):
+            return None
+        job = Job(
+            operation=OperationKind.ISSUE,
+            reader=reader.name,
+            holder=person.holder,
+            template=template.name,
+            replaces=place.replaces,
+            primary=place.primary,
+            reason=place.cause.value if place.cause is not None else "",
+            roles=tuple(sorted(roles)),
+        )
+        return Ready(job=job, subject=f"{person.name} · {template.title}")
+
+    async def _template(self, person: Person, place: Place) -> tuple[TemplateView, frozenset[str]] | None:
+        """Ask which template, and for an operator's card which roles; None where nothing is to begin."""
         known = await self._station.templates()
         templates = place.templates([each for each in known if _is_for(each, person)])
         if not templates:
@@ -136,18 +161,10 @@ class Before:
             template = await self._app.push_screen_wait(ChooseTemplate(templates, person.name))
         if template is None:
             return None
-        if not await self._app.push_screen_wait(_summary(reader, card, person, template, place)):
-            return None
-        job = Job(
-            operation=OperationKind.ISSUE,
-            reader=reader.name,
-            holder=person.holder,
-            template=template.name,
-            replaces=place.replaces,
-            primary=place.primary,
-            reason=place.cause.value if place.cause is not None else "",
-        )
-        return Ready(job=job, subject=f"{person.name} · {template.title}")
+        if not template.operator or self._ask_roles is None:
+            return template, frozenset()
+        roles = await self._ask_roles(person.name)
+        return None if roles is None else (template, roles)
 
 
 def _is_for(template: TemplateView, person: Person) -> bool:
@@ -159,7 +176,9 @@ def _card(reader: ReaderView) -> str:
     return card_name(reader.card) if reader.card else reader.name
 
 
-def _summary(reader: ReaderView, card: str, person: Person, template: TemplateView, place: Place) -> Confirm:
+def _summary(
+    reader: ReaderView, card: str, person: Person, template: TemplateView, place: Place, roles: frozenset[str]
+) -> Confirm:
     """Return the last question before a card is written."""
     slots = [("Slots" if index == 0 else "", slot) for index, slot in enumerate(template.slots)]
     where = " · ".join(filter(None, (person.attributes.get(name, "") for name in (DEPARTMENT, MAIL))))
@@ -172,6 +191,7 @@ def _summary(reader: ReaderView, card: str, person: Person, template: TemplateVi
             *([("", where)] if where else []),
             *place.facts,
             ("Template", f"{template.title}  v{template.version}"),
+            *([("Roles", ", ".join(sorted(roles)) or ROLES_AS_BEFORE)] if template.operator else []),
             *slots,
             ("Card", card),
             ("Reader", reader.name),

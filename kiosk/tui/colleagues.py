@@ -160,6 +160,16 @@ class LookAfterOperators:
             case None:
                 return
 
+    async def choose_for(self, name: str) -> frozenset[str] | None:
+        """Ask which roles somebody gets with an operator's card.
+
+        Raises:
+            KioskError: who is logged on may not see roles.
+        """
+        return await self.choose_roles(
+            f"Roles of {name} (none: an operator keeps theirs)", await self._colleagues.roles()
+        )
+
     async def choose_roles(
         self, heading: str, known: Sequence[RoleSummary], chosen: frozenset[str] = frozenset()
     ) -> frozenset[str] | None:

@@ -1,5 +1,6 @@
 """Find one of many, as you type: a line to type in, a table, a line that says how it goes."""
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar, Final, Generic, TypeVar
@@ -23,6 +24,12 @@ One = TypeVar("One")
 
 LIMIT: Final = 50
 """How many are asked for; whoever wants more types more letters."""
+DEBOUNCE_S: Final = 0.2
+"""How long a search waits for the next letter."""
+
+SEARCH_MAX: Final = 100
+"""Characters of a search that count; nobody's name is longer, but something else may be pasted."""
+
 CELL_PADDING: Final = 2
 LEAST_WIDTH: Final = 40
 
@@ -109,9 +116,13 @@ class Find(Dialog[One], Generic[One]):
         self.post_message(Search(text))
 
     async def search(self, text: str) -> None:
-        """Ask, and show the answer or why there is none; typing tries again."""
+        """Wait for the next letter, then ask, and show the answer or why there is none; typing tries again.
+
+        The app cancels this wherever it is when there is a newer search.
+        """
+        await asyncio.sleep(DEBOUNCE_S if text else 0)
         try:
-            found, more = await self.ask(text)
+            found, more = await self.ask(text.strip()[:SEARCH_MAX])
         except KioskError as error:
             words = Content.assemble((f"{FAILED} ", "bold $text-error"), wording.failure(error))
             self.show((), words)

@@ -207,6 +207,8 @@ OPERATORS_KEY: Final = "t"
 NOT_YOURS_TO_GIVE: Final = "more than your own"
 """Beside a role that who is logged on cannot give or take."""
 ROLES_HINT: Final = "Space marks a role. Nobody gives, or takes, more than their own roles allow."
+ROLES_AS_BEFORE: Final = "those that the operator has already"
+"""Where none was chosen: a new card gives an operator nothing that is not there."""
 METHOD_WORDS: Final = {
     LogonMethod.CARD: "card and PIN",
     LogonMethod.AGENT: "ssh-agent",

@@ -296,6 +296,7 @@ def template_view(template: Template, version: int) -> TemplateView:
         needs=tuple(sorted(needs)),
         temporary=template.temporary is not None,
         directory=template.directory,
+        operator=template.operator,
     )
 
 

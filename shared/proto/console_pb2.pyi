@@ -626,6 +626,7 @@ class TemplateView(_message.Message):
     NEEDS_FIELD_NUMBER: _builtins.int
     TEMPORARY_FIELD_NUMBER: _builtins.int
     DIRECTORY_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     title: _builtins.str
     version: _builtins.int
@@ -633,6 +634,8 @@ class TemplateView(_message.Message):
     """For temporary credentials only."""
     directory: _builtins.str
     """The connection whose people get it."""
+    operator: _builtins.bool
+    """Its credentials carry roles."""
     @_builtins.property
     def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Texts such as `9A P-256 smart-card-logon`."""
@@ -649,10 +652,11 @@ class TemplateView(_message.Message):
         needs: _abc.Iterable[_builtins.str] | None = ...,
         temporary: _builtins.bool = ...,
         directory: _builtins.str = ...,
+        operator: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "name", b"name", "needs", b"needs", "slots", b"slots", "temporary", b"temporary", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "name", b"name", "needs", b"needs", "operator", b"operator", "slots", b"slots", "temporary", b"temporary", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

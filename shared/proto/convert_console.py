@@ -188,6 +188,7 @@ def encode_templates(templates: Sequence[TemplateView]) -> pb.ListTemplatesReply
                 needs=template.needs,
                 temporary=template.temporary,
                 directory=template.directory,
+                operator=template.operator,
             )
             for template in templates
         ]
@@ -205,6 +206,7 @@ def decode_templates(message: pb.ListTemplatesReply) -> tuple[TemplateView, ...]
             needs=tuple(template.needs),
             temporary=template.temporary,
             directory=template.directory,
+            operator=template.operator,
         )
         for template in message.templates
     )

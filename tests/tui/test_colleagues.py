@@ -9,9 +9,11 @@ from uuid import UUID
 import pytest
 from textual.pilot import Pilot
 
+from kiosk.station.faces import Job
 from kiosk.tui.app import DeskApp
 from kiosk.tui.log_on import LogOn
 from shared import errors
+from shared.console import TemplateView
 from shared.credential.model import State
 from shared.operators import LoggedOnAt, OperatorSummary, RoleSummary
 from shared.roles import PRESETS
@@ -226,3 +228,40 @@ async def test_who_may_not_see_operators_has_no_key_for_it(
         await pilot.pause()
         assert not pilot.app.screen.is_modal
         assert "Operators" not in text(pilot.app)
+
+
+# --- an operator's card -----------------------------------------------------------------------------------
+
+
+async def test_who_issues_an_operators_card_chooses_roles(
+    station: GuardedStation, colleagues: ScriptedColleagues
+) -> None:
+    station.template_list = (TemplateView(name="operator", title="Operator", version=1, operator=True),)
+    await station.put(reader(2, State.UNREGISTERED))
+    async with manned(station, colleagues) as pilot:
+        await pilot.press("2", "i")
+        await shows(pilot, "Anna Berg", "6 people")
+        await pilot.press("enter")
+        await shows(pilot, "Roles of Anna Berg", "[ ] Normal")
+        rows = [role.title for role in PRESETS.values()]
+        await pilot.press(*["down"] * rows.index("Normal"), "space", "enter")
+        await shows(pilot, "Write this card now?", "Roles", "normal")
+        await pilot.press("enter")
+        await until(pilot, lambda: any(isinstance(each, Job) for each in station.asked))
+        (job,) = [each for each in station.asked if isinstance(each, Job)]
+        assert (job.template, job.roles) == ("operator", ("normal",))
+
+
+async def test_roles_that_were_not_chosen_issue_nothing(
+    station: GuardedStation, colleagues: ScriptedColleagues
+) -> None:
+    station.template_list = (TemplateView(name="operator", title="Operator", version=1, operator=True),)
+    await station.put(reader(2, State.UNREGISTERED))
+    async with manned(station, colleagues) as pilot:
+        await pilot.press("2", "i")
+        await shows(pilot, "6 people")
+        await pilot.press("enter")
+        await shows(pilot, "Roles of Anna Berg")
+        await pilot.press("escape")
+        await until(pilot, lambda: not pilot.app.screen.is_modal)
+        assert not any(isinstance(each, Job) for each in station.asked)

@@ -202,7 +202,7 @@ async def test_a_certificate_that_waits_for_an_approval_is_no_failure(
         await pilot.press("enter")
         await shows(pilot, "Issue this card?")
         await pilot.press("enter")
-        await shows(pilot, "· Issue waits", "“corporate” lets the request wait", "Nothing failed")
+        await shows(pilot, "· Issue waits", "lets the request wait", "code certificate-pending")
         assert "✗" not in text(app)
         assert "stopped" not in text(app)
 
