@@ -115,6 +115,11 @@ async def try_case(world: World, case: Case, uncut: Uncut, seed: int) -> Tally:
         kind = await _next(world, row)
         cut = wanted[insertion] if insertion < len(wanted) else None
         ran = await world.perform(kind, insertion % 2, cut, reason=reason_for(kind))
+        if isinstance(
+            ran.outcome.error, errors.ApprovalNeeded
+        ):  # one that was cut and let go is asked for anew
+            await world.agree(kind)
+            ran = await world.perform(kind, insertion % 2, cut, reason=reason_for(kind))
         if cut is not None and ran.cut:
             cuts.append(cut)
             again += insertion > 0

@@ -17,16 +17,20 @@ from server.operations.services import Services
 from server.operations.succession import Succession
 from server.operations.tasks import attempt
 from server.store.memory_state import Draft
+from shared.credential.approval import Way
 from shared.credential.model import RecordId, StationId
-from shared.piv.ids import ProfileName
+from shared.piv.chuid import Chuid
+from shared.piv.ids import ObjectId, ProfileName
 from shared.relay import OperationKind, StationTurn
 from shared.virtual.card import VirtualCard
 from shared.virtual.memory import Memory
 from tests.cuts.authority import Mood, MoodyAuthority
 from tests.cuts.cut import FAULTS, MESSAGES, Counts, Cut, DyingWire
 from tests.cuts.holder import Holder
-from tests.cuts.world import DESKS, Books, Line, Place, World
+from tests.cuts.world import DESKS, TEMPLATE, Books, Line, Place, World
+from tests.scenario.approving import Second
 from tests.scenario.lab import BOB, DirectBackend, Lab
+from tests.scenario.templates import EMPLOYEE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,17 @@ class Inside(World):
         """Have the certificate authority be in a mood, and the server know no more than what it has stored."""
         self.authority.begin(mood)
         self._lab.engine = OperationEngine(self._lab.services)
+
+    async def agree(self, kind: OperationKind) -> None:
+        """Do it in the record: the template's next version asks, an operator with a card of their own approves."""
+        latest = await self._lab.store.templates.latest(TEMPLATE)
+        assert latest is not None
+        if latest.ref.version == 1:
+            rule = f'\n[[approval]]\noperations = ["{kind.value}"]\n'
+            await self._lab.apply(EMPLOYEE + rule, version=2)
+        second = await Second.hired(self._lab)
+        guid = Chuid.from_bytes(self.card.memory.objects[ObjectId.CHUID]).guid
+        await second.agree(Way(kind.value), card=str(guid))
 
     def sent_again(self) -> int:
         """Ask the certificate authority."""

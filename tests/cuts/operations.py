@@ -27,7 +27,8 @@ class Row:
     `by_holder` are operations after which the PIN on the card is the one that the holder chose last. `carried_by` is
     the operation that goes on with one that was decided in the record already, and was cut before the card had it.
     With `replaces` its holder has another card before, which is put away for good: this one replaces it for that cause.
-    What is done `once` would do more if it were done again: a card that has come to where it should is left alone.
+    What is done `once` would do more if it were done again: a card that has come to where it should is left alone. A row that
+    is `inside` alone needs a server in this process.
     """
 
     kind: OperationKind
@@ -40,6 +41,7 @@ class Row:
     carried_by: OperationKind | None = None
     once: bool = False
     replaces: Cause | None = None
+    inside: bool = False
 
 
 REASONS: Final[Mapping[OperationKind, Cause]] = {
@@ -92,6 +94,7 @@ def _row(
     carried_by: OperationKind | None = None,
     once: bool = False,
     replaces: Cause | None = None,
+    inside: bool = False,
 ) -> Row:
     return Row(
         kind=kind,
@@ -104,7 +107,22 @@ def _row(
         carried_by=carried_by,
         once=once,
         replaces=replaces,
+        inside=inside,
     )
+
+
+def _approved(
+    kind: OperationKind, before: tuple[OperationKind, ...], state: State, *, first: Arrange | None = None
+) -> Row:
+    """Return the row of an operation that somebody asked for and somebody else approved, once."""
+
+    async def arrange(world: World) -> None:
+        if first is not None:
+            await first(world)
+        await world.agree(kind)
+
+    name = f"{kind.value}-approved"
+    return _row(kind, before, state, name=name, arrange=arrange, by_holder=True, once=True, inside=True)
 
 
 OPERATIONS: Final[Mapping[str, Row]] = {
@@ -140,6 +158,10 @@ OPERATIONS: Final[Mapping[str, Row]] = {
         _row(OperationKind.RESUME, (*_ACTIVE, OperationKind.SUSPEND), State.ACTIVE, by_holder=True),
         _row(OperationKind.REVOKE, _ACTIVE, State.REVOKED, carried_by=OperationKind.UPDATE),
         _row(OperationKind.RETIRE, _ACTIVE, State.RETIRED),
+        _approved(OperationKind.ACTIVATE, _ISSUED, State.ACTIVE),
+        _approved(OperationKind.UNBLOCK, _ACTIVE, State.ACTIVE, first=_block_pin),
+        _approved(OperationKind.REISSUE, _ACTIVE, State.ACTIVE),
+        _approved(OperationKind.RESUME, (*_ACTIVE, OperationKind.SUSPEND), State.ACTIVE),
         _row(OperationKind.DELETE, _ACTIVE, State.DELETED, carried_by=OperationKind.UPDATE),
         _row(OperationKind.UNREGISTER, (*_ACTIVE, OperationKind.RETIRE), State.UNREGISTERED),
         _row(

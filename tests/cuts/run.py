@@ -53,6 +53,7 @@ async def run(wanted: Wanted, *, inside: bool = True, outside: bool = True) -> T
             (side, operation, profile): await uncut_run(world, OPERATIONS[operation], profile, wanted.seed)
             for side, world in worlds.items()
             for operation, profile in product(wanted.operations, wanted.profiles)
+            if side or not OPERATIONS[operation].inside
         }
         plan = [
             Case(operation=operation, profile=profile, cut=Cut(kind=kind, at=at), mood=wanted.mood)

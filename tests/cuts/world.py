@@ -110,6 +110,10 @@ class World(ABC):
         """Have the certificate authority be in a mood; a server that was started again goes on with the same cards."""
         assert mood is Mood.ANSWERS, "only where the authority is in this process"
 
+    async def agree(self, kind: OperationKind) -> None:
+        """Let the template ask for an approval of an operation, have somebody ask for it, and somebody else approve it."""
+        raise AssertionError(kind)  # only where the record is in this process
+
     def sent_again(self) -> int:
         """Return how often a key was sent again whose answer was lost where nobody can look for it."""
         return 0
