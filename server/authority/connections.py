@@ -209,12 +209,18 @@ class Connections:
     async def _templates(self) -> dict[tuple[Port, str], list[str]]:
         """Return which templates name which connection, by their newest versions and those of open credentials."""
         found: dict[tuple[Port, str], list[str]] = {}
-        for stored in await self._store.templates.all_latest():
-            template = parse_template(stored.text)
+        stored = {each.ref: each for each in await self._store.templates.all_latest()}
+        for ref in await self._store.credentials.templates_in_use() - stored.keys():
+            if older := await self._store.templates.version(ref):
+                stored[ref] = older
+        for ref, each in sorted(stored.items(), key=lambda item: (item[0].name, -item[0].version)):
+            template = parse_template(each.text)
             places = {(Port.DIRECTORY, template.directory)}
             places |= {(Port.CA, spec.ca) for spec in template.certificates}
             for place in places:
-                found.setdefault(place, []).append(template.name)
+                names = found.setdefault(place, [])
+                if ref.name not in names:
+                    names.append(ref.name)
         return found
 
     async def _require_unneeded(self, name: str, kind: Kind) -> None:
@@ -228,6 +234,8 @@ class Connections:
             raise errors.NotAllowed(
                 what=f"this while {count} certificates by it are good: it has to revoke them"
             )
+        if count := await self._store.write_backs.count(name):
+            raise errors.NotAllowed(what=f"this while {count} certificates are in it: it has to forget them")
 
     async def _view(
         self,

@@ -4,12 +4,13 @@ Reading needs no lease: what is found may have changed by the time its card is o
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from server.ports.audit import AuditRecord
-from shared.credential.model import CardRecord, CredentialId, HolderId
+from shared.credential.model import CardRecord, CredentialId, HolderId, TemplateRef
 
 
 class CredentialStore(Protocol):
@@ -25,6 +26,10 @@ class CredentialStore(Protocol):
 
     async def by_credential(self, credential_id: CredentialId) -> CardRecord | None:
         """Return the card that this credential is or was on, showing this credential, whatever came after it."""
+        ...
+
+    async def templates_in_use(self) -> AbstractSet[TemplateRef]:
+        """Return the versions of templates that credentials in use were issued by."""
         ...
 
     async def search(self, text: str, limit: int) -> Sequence[CardRecord]:

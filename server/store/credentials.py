@@ -1,6 +1,7 @@
 """Cards by their credentials."""
 
 from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -14,7 +15,14 @@ from server.store.rules import FORGOTTEN_CREDENTIAL, USED_CREDENTIAL, fold
 from server.store.schema import certificate, certificate_task, credential, operation
 from server.store.statements import Cursor, Prepared, given
 from server.store.writer import Writer
-from shared.credential.model import CardRecord, CertificateState, CredentialId, HolderId, RecordId
+from shared.credential.model import (
+    CardRecord,
+    CertificateState,
+    CredentialId,
+    HolderId,
+    RecordId,
+    TemplateRef,
+)
 
 _newer = credential.alias("newer")
 _older = credential.alias("older")
@@ -82,6 +90,11 @@ _SUCCEEDING: Final = Prepared(
         _USED,
         or_(credential.c.primary_id.is_not(None), _still_used(credential.c.replaces_id)),
     ).order_by(credential.c.number)
+)
+_TEMPLATES: Final = Prepared(
+    select(credential.c.template_name, credential.c.template_version, credential.c.template_digest)
+    .where(_USED)
+    .distinct()
 )
 _BEING_MADE: Final = Prepared(
     select(operation.c.record_id)
@@ -158,6 +171,11 @@ class CredentialTables:
             return None if row is None or card is None else replace(card, credential=credential_of(row[1:]))
 
         return await self._writer.read(work)
+
+    async def templates_in_use(self) -> AbstractSet[TemplateRef]:
+        """Return the versions of templates that credentials in use were issued by."""
+        rows = await self._writer.read(_TEMPLATES.rows)
+        return {TemplateRef(name=name, version=version, digest=digest) for name, version, digest in rows}
 
     async def search(self, text: str, limit: int) -> Sequence[CardRecord]:
         """Return cards whose holder's name or id contains `text`, in any case, by name."""

@@ -1,6 +1,7 @@
 """Cards by their credentials, and the codes that unblock them, in memory."""
 
 from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 from hmac import compare_digest
@@ -18,6 +19,7 @@ from shared.credential.model import (
     CredentialRecord,
     HolderId,
     State,
+    TemplateRef,
 )
 from shared.piv.ids import Slot
 
@@ -45,6 +47,11 @@ class MemoryCredentials:
             return None
         record_id, credential = state.credentials[credential_id]
         return replace(whole(state, state.cards[record_id]), credential=credential)
+
+    async def templates_in_use(self) -> AbstractSet[TemplateRef]:
+        """Return the versions of templates that credentials in use were issued by."""
+        credentials = (each for _, each in self._book.state.credentials.values())
+        return {each.template for each in credentials if each.state in USED_CREDENTIAL}
 
     async def search(self, text: str, limit: int) -> Sequence[CardRecord]:
         """Return cards whose holder's name or id contains `text`, in any case, by name."""

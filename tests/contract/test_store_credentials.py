@@ -307,6 +307,16 @@ async def test_what_is_cared_for_already_is_not_stale(store: Store) -> None:
     assert len(await store.credentials.stale(SOON, 10)) == 1
 
 
+async def test_a_template_is_in_use_while_a_credential_by_it_is(store: Store) -> None:
+    assert not await store.credentials.templates_in_use()
+    card, credential = a_card(), a_credential(state=State.SUSPENDED)
+    lease = await begin(store, card, CredentialChanged(credential=credential))
+    assert await store.credentials.templates_in_use() == {credential.template}
+    revoked = replace(credential, state=State.REVOKED)
+    await store.cards.apply(lease, [CredentialChanged(credential=revoked)])
+    assert not await store.credentials.templates_in_use()
+
+
 async def test_looking_costs_no_commit(store: Store) -> None:
     card = await with_credential(store)
     assert isinstance(card.credential, CredentialRecord)
@@ -318,4 +328,5 @@ async def test_looking_costs_no_commit(store: Store) -> None:
     await store.credentials.succeeding()
     await store.credentials.expiring(SOON)
     await store.credentials.stale(SOON, 1)
+    await store.credentials.templates_in_use()
     assert store.commits == before
