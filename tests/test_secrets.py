@@ -21,14 +21,16 @@ from typing import Final
 import pytest
 
 from kiosk.backend.client import GrpcBackend
+from kiosk.backend.first_start import GrpcFirstStart
 from kiosk.backend.joining import join
+from kiosk.backend.self_service import GrpcSelfService
 from kiosk.devices.tracing import TracedReaders
 from kiosk.devices.virtual.reader import VirtualReaders
 from kiosk.station import core
 from kiosk.station.core import StationCore
 from kiosk.station.faces import Job, Outcome
 from server.operations.secrets import CardSecrets
-from shared import logs
+from shared import errors, logs
 from shared.clock import SystemClock
 from shared.credential.pins import pad
 from shared.iso7816.apdu import Command, Item
@@ -38,6 +40,7 @@ from shared.piv.ids import Ins, KeyRef
 from shared.proto.convert_turns import encode_server_turn, encode_station_turn
 from shared.relay import Exchange, OperationKind, ServerTurn, StationTurn
 from shared.secret import Secret
+from shared.self_service import PasswordGiven
 from shared.virtual.faults import Fault, FaultKind
 from tests import canaries
 from tests.canaries import PINS, Vault, leaks, secrets_of_card
@@ -52,6 +55,8 @@ NEXT: Final = PINS["next PIN"].decode()
 WRONG: Final = PINS["wrong PIN"].decode()
 WEAK: Final = PINS["weak PIN"].decode()
 LDAP_PASSWORD: Final = "tr0ub4dor-canary-3"
+HOLDERS_PASSWORD: Final = "holders-canary-tr0ub4dor-4"
+PASSCODE: Final = "passcode-canary-tr0ub4dor-5"
 
 LDAP: Final = """
 [server.directory.corporate]
@@ -65,7 +70,7 @@ timeout-s = 1
 """
 """A directory that is down, so that its password has a reason to be complained about."""
 
-KEPT_IN: Final = ("passphrase", "ldap-password", "identity.pem", "people.csv")
+KEPT_IN: Final = ("passphrase", "passcode", "ldap-password", "identity.pem", "people.csv")
 """Files that are there to hold a secret."""
 
 PERSONAL: Final = {
@@ -228,6 +233,16 @@ class Work:
         assert (outcome.error, outcome.state) == (None, "active")
 
 
+async def log_on(line: Listening) -> None:
+    """Have a holder's password typed, for a directory that is down, and the passcode of the first start, which is begun."""
+    password = PasswordGiven(name="aberg", password=Secret.from_text(HOLDERS_PASSWORD))
+    with pytest.raises(errors.ConnectorUnreachable):
+        await GrpcSelfService(line).log_on(password)
+    start = GrpcFirstStart(line)
+    await start.begin_first_start(Secret.from_text(PASSCODE))
+    await start.end_first_start()
+
+
 async def test_a_station_and_a_server(
     tmp_path: Path, loud: io.StringIO, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +252,7 @@ async def test_a_station_and_a_server(
     installation = Installation(tmp_path / "installation")
     installation.folder.mkdir()
     write_secret(installation.folder / "ldap-password", LDAP_PASSWORD)
-    installation.make(more=LDAP, people=PEOPLE, template=NOT_FROM)
+    installation.make(more=LDAP, people=PEOPLE, template=NOT_FROM, passcode=PASSCODE)
     card = WatchedCard.fresh(serial=20114321)
     factory = secrets_of_card(card.memory)
     readers = VirtualReaders([READER])
@@ -252,6 +267,7 @@ async def test_a_station_and_a_server(
         async with StationCore(TracedReaders(readers), line, SystemClock()) as station:
             with pytest.raises(Exception, match="connector-unreachable"):
                 await station.find_people("anna")
+            await log_on(line)
             work = Work(station, readers, card)
             await work.everything()
             installation.kill()
@@ -279,6 +295,8 @@ async def test_a_station_and_a_server(
     others = {
         "passphrase": PASSPHRASE.encode(),
         "LDAP password": LDAP_PASSWORD.encode(),
+        "holder's password": HOLDERS_PASSWORD.encode(),
+        "passcode": PASSCODE.encode(),
         "join secret": read_token(installation.token).secret.reveal(),
         "station's key": canaries.private_key_of(identity.key.reveal()),
     }
