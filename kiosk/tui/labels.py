@@ -242,6 +242,7 @@ LOG_ON_BY_AGENT: Final = "Log on through the ssh-agent of this log-in"
 AGENT_PROVES: Final = "It proves possession of your card only: what is sensitive is refused, and the session ends with the line."
 AGENT_ASKED: Final = "The ssh-agent is asked; it may ask you."
 THROUGH_AGENT: Final = "ssh-agent, possession only"
+THROUGH_TOUCH: Final = "ssh-agent, a touch each time"
 ONE_READER: Final = (
     "With this one reader you can look after credentials whose cards are not here. To work on a card, attach a second "
     "reader for it."

@@ -42,6 +42,7 @@ class GuardedStation(ScriptedStation):
         self.proven = True
         self.touched = 0
         self.agent_there = False
+        self.key_takes_a_touch = False
         self.view = replace(self.view, locked=True)
 
     async def log_on(self, reader: str, person: Person) -> SessionView:
@@ -60,7 +61,7 @@ class GuardedStation(ScriptedStation):
             raise self.refusal
         self.proven = False
         role = Role(name="session", title="Session", grants=self.answer.grants)
-        session = replace(self.answer, method=LogonMethod.AGENT, possession_only=True)
+        session = replace(self.answer, method=LogonMethod.AGENT, possession_only=not self.key_takes_a_touch)
         await self._become(session, role)
         return session
 

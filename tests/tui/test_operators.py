@@ -164,6 +164,13 @@ async def test_without_an_agent_none_is_offered(station: GuardedStation) -> None
         assert station.asked == []
 
 
+async def test_a_key_that_takes_a_touch_is_shown_to_be_one(station: GuardedStation) -> None:
+    station.agent_there = station.key_takes_a_touch = True
+    async with desk(station).run_test(size=(80, 24)) as pilot:
+        await pilot.press("a")
+        await shows(pilot, "[ssh-agent, a touch each time] Anna Berg")
+
+
 @pytest.mark.parametrize("size", [(80, 24), (100, 30)])
 async def test_who_comes_through_an_agent_is_shown_to(station: GuardedStation, size: tuple[int, int]) -> None:
     station.agent_there = True

@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from kiosk.station.faces import StationView
-from kiosk.tui.labels import ABSENT, LAB, PRESENT, RUNNING, THROUGH_AGENT
+from kiosk.tui.labels import ABSENT, LAB, PRESENT, RUNNING, THROUGH_AGENT, THROUGH_TOUCH
 from kiosk.tui.widgets.text import line
 from shared.clock import Clock
 from shared.sessions import LogonMethod
@@ -103,4 +103,5 @@ class TopBar(Widget):
             who = Content.assemble((f"{self.waits} ", "bold reverse"), "  ", who)
         if operator.method is not LogonMethod.AGENT:
             return who
-        return Content.assemble((f"[{THROUGH_AGENT}] ", "bold $text-warning"), who)
+        how = THROUGH_AGENT if operator.possession_only else THROUGH_TOUCH
+        return Content.assemble((f"[{how}] ", "bold $text-warning"), who)
