@@ -7,6 +7,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
+from textual.widgets import OptionList
 
 from kiosk.tui.widgets.keybar import KeyBar
 from kiosk.tui.widgets.top import LabBanner
@@ -54,3 +55,23 @@ class Dialog(ModalScreen[Reply | None], Generic[Reply]):
     def action_leave(self) -> None:
         """Give no answer."""
         self.dismiss(None)
+
+
+class Listing(Dialog[Reply], Generic[Reply]):
+    """A question that is answered from a list.
+
+    Its keys reach the cursor before the list sees them: Enter does, and would otherwise overtake a step that was typed before it.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "step(1)", show=False, priority=True),
+        Binding("up", "step(-1)", show=False, priority=True),
+    ]
+
+    def action_step(self, by: int) -> None:
+        """Move the cursor to the next entry, or the one before."""
+        options = self.query_one(OptionList)
+        if by > 0:
+            options.action_cursor_down()
+        else:
+            options.action_cursor_up()

@@ -13,7 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from kiosk.tui.confirm import fact_rows
-from kiosk.tui.dialog import Dialog
+from kiosk.tui.dialog import Listing
 
 Choice = TypeVar("Choice")
 
@@ -35,7 +35,7 @@ class Entry(Generic[Choice]):
     """It stands there, and cannot be chosen."""
 
 
-class Menu(Dialog[Choice], Generic[Choice]):
+class Menu(Listing[Choice], Generic[Choice]):
     """Asks what to do. A key chooses at once; so it is the same key as without the menu."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -8,12 +8,12 @@ from textual.binding import Binding, BindingType
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from kiosk.tui.dialog import Dialog
+from kiosk.tui.dialog import Listing
 from kiosk.tui.labels import CAUSES
 from shared.credential.reasons import Cause
 
 
-class ChooseReason(Dialog[Cause]):
+class ChooseReason(Listing[Cause]):
     """Asks for the reason, and says what follows; the likely reasons stand first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -9,14 +9,14 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from kiosk.tui.dialog import Dialog
+from kiosk.tui.dialog import Listing
 from kiosk.tui.labels import NOT_YOURS_TO_GIVE, ROLES_HINT
 from shared.roles import Permissions, Role
 
 WIDE: Final = 28
 
 
-class ChooseRoles(Dialog[frozenset[str]]):
+class ChooseRoles(Listing[frozenset[str]]):
     """Asks which roles; space marks one. Those that would give more than one has stand there, and keep what they are."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

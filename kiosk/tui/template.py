@@ -10,11 +10,11 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from kiosk.tui.dialog import Dialog
+from kiosk.tui.dialog import Listing
 from shared.console import TemplateView
 
 
-class ChooseTemplate(Dialog[TemplateView]):
+class ChooseTemplate(Listing[TemplateView]):
     """Asks which template; shows the slots of the one under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -11,7 +11,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from kiosk.station.faces import ReaderView
-from kiosk.tui.dialog import Dialog
+from kiosk.tui.dialog import Listing
 from kiosk.tui.widgets.readers import card_name, holder_name
 
 
@@ -23,7 +23,7 @@ class Move:
     card: str = ""
 
 
-class VirtualCards(Dialog[Move]):
+class VirtualCards(Listing[Move]):
     """Asks which virtual card goes into which virtual reader; left and right change the reader."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

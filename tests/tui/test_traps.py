@@ -1,6 +1,7 @@
 """What running things has taught: keys that must do nothing, bursts, words for everything."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from textual.events import Key
@@ -23,7 +24,7 @@ from shared.credential.reasons import OFFERED
 from shared.relay import StepLine
 from tests.tui.conftest import Desk, StillClock
 from tests.tui.look import lines, shows, text, until
-from tests.tui.scripted import PEOPLE, ScriptedStation, reader
+from tests.tui.scripted import PEOPLE, TEMPLATES, ScriptedStation, reader
 
 
 @pytest.mark.parametrize("key", ["ctrl+q", "ctrl+p", "ctrl+c", "ctrl+z", "ctrl+backslash", "f1"])
@@ -244,3 +245,18 @@ async def test_a_window_may_shrink_to_nothing_and_grow_again(
         await pilot.resize_terminal(*size)
         await pilot.pause()
         assert app._exception is None
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+async def test_enter_does_not_overtake_the_cursor(desk: Desk, station: ScriptedStation, steps: int) -> None:
+    """A fast typist's keys, or those that a slow line brings together, count in their order."""
+    station.template_list = [replace(TEMPLATES[0], name=str(at), title=f"Kind {at}") for at in range(3)]
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "i")
+        await shows(pilot, "6 people")
+        await pilot.press("enter")
+        await shows(pilot, "Kind 2")
+        for key in (*["down"] * steps, "enter"):
+            app.post_message(Key(key, None))
+        await shows(pilot, "Write this card now?", f"Kind {steps}")
