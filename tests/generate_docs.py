@@ -203,7 +203,7 @@ def _call(method: str, rule: Rule, may: Sequence[Permissions]) -> str:
             Standing.HOLDER: "a holder",
         }.get(rule, "nothing")
         nobody = rule in {Standing.FIRST_START, Standing.HOLDER}
-        answer = "as above" if rule is Standing.OPERATION else "–" if nobody else "yes"
+        answer = "as above" if rule is Standing.OPERATION else "\N{EN DASH}" if nobody else "yes"
         return _row(name, said, *(answer for _ in may))
     marks = (_mark(present=each.allowed(rule.subject, None) >= rule.level) for each in may)
     return _row(name, f"`{rule.subject.value}`: {rule.level.word}", *marks)

@@ -43,8 +43,8 @@ async def test_a_card_that_has_proven_itself_gives_way_to_nobody(store: Store, h
         await store.cards.apply(lease, [EVIDENCE])  # once is enough
     elif how == "extended":
         await store.cards.extend(lease, proven=True)
+    again = an_opening(card, THERE, new=False, operation_id=lease.operation_id)
     with pytest.raises(errors.CardLeased):
-        again = an_opening(card, THERE, new=False, operation_id=lease.operation_id)
         await store.cards.open(replace(again, firm=True))
     await store.cards.apply(lease, [EVIDENCE])
 

@@ -202,11 +202,12 @@ async def test_time_runs_out(server: Anything) -> None:
 
 
 async def test_nobody_is_told_anything_who_is_not_trusted(server: Anything) -> None:
-    for changed in (
+    wrong: tuple[dict[str, Any], ...] = (
         {"roots": make("CN=Another", ca=True).pem},
         {"roots": ""},
         {"url": f"{server.url}/api".replace("127.0.0.1", "localhost")},
-    ):
+    )
+    for changed in wrong:
         http = http_to(server, **changed)
         with pytest.raises(errors.ConnectorRefused) as refused:
             await http.call("GET", "echo")
