@@ -19,6 +19,7 @@ from kiosk.backend.identity import load_identity
 from kiosk.backend.joining import join as join_server
 from kiosk.backend.operators import GrpcOperators
 from kiosk.backend.renewal import due_at
+from kiosk.devices.paper import LpPaper
 from kiosk.session_file import KeptSession, lent
 from kiosk.settings import Settings, read_settings
 from kiosk.station import doctor as checks
@@ -168,6 +169,7 @@ async def desk(config: Path | None) -> int:
             inbox=inbox,
             colleagues=GrpcOperators(parts.backend),
             virtual=parts.virtual,
+            paper=LpPaper(),
             title=parts.name,
         )
         # without a terminal nobody is there: the session ends, and what runs stops as if somebody quit

@@ -13,6 +13,7 @@ from shared.credentials import CodeView, DecisionView, FoundCredentials
 from shared.iso7816.apdu import ColdReset, Command, Response
 from shared.logon import LogonPurpose, LogonText
 from shared.relay import ServerTurn, StationTurn
+from shared.secret import Secret
 from shared.sessions import Leaving, Proof, SessionView
 
 
@@ -256,4 +257,24 @@ class Agent(Protocol):
 
     async def gone(self) -> None:
         """Return when the agent is not there any more: its line was cut, or whoever is behind it has left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printer:
+    """What would print a text here: its `name`, or `why` there is none."""
+
+    name: str = ""
+    why: str = ""
+
+
+class Paper(Protocol):
+    """Prints a few lines of text on paper."""
+
+    async def look(self) -> Printer:
+        """Return the printer that would be used, or why there is none."""
+        ...
+
+    async def put(self, printer: str, text: Secret) -> str:
+        """Print a text; return why it was not taken, or nothing. `text` stays whose it is."""
         ...

@@ -10,6 +10,8 @@ from enum import StrEnum, unique
 from typing import Protocol
 from uuid import UUID
 
+from kiosk.ports import Paper as Paper  # noqa: PLC0414  # faces print on it
+from kiosk.ports import Printer as Printer  # noqa: PLC0414  # likewise
 from shared.approvals import ApprovalView, ApprovalWish
 from shared.console import CardView, Comparison, Found, ServerView, TemplateView
 from shared.credential.pins import PinPolicy

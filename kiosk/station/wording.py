@@ -12,7 +12,7 @@ from typing import Final
 from shared.credential.model import State
 from shared.credential.pins import Characters, PinPolicy
 from shared.credential.self_service import HolderProof
-from shared.errors import Fact
+from shared.errors import Fact, KioskError
 from shared.relay import OperationKind, Question, StepLine
 from shared.self_service import DeviceCode, HolderView
 from shared.sessions import LogonMethod, SessionView
@@ -55,6 +55,11 @@ _NEXT_ACTIONS: Final[dict[str, str]] = {
     "ask-for-approval": "Ask for an approval, and do it again when somebody has approved it.",
     "choose-again": "Choose another person or another template.",
     "none": "There is nothing more to do.",
+}
+
+_AFTER_REFUSAL: Final[dict[str, str]] = {
+    "cancelled": "Begin again when you want to.",
+    "transition-forbidden": "Choose what is possible with it now.",
 }
 
 _STEPS: Final[dict[str, str]] = {
@@ -163,6 +168,11 @@ def state(name: str) -> str:
 def next_action(key: str) -> str:
     """Say what to do next; nothing for an empty key, a call for help for one that is not known."""
     return _NEXT_ACTIONS.get(key, _NEXT_ACTIONS["call-administrator"]) if key else ""
+
+
+def next_action_after(error: KioskError, key: str) -> str:
+    """Say what to do next after a failure: the key `none` says that trying again is no use, not that all is well."""
+    return _AFTER_REFUSAL.get(error.code, "") if key == "none" else next_action(key)
 
 
 def step(line: StepLine) -> str:
@@ -288,6 +298,15 @@ CODE_SHOWN: Final = (
     "without it nobody, not even the server, opens this card again when its PIN is blocked.",
     "Write it down on paper, and lock it away where the card is not.",
 )
+CODE_ON_PAPER: Final = "Unblock code of the System Owner's card. Lock this paper away where the card is not."
+CODE_COPIED: Final = "Copied, if your terminal takes it; the code is asked for again in any case."
+CODE_COPY_STAYS: Final = (
+    "A copy stays in the clipboard of the machine in front of you, where every program reads it, until something else is copied."
+    " Press c again to copy."
+)
+CODE_PRINTED: Final = "It is with the printer {printer}. Fetch the paper before anybody else does."
+CODE_PRINT_STAYS: Final = "The print service and the printer {printer} may keep what they printed, for a day or longer. Press p again to print."
+CODE_NO_PRINT: Final = "It cannot be printed: {why}."
 OWNER_MEANS: Final = (
     "The System Owner's card is the way back in when every operator's card is lost. It may do everything, and belongs in a safe.",
     "What cannot be undone: its unblock code is shown once and kept nowhere; who loses card, PIN and code loses this way for good.",
@@ -302,6 +321,11 @@ CODE_NOWHERE: Final = "The unblock code has nowhere to go: give --keep-code-fd."
 def question(asked: Question, facts: Mapping[str, Fact] | None = None) -> str:
     """Say what a person is asked."""
     return said(_QUESTIONS[asked], facts or {})
+
+
+def too_few_tries(left: int) -> str:
+    """Say why a script gives no PIN."""
+    return f"The PIN is not given to the card, {tries(left)}: a script leaves the last tries to its holder, at a terminal."
 
 
 def tries(left: int) -> str:

@@ -16,7 +16,17 @@ from textual.filter import LineFilter
 from textual.reactive import reactive
 from textual.worker import Worker, WorkerState
 
-from kiosk.station.faces import Colleagues, Inbox, Job, Logons, ReaderView, Station, StationView, VirtualDesk
+from kiosk.station.faces import (
+    Colleagues,
+    Inbox,
+    Job,
+    Logons,
+    Paper,
+    ReaderView,
+    Station,
+    StationView,
+    VirtualDesk,
+)
 from kiosk.station.first_start import FirstStart
 from kiosk.station.offers import offered, viewed
 from kiosk.tui.approvals import Approvals
@@ -89,8 +99,9 @@ class DeskApp(App[None], inherit_bindings=False):
         title: str = "",
         clock: Clock | None = None,
         operators_reader: str = "",
+        paper: Paper | None = None,
     ) -> None:
-        """Show `station`. `logons` lets operators log on, `first_start` makes the first of them, `inbox` has what a second person approves, `colleagues` are looked after; `virtual` adds keys for virtual cards; `banner` is added to the lab banner; `operators_reader` is where the operator's card is looked for first."""
+        """Show `station`. `logons` lets operators log on, `first_start` makes the first of them, `inbox` has what a second person approves, `colleagues` are looked after; `virtual` adds keys for virtual cards; `banner` is added to the lab banner; `operators_reader` is where the operator's card is looked for first; `paper` prints the System Owner's code."""
         super().__init__()
         self.register_theme(THEME)
         self.theme = THEME.name
@@ -113,7 +124,9 @@ class DeskApp(App[None], inherit_bindings=False):
             if logons is not None
             else None
         )
-        self._first_starts = FirstStarts(self, first_start, self._clock) if first_start is not None else None
+        self._first_starts = (
+            FirstStarts(self, first_start, self._clock, paper=paper) if first_start is not None else None
+        )
         self._jobs = Jobs(
             self,
             station,

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from kiosk.station import wording
-from kiosk.station.faces import Outcome, StationView
+from kiosk.station.faces import Outcome, Paper, StationView
 from kiosk.station.first_start import FirstStart
 from kiosk.tui.confirm import Confirm
 from kiosk.tui.dialog import Dialog
@@ -32,9 +32,9 @@ NAME_MAX: Final = 64
 class FirstStarts:
     """Opens the screen where the server waits for its first start, and leads through it."""
 
-    def __init__(self, app: App[None], work: FirstStart, clock: Clock) -> None:
-        """Work for `app`; `work` does what is asked for."""
-        self._app, self._work, self._clock = app, work, clock
+    def __init__(self, app: App[None], work: FirstStart, clock: Clock, *, paper: Paper | None = None) -> None:
+        """Work for `app`; `work` does what is asked for, `paper` prints the unblock code where somebody wants that."""
+        self._app, self._work, self._clock, self._paper = app, work, clock, paper
         self._turn = asyncio.Lock()
         self._screen: FirstStartScreen | None = None
         self._aside = False
@@ -109,7 +109,9 @@ class FirstStarts:
         )
         if not await self._app.push_screen_wait(question):
             return
-        person = Questions(self._app, self._turn, f"{card} · {reader}", heading="System Owner")
+        person = Questions(
+            self._app, self._turn, f"{card} · {reader}", heading="System Owner", paper=self._paper
+        )
         self._check(await self._work.make_owner(reader, person, _Progress(screen)))
         self._done.append(f"System Owner: {card}. Lock it away, and its unblock code elsewhere.")
         screen.step = OPERATOR

@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 
 from textual.app import App
 
+from kiosk.station.faces import Paper
 from kiosk.tui.confirm import Confirm
 from kiosk.tui.current_pin import CurrentPin
 from kiosk.tui.dialog import Dialog
@@ -23,8 +24,11 @@ QUESTIONS: Final = "questions"
 class Questions:
     """A `Person` of the station. `turn` is shared by all operations: people read one question at a time."""
 
-    def __init__(self, app: App[None], turn: asyncio.Lock, subject: str, *, heading: str) -> None:
-        """`subject` says in every question which card it is about, `heading` what for."""
+    def __init__(
+        self, app: App[None], turn: asyncio.Lock, subject: str, *, heading: str, paper: Paper | None = None
+    ) -> None:
+        """`subject` says in every question which card it is about, `heading` what for; `paper` prints what may be printed."""
+        self._paper = paper
         self._app, self._turn, self._subject, self._heading = app, turn, subject, heading
 
     async def new_pin(self, policy: PinPolicy, problem: KioskError | None) -> Secret | None:
@@ -50,7 +54,7 @@ class Questions:
 
     async def keep_code(self, code: Secret) -> bool:
         """Show the System Owner's unblock code, and have it typed again."""
-        return await self._ask(KeepCode(code, self._subject)) or False
+        return await self._ask(KeepCode(code, self._subject, self._paper)) or False
 
     async def present_code(self) -> Secret | None:
         """Ask for that code."""
