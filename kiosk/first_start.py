@@ -153,7 +153,9 @@ def _result(view: FirstStartView, done: list[Outcome]) -> Result:
     last = done[-1] if done else None
     error = last.error if last is not None else None
     over = error is None and len(done) > (0 if view.owner_made else 1)
-    lines = [wording.failure(error), wording.next_action(last.next_action)] if error and last else []
+    lines = (
+        [wording.failure(error), wording.next_action_after(error, last.next_action)] if error and last else []
+    )
     if error is None:
         lines = [wording.done(each.operation) for each in done]
         lines.append(wording.FIRST_START_OVER if over else wording.OWNER_MADE)

@@ -147,7 +147,7 @@ def _result(job: Job, outcome: Outcome) -> Result:
         lines = [
             wording.failure(error),
             wording.state(outcome.state),
-            wording.next_action(outcome.next_action),
+            wording.next_action_after(error, outcome.next_action),
         ]
     return Result(
         lines=[line for line in lines if line],

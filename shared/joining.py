@@ -50,7 +50,7 @@ def read_token(text: str) -> Invitation:
     """
     compact = "".join(text.split()).lower()
     if not compact.startswith(PREFIX):
-        raise errors.Invalid(field="token", why=f"it does not begin with {PREFIX}")
+        raise errors.Invalid(field="token", why=f"it does not begin with {PREFIX.rstrip('.')}")
     body = compact.removeprefix(PREFIX).upper()
     try:
         raw = base64.b32decode(body + "=" * (-len(body) % 8))

@@ -67,7 +67,7 @@ _FAILURES: Final[dict[str, str]] = {
     "not-yours": "This card is not yours.",
     "other-proof-needed": "This takes another log-on than yours[: {proofs}].",
     "session-ended": "The log-on has ended; log on again.",
-    "approval-needed": "A second person has to approve this first[ ({operation})]: {why}. To ask: `kiosk approvals request`.",
+    "approval-needed": "A second person has to approve this first[ ({operation})]: {why}. To ask: `--request-approval`, or `kiosk approvals request`.",
     "approval-refused": "This approval does not count: {why}.",
     "step-up-needed": "The operator's PIN, or a touch, is needed again for this[: {what}].",
     "presence-needed": "This takes the operator's card in a reader; this key behind an ssh-agent proves possession only[: {what}].",

@@ -122,8 +122,9 @@ class GivenPerson:
         """Give the present PIN, once."""
         return await self._give(self._pin_fd, problem)
 
-    async def confirm_few_tries(self, tries_left: int) -> bool:  # noqa: ARG002  # a script never risks the last tries
-        """Say no."""
+    async def confirm_few_tries(self, tries_left: int) -> bool:
+        """Say no, and why: a script never risks the last tries."""
+        self._say(wording.too_few_tries(tries_left))
         return False
 
     async def keep_code(self, code: Secret) -> bool:

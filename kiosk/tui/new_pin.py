@@ -97,7 +97,7 @@ class NewPin(Dialog[Secret]):
         )
         # broken_rule judges the length first; the characters are known to be right or wrong only after it
         right = enough and rule != "characters"
-        repeated = second.length > 0 and second.length == first.length
+        repeated = second.length > 0 and first.same_as(second)
         rows = [
             _hint(size, known=first.length > 0, met=enough),
             _hint(wording.characters(policy.characters), known=enough, met=right),

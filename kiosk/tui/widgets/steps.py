@@ -109,7 +109,11 @@ class StepsPane(Widget):
             Content.styled(f" {row} ", f"bold {ground} on {look}")
             for row in textwrap.wrap(f"{mark} {said}", max(1, width - 2))
         ]
-        following = wording.next_action(outcome.next_action) if outcome.next_action else ""
+        following = (
+            wording.next_action(outcome.next_action)
+            if outcome.error is None
+            else wording.next_action_after(outcome.error, outcome.next_action)
+        )
         after = wrapped(Content.styled(following, "bold"), width) if following else []
         if outcome.error is not None:
             body = wrapped(Content(wording.failure(outcome.error)), width)

@@ -54,7 +54,11 @@ async def test_a_script_gives_each_pin_once() -> None:
     assert await person.current_pin(2, errors.PinRejected(tries_left=2)) is None
     assert await person.new_pin(PinPolicy(), errors.PinPolicyViolated(rule="length")) is None
     assert not await person.confirm_few_tries(2)
-    assert said == ["The PIN is wrong: 2 tries left.", "The PIN is too short or too long."]
+    assert said == [
+        "The PIN is wrong: 2 tries left.",
+        "The PIN is too short or too long.",
+        "The PIN is not given to the card, 2 tries left: a script leaves the last tries to its holder, at a terminal.",
+    ]
     assert await GivenPerson(said.append).new_pin(PinPolicy(), None) is None
 
 
