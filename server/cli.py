@@ -33,6 +33,9 @@ from shared.display import json_line, visible
 from shared.errors import Fact
 
 INTERRUPTED: Final = 1
+_LOG_ON: Final = (
+    "Log on at a station on this machine (kiosk log-on), and name its session with --session FILE."
+)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -262,6 +265,8 @@ def _fail(error: errors.KioskError, *, as_json: bool) -> None:
     if as_json:
         _document(error.code, error.facts, wording.failure(error))
     click.echo(visible(wording.failure(error)), err=True)
+    if isinstance(error, errors.LogonNeeded):
+        click.echo(_LOG_ON, err=True)
     sys.exit(error.exit_code)
 
 

@@ -44,6 +44,7 @@ def run(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
     session = folder / "session"
     argv = [*command(folder), *words, *([f"--session={session}"] if session.exists() else [])]
     done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert ("--session FILE" in done.stderr) == ('"logon-needed"' in done.stdout), done.stderr
     return done.returncode, json.loads(done.stdout or "{}")
 
 
