@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import click
+
 from kiosk.asking import asked_for
 from kiosk.commands import Result, opened, say
 from kiosk.credentials import one_credential
@@ -17,6 +19,7 @@ from kiosk.touch import touched
 from kiosk.wiring import Parts
 from shared import errors
 from shared.relay import OperationKind, StepLine
+from shared.wording import unrevocable
 
 FOUND_MAX: Final = 20
 
@@ -75,12 +78,21 @@ async def operate(config: Path | None, job: Job, given: Given = NOBODY, *, ask: 
             replaces=await _one_credential(parts, job.replaces),
             primary=await _one_credential(parts, job.primary),
         )
+        if job.operation is OperationKind.ISSUE:
+            await _warn(parts, job.template)
         outcome = await parts.core.perform(job, given.person, Lines())
         if isinstance(outcome.error, errors.StepUpNeeded) and await touched(parts):
             outcome = await parts.core.perform(job, given.person, Lines())
         if ask and isinstance(outcome.error, errors.ApprovalNeeded):
             return await asked_for(parts.approvals, outcome.error, job)
         return _result(job, outcome)
+
+
+async def _warn(parts: Parts, name: str) -> None:
+    """Say what the template accepts that whoever issues the card should know."""
+    for template in await parts.core.templates():
+        if template.name == name and template.unrevocable:
+            click.echo(unrevocable(template.unrevocable), err=True)
 
 
 async def one_reader(parts: Parts, wanted: str) -> str:

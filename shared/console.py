@@ -81,7 +81,8 @@ class TemplateView:
     """A template as a face offers it. `slots` are texts such as `9A P-256 smart-card-logon`.
 
     One that is `temporary` makes credentials that stand in for another one, and no others. `directory` is the connection whose
-    people get it; the credentials of an `operator` one carry roles.
+    people get it; the credentials of an `operator` one carry roles. `unrevocable` names certificate authorities that need not
+    be able to revoke what they issue for it.
     """
 
     name: str
@@ -92,6 +93,7 @@ class TemplateView:
     temporary: bool = False
     directory: str = ""
     operator: bool = False
+    unrevocable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

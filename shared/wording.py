@@ -5,7 +5,7 @@ shown as `…`, never as an error. English; one sentence per code, addressed to 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from shared.errors import Fact, KioskError
@@ -155,3 +155,8 @@ def failure(error: KioskError) -> str:
         sentence = _FILE_MISSING
     nearest = facts.get("nearest")
     return said(sentence, facts) + (f" Did you mean “{nearest}”?" if nearest else "")
+
+
+def unrevocable(connections: Sequence[str]) -> str:
+    """Say that the certificates of some authorities may not be revocable, which the template accepts."""
+    return f"Certificates of {', '.join(connections)} may stay valid when the card is lost: nobody can revoke them there."

@@ -30,6 +30,7 @@ from shared.console import CardView, TemplateView
 from shared.credential.lifecycle import ENDING, OperationKind
 from shared.credential.model import Person
 from shared.credential.reasons import Cause
+from shared.wording import unrevocable
 
 AskRoles = Callable[[str], Awaitable[frozenset[str] | None]]
 """Asks which roles somebody gets; None where nothing is to begin."""
@@ -193,6 +194,7 @@ def _summary(
             ("Template", f"{template.title}  v{template.version}"),
             *([("Roles", ", ".join(sorted(roles)) or ROLES_AS_BEFORE)] if template.operator else []),
             *slots,
+            *([("Note", unrevocable(template.unrevocable))] if template.unrevocable else []),
             ("Card", card),
             ("Reader", reader.name),
         ),

@@ -297,6 +297,7 @@ def template_view(template: Template, version: int) -> TemplateView:
         temporary=template.temporary is not None,
         directory=template.directory,
         operator=template.operator,
+        unrevocable=tuple(sorted({spec.ca for spec in template.certificates if spec.accept_unrevocable})),
     )
 
 

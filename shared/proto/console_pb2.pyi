@@ -627,6 +627,7 @@ class TemplateView(_message.Message):
     TEMPORARY_FIELD_NUMBER: _builtins.int
     DIRECTORY_FIELD_NUMBER: _builtins.int
     OPERATOR_FIELD_NUMBER: _builtins.int
+    UNREVOCABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     title: _builtins.str
     version: _builtins.int
@@ -642,6 +643,10 @@ class TemplateView(_message.Message):
 
     @_builtins.property
     def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def unrevocable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Certificate authorities that need not be able to revoke what they issue for it."""
+
     def __init__(
         self,
         *,
@@ -653,10 +658,11 @@ class TemplateView(_message.Message):
         temporary: _builtins.bool = ...,
         directory: _builtins.str = ...,
         operator: _builtins.bool = ...,
+        unrevocable: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "name", b"name", "needs", b"needs", "operator", b"operator", "slots", b"slots", "temporary", b"temporary", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "name", b"name", "needs", b"needs", "operator", b"operator", "slots", b"slots", "temporary", b"temporary", "title", b"title", "unrevocable", b"unrevocable", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -189,6 +189,7 @@ def encode_templates(templates: Sequence[TemplateView]) -> pb.ListTemplatesReply
                 temporary=template.temporary,
                 directory=template.directory,
                 operator=template.operator,
+                unrevocable=template.unrevocable,
             )
             for template in templates
         ]
@@ -207,6 +208,7 @@ def decode_templates(message: pb.ListTemplatesReply) -> tuple[TemplateView, ...]
             temporary=template.temporary,
             directory=template.directory,
             operator=template.operator,
+            unrevocable=tuple(template.unrevocable),
         )
         for template in message.templates
     )

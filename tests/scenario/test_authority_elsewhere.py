@@ -115,3 +115,9 @@ async def test_a_wrong_certificate_never_reaches_the_card(lab: Lab, double: Ejbc
     assert "ejbca" in sentence
     assert on_card(card) == set()
     assert ObjectId.SECURITY not in card.memory.objects
+
+
+async def test_whoever_issues_is_told_what_may_stay_valid(lab: Lab) -> None:
+    assert [each.unrevocable for each in await lab.station.templates()] == [()]
+    await lab.apply(OUTSIDE.replace('ca = "ejbca"', 'ca = "ejbca"\naccept-unrevocable = true', 1), version=2)
+    assert [each.unrevocable for each in await lab.station.templates()] == [("ejbca",)]

@@ -77,6 +77,14 @@ async def test_one_template_is_not_asked_for(desk: Desk, station: ScriptedStatio
         assert not any(isinstance(asked, Job) for asked in station.asked)
 
 
+async def test_what_cannot_be_revoked_is_said_before(desk: Desk, station: ScriptedStation) -> None:
+    station.template_list = (replace(TEMPLATES[1], unrevocable=("est",)),)
+    app = desk()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "i", "enter")
+        await shows(pilot, "Issue this card?", "Certificates of est may stay valid", "nobody can revoke them")
+
+
 async def test_no_template_is_said(desk: Desk, station: ScriptedStation) -> None:
     station.template_list = ()
     app = desk()
