@@ -233,6 +233,9 @@ templates = st.lists(
         slots=st.lists(TEXT, max_size=3).map(tuple),
         needs=st.lists(TEXT, max_size=3).map(tuple),
         temporary=st.booleans(),
+        directory=TEXT,
+        operator=st.booleans(),
+        unrevocable=st.lists(TEXT, max_size=2).map(tuple),
     ),
     max_size=4,
 ).map(tuple)
