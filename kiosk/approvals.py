@@ -31,7 +31,7 @@ async def request(config: Path | None, wish: ApprovalWish) -> Result:
     """
     async with opened(config) as parts:
         if wish.holder:
-            wish = replace(wish, holder=await one_holder(parts.backend, wish.holder))
+            wish = replace(wish, holder=await one_holder(parts.backend, wish.holder, wish.template))
         if wish.card:
             wish = replace(wish, card=await _one(parts, wish.card, _OPERATION_OF.get(wish.way, UNBLOCK)))
         if wish.replaces:

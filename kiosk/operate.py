@@ -22,6 +22,7 @@ from shared.relay import OperationKind, StepLine
 from shared.wording import unrevocable
 
 FOUND_MAX: Final = 20
+_BY_NAME: Final = "built-in"  # people of no directory: there is nothing to search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ async def operate(config: Path | None, job: Job, given: Given = NOBODY, *, ask: 
     async with opened(config) as parts:
         job = replace(job, reader=await one_reader(parts, job.reader))
         if job.holder:
-            job = replace(job, holder=await one_holder(parts.backend, job.holder))
+            job = replace(job, holder=await one_holder(parts.backend, job.holder, job.template))
         job = replace(
             job,
             replaces=await _one_credential(parts, job.replaces),
@@ -120,14 +121,17 @@ async def one_reader(parts: Parts, wanted: str) -> str:
     return holding[0]
 
 
-async def one_holder(line: Backend, wanted: str) -> str:
+async def one_holder(line: Backend, wanted: str, template: str = "") -> str:
     """Return the id of the person that was named by id, or by words that find nobody else.
+
+    Only the directory whose people get the template is searched, so that another one that does not answer is in nobody's way.
 
     Raises:
         UnknownHolder: nobody is found.
         Invalid: several people are found.
     """
-    found = await line.find_people(wanted, FOUND_MAX)
+    directory = await _directory_of(line, template) if template else ""
+    found = await line.find_people(wanted, FOUND_MAX, directory)
     for person in found.people:
         if person.holder == wanted:
             return wanted
@@ -136,6 +140,12 @@ async def one_holder(line: Backend, wanted: str) -> str:
     if len(found.people) > 1:
         raise errors.Invalid(field="holder", why="several people are found; give the id")
     return found.people[0].holder
+
+
+async def _directory_of(line: Backend, template: str) -> str:
+    """Return the one directory to search for whoever gets the template; nothing means all of them."""
+    found = next((each.directory for each in await line.templates() if each.name == template), "")
+    return "" if found == _BY_NAME else found
 
 
 async def _one_credential(parts: Parts, wanted: str) -> str:

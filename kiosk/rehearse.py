@@ -60,7 +60,7 @@ async def _seen(parts: Parts, reader: str) -> CardHints:
 
 
 async def _ask(line: GrpcBackend, card: CardHints, reader: str, holder: str, template: str) -> Result:
-    found = await one_holder(line, holder)
+    found = await one_holder(line, holder, template)
     rehearsal = await line.rehearse_issue(RehearsalRequest(holder=found, template=template, card=card))
     return Result(lines=list(_lines(rehearsal)), document=_document(rehearsal, reader))
 
