@@ -63,7 +63,12 @@ def new_passcode(descriptor: int | None) -> Secret:
 
 def _check_somebody(key: str, option: str) -> None:
     if not sys.stdin.isatty():
-        raise errors.ConfigMissing(key=key, what=f"nobody can be asked here; set it, or give {option}" if key != option else "nobody can be asked here")
+        raise errors.ConfigMissing(
+            key=key,
+            what=f"nobody can be asked here; set it, or give {option}"
+            if key != option
+            else "nobody can be asked here",
+        )
 
 
 def _read(descriptor: int, option: str) -> Secret:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from server.connectors.ca import est, step_ca, vault
 from server.connectors.ca.one_time_token import Provisioner
@@ -83,13 +84,13 @@ async def test_a_provisioner_with_a_certificate(tmp_path: Path) -> None:
     """step-ca knows an X5C provisioner by the chain of its certificate."""
     double = StepCa(tmp_path)
     await double.start()
-    known = make("CN=kiosk", double.signer.root)
+    known = make("CN=kiosk", double.signer.root, purpose=ExtendedKeyUsageOID.CLIENT_AUTH)
     values: dict[str, Value] = {
         "url": double.url,
         "roots": double.roots,
         "issuers": double.signer.chain_pem,
         "profiles": ("cards",),
-        "provisioner": "kiosk",
+        "provisioner": "our certificates",
         "provisioner-key": Secret.from_text(known.key_pem),
         "provisioner-certificate": known.pem + double.signer.root.pem,
     }

@@ -77,8 +77,8 @@ class Office:
         return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
-def issue(machine: Bench) -> Ran:
-    words = ("--json", "--reader", READER, "--holder", "1001", "--template", "employee")
+def issue(machine: Bench, holder: str = "1001") -> Ran:
+    words = ("--json", "--reader", READER, "--holder", holder, "--template", "employee")
     return machine.run("do", "issue", *words)
 
 
@@ -111,18 +111,18 @@ def test_the_client_is_short_and_needs_nothing_of_ours() -> None:
 
 def test_the_client_checks_a_batch_and_reports(office: Office) -> None:
     machine = office.let_in("Personnel", "--role", "normal", "--unattended", "issue")
-    first, stranger = office.client(machine, "1001", "4711")[0]
-    assert (first["holder"], first["has"]) == ("1001", [])
+    first, stranger = office.client(machine, "1002", "4711")[0]
+    assert (first["holder"], first["has"]) == ("1002", [])
     assert first["steps"] > 5
     assert stranger == {"holder": "4711", "error": "unknown-holder"}
-    made = issue(machine)
+    made = issue(machine, "1002")
     assert (made.code, made.document["state"]) == (0, "issued"), made.err
-    assert office.client(machine, "1001")[0][0]["has"] == ["employee"]
+    assert office.client(machine, "1002")[0][0]["has"] == ["employee"]
     listed = {each["name"]: each for each in office.server("applications", "list")["applications"]}
     assert (listed["Personnel"]["roles"], listed["Personnel"]["unattended"]) == (["normal"], ["issue"])
     assert listed["Personnel"]["last_seen_at"]
     office.server("applications", "block", "Personnel", *WHY)
-    assert office.client(machine, "1001")[0] == [{"holder": "1001", "error": "station-blocked"}]
+    assert office.client(machine, "1002")[0] == [{"holder": "1002", "error": "station-blocked"}]
 
 
 def test_the_client_is_told_what_its_roles_leave_out(office: Office) -> None:

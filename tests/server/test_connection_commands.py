@@ -60,7 +60,18 @@ def test_kinds_need_no_server(tmp_path: Path) -> None:
 
 def test_the_life_of_a_connection(folder: Path) -> None:
     others = folder / "others.csv"
-    ldap = ("--set", "hosts=127.0.0.1", "--set", "port=1", "--set", "bases=dc=lab", "--set", "user=cn=reader", "--set", "timeout-s=9")
+    ldap = (
+        "--set",
+        "hosts=127.0.0.1",
+        "--set",
+        "port=1",
+        "--set",
+        "bases=dc=lab",
+        "--set",
+        "user=cn=reader",
+        "--set",
+        "timeout-s=9",
+    )
     fixed = [
         ("ca", "built-in", "server"),
         ("directory", "built-in", "server"),
@@ -156,7 +167,10 @@ WRONG: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("add", "more", "simple-id", "--set", "shortest=0"), "shortest"),
     (("add", "people", "simple-id"), "name"),
     (("add", "more", "openldap", "--set", f"password={CANARY}"), "password"),
-    (("add", "more", "chain", "--set", "first=more", "--set", "second=people", "--set", "attribute=mail"), "first"),
+    (
+        ("add", "more", "chain", "--set", "first=more", "--set", "second=people", "--set", "attribute=mail"),
+        "first",
+    ),
     (("edit", "people", "--set", "path=x"), "name"),
     (("show", "nobody"), "name"),
     (("remove", "people"), "name"),

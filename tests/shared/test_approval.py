@@ -220,7 +220,7 @@ def test_roles_take_an_operator_whatever_the_template_says() -> None:
     [
         ('[[approval]]\noperations = ["issue"]\n', ""),
         ('[[approval]]\noperations = ["unblock"]\nby = "colleagues"\ncount = 2\n', ""),
-        ('[[approval]]\noperations = ["isue"]\n', "isue takes no approval"),
+        ('[[approval]]\noperations = ["issues"]\n', "issues takes no approval"),
         ('[[approval]]\noperations = ["revoke"]\n', "revoke takes no approval"),
         ('[[approval]]\noperations = ["change-role"]\n', "change-role takes no approval"),
         ("[[approval]]\noperations = []\n", "operations that take approvals"),

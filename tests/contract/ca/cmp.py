@@ -211,7 +211,7 @@ class Cmp(Double):
             certificate = make("CN=Anna Berg,O=Example", self.signer.issuing).der
         if self.trouble is Trouble.NONSENSE:
             certificate = certificate.replace(
-                b"\x03\x42\x00\x04", b"\x03\x42\x00\x07", 1
+                b"\x03\x42\x00\x04", b"\x03\x42\x00\x05", 1
             )  # no point of the curve
         pair = {"certificate": ("certificate", asn1.Certificate.load(certificate))}
         response = {"id": counted, "status": {"status": ACCEPTED}, "pair": pair}
