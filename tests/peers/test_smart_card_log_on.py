@@ -60,11 +60,11 @@ listen = "127.0.0.1:{port}"
 
 @pytest.mark.needs_samba
 async def test_a_card_logs_on_somebody_of_an_active_directory(
-    pcsc_reader: PcscReader, tmp_path: Path
+    pcsc_reader: PcscReader, tmp_path: Path, short_folder: Path
 ) -> None:
     card = VirtualCard.new(ProfileName.YUBIKEY_5_4, serial=20114323, random=os.urandom)
     with plugged(card, pcsc_reader):
-        with samba(tmp_path / "samba", people(6)) as directory:
+        with samba(short_folder / "samba", people(6)) as directory:
             async with desk(tmp_path, directory, [IN_THE_DOMAIN], settings=WITH_RSA) as whole:
                 user = await _issue_and_activate(whole, pcsc_reader.name)
         with controlling(directory, issuers=[whole.root, whole.issuing]):

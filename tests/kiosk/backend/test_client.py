@@ -72,7 +72,11 @@ async def test_questions_and_answers(world: World, backend: GrpcBackend) -> None
     assert (await backend.look_up(HINTS)).state is State.UNREGISTERED
     assert [person.name for person in (await backend.find_people("b", 5)).people] == ["Bob"]
     assert [template.version for template in await backend.templates()] == [3]
-    assert [what[1:] for what in world.console.asked if isinstance(what, tuple)] == [(HINTS,), ("b", 5), ()]
+    assert [what[1:] for what in world.console.asked if isinstance(what, tuple)] == [
+        (HINTS,),
+        ("b", 5, ""),
+        (),
+    ]
 
 
 async def test_credentials_are_found_and_decided_about(world: World, backend: GrpcBackend) -> None:

@@ -200,6 +200,7 @@ def test_an_administrator_sees_what_waits_and_gives_up_what_cannot_be_done(folde
             "job:renewal",
             "job:succession",
             "job:temporary",
+            "job:write-backs",
         }
 
 
