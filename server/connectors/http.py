@@ -72,11 +72,11 @@ class Http:
         )
         self._proxy = configured.text("proxy")
         password = configured.secret("proxy-password")
-        self._proxy_auth = (
-            aiohttp.BasicAuth(configured.text("proxy-user"), password.reveal().decode() if password else "")
-            if configured.text("proxy-user")
-            else None
+        named = configured.text("proxy-user")
+        shown = (
+            aiohttp.encode_basic_auth(named, password.reveal().decode() if password else "") if named else ""
         )
+        self._proxy_headers = {"Proxy-Authorization": shown} if shown else None
         self._session: aiohttp.ClientSession | None = None
         self.clock_ahead_s: float | None = None
         """How far the other end's clock is before ours, by its last answer that said a time."""
@@ -177,7 +177,7 @@ class Http:
                 data=data,
                 headers=headers,
                 proxy=self._proxy or None,
-                proxy_auth=self._proxy_auth,
+                proxy_headers=self._proxy_headers,
                 allow_redirects=False,
             ) as answer:
                 content = await self._read(answer, limit)

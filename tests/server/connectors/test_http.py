@@ -1,6 +1,7 @@
 """The HTTP transport of connectors against servers that do what servers do, and what they should not."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -313,3 +314,35 @@ async def test_a_certificate_of_ours_that_ends_soon_is_a_finding(server: Anythin
     found = verdicts(await examine(http, SystemClock(), ask_nothing))
     assert found[Aspect.EXPIRY] is Verdict.FAILS
     await http.close()
+
+
+# --- through a proxy --------------------------------------------------------------------------------------
+
+
+async def test_a_proxy_is_told_who_we_are_and_the_other_end_is_not(server: Anything) -> None:
+    heads: list[bytes] = []
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        host, _, port = heads[-1].split()[1].decode().rpartition(":")
+        there_in, there_out = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(_pump(reader, there_out), _pump(there_in, writer))
+
+    proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    port = proxy.sockets[0].getsockname()[1]
+    named: dict[str, Any] = {"proxy-user": "kiosk", "proxy-password": Secret.from_text("of the proxy")}
+    http = http_to(server, proxy=f"http://127.0.0.1:{port}", **named)
+    await http.call("GET", "echo")
+    await http.close()
+    proxy.close()
+    (head,) = heads
+    assert head.startswith(b"CONNECT 127.0.0.1:")
+    assert b"Proxy-Authorization: Basic " + base64.b64encode(b"kiosk:of the proxy") in head
+    assert len(server.seen) == 1
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while content := await source.read(4096):
+        sink.write(content)
+    sink.close()
